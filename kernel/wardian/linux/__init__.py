@@ -1,0 +1,1 @@
+"""Linux system calls as they are: thin, typed, free of policy."""

@@ -1,0 +1,1 @@
+"""The life of containers: specification, creation, processes, state, the keeper and init."""

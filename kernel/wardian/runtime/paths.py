@@ -1,0 +1,16 @@
+"""Where Wardian keeps its state on the host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_root() -> Path:
+    """The state directory: ``$WARDIAN_ROOT``, else the usual place for root or for a user."""
+    if configured := os.environ.get("WARDIAN_ROOT"):
+        return Path(configured).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/wardian")
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home) / "wardian"

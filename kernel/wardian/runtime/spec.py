@@ -1,0 +1,110 @@
+"""What a container and a process in it are asked to be: immutable values that travel as JSON."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+
+from wardian.cgroups.limits import Limits
+from wardian.errors import InvalidInput
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Keep(enum.Enum):
+    """What becomes of a container when the client that holds it goes away.
+
+    ``ALWAYS``: it stays as it is until it is stopped or removed.
+    ``STOP``: its processes are ended after a grace period; its files stay.
+    ``NEVER``: it is removed at once, files and all.
+    """
+
+    ALWAYS = "always"
+    STOP = "stop"
+    NEVER = "never"
+
+
+class Network(enum.Enum):
+    """The network namespace: one of its own with loopback only, or the host's."""
+
+    NONE = "none"
+    HOST = "host"
+
+
+class UserNamespace(enum.Enum):
+    """``AUTO``: a range of host ids of its own. ``HOST``: no user namespace (root only)."""
+
+    AUTO = "auto"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A directory or file of the host, mounted at ``target`` in the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+    recursive: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tmpfs:
+    """A tmpfs of at most ``size_bytes`` (the kernel's default if None) at ``target``."""
+
+    target: str
+    size_bytes: int | None = None
+    mode: int = 0o1777
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """A program to run in a container.
+
+    ``user`` is ``uid``, ``uid:gid``, ``name`` or ``name:group`` as in docker's ``--user``.
+    ``oom_score_adj`` (proc(5)) makes the kernel's OOM killer prefer this process.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    workdir: str = "/"
+    user: str = "0:0"
+    oom_score_adj: int = 0
+    new_session: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything that is decided about a container before it starts.
+
+    ``lowers`` are the image's unpacked layers on the host, uppermost first. ``process`` is the
+    main process; without one the container runs until it is stopped.
+    """
+
+    name: str
+    image: str
+    lowers: tuple[str, ...]
+    process: ProcessSpec | None = None
+    hostname: str = ""
+    limits: Limits = field(default_factory=Limits)
+    binds: tuple[Bind, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    network: Network = Network.NONE
+    user_namespace: UserNamespace = UserNamespace.AUTO
+    read_only: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    seccomp: str = "default"
+    best_effort: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    keep: Keep = Keep.ALWAYS
+    remove_on_exit: bool = False
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InvalidInput(
+                f"not a container name: {self.name[:40]!r}",
+                hint="use letters, digits, '_', '.' and '-', the first a letter or digit",
+            )
