@@ -1,0 +1,203 @@
+"""What clients can ask of the keeper: one method a call, its argument decoded and checked."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wardian.errors import CommandFailed, InvalidInput, WardianError
+from wardian.runtime import messages as m
+from wardian.runtime.house import House
+from wardian.runtime.live import Spawned
+from wardian.runtime.loop import Loop
+from wardian.runtime.state import Record
+from wardian.runtime.wire import Connection
+
+
+class Reply:
+    """Where the answer to one request goes, now or later."""
+
+    def __init__(self, loop: Loop, client: Connection, request_id: int) -> None:
+        self._loop = loop
+        self.client = client
+        self._id = request_id
+
+    def send(self, value: Any, fds: tuple[int, ...] = ()) -> None:
+        """Answer with a value and descriptors (the caller still owns those)."""
+        answer = m.Answer(self._id, msgspec.Raw(m.encode(value)))
+        self._loop.send(self.client, m.encode(answer), fds)
+
+    def fail(self, error: WardianError) -> None:
+        """Answer with an error of the tree."""
+        code = error.exit_code if isinstance(error, CommandFailed) else None
+        failure = m.Failure(type(error).__name__, error.what, error.hint, code)
+        self._loop.send(self.client, m.encode(m.Answer(self._id, failure=failure)))
+
+
+Handler = Callable[[Reply, Any, tuple[int, ...]], None]
+
+
+class Calls:
+    """Every call but ``attach``, which is about the connection itself."""
+
+    def __init__(self, house: House, loop: Loop) -> None:
+        self._house = house
+        self._loop = loop
+        self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
+        self._handlers: dict[str, tuple[type, Handler]] = {
+            "create": (m.CreateCall, self._create),
+            "run": (m.RunCall, self._run),
+            "start": (m.NameCall, self._start),
+            "spawn": (m.SpawnCall, self._spawn),
+            "wait": (m.WaitCall, self._wait),
+            "stop": (m.StopCall, self._stop),
+            "kill": (m.KillCall, self._kill),
+            "remove": (m.RemoveCall, self._remove),
+            "pause": (m.NameCall, self._pause),
+            "unpause": (m.NameCall, self._unpause),
+            "update": (m.LimitsCall, self._update),
+            "inspect": (m.NameCall, self._inspect),
+            "list": (type(None), self._list),
+            "events": (type(None), self._events),
+            "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
+        }
+
+    def handle(self, request: m.Request, reply: Reply, fds: tuple[int, ...]) -> None:
+        """Carry out one request; raises WardianError or msgspec.MsgspecError."""
+        try:
+            kind, handler = self._handlers[request.call]
+        except KeyError:
+            raise InvalidInput(f"unknown call: {request.call[:40]}") from None
+        handler(reply, msgspec.json.decode(request.body, type=kind), fds)
+
+    def forget(self, client: Connection) -> None:
+        """A client is gone: send it no more events."""
+        for listener in self._listeners.pop(client, ()):
+            self._house.listeners.remove(listener)
+
+    def _create(self, reply: Reply, call: m.CreateCall, _fds: tuple[int, ...]) -> None:
+        reply.send(self._house.info(self._house.create(call.spec)))
+
+    def _run(self, reply: Reply, call: m.RunCall, fds: tuple[int, ...]) -> None:
+        record = self._house.create(call.spec)
+        try:
+            self._begin(record, reply, call.targets, fds, terminal=call.terminal)
+        except BaseException:
+            self._house.remove(record)
+            raise
+
+    def _start(self, reply: Reply, call: m.NameCall, fds: tuple[int, ...]) -> None:
+        self._begin(self._house.find(call.name), reply, (), (), terminal=False)
+
+    def _begin(
+        self,
+        record: Record,
+        reply: Reply,
+        targets: tuple[int, ...],
+        fds: tuple[int, ...],
+        *,
+        terminal: bool,
+    ) -> None:
+        """Start it; the answer is its description, once the main process (if any) runs."""
+        live = self._house.start(record)
+        main = record.spec.process
+        if main is None:
+            reply.send(self._house.info(live.record))
+            return
+
+        def started(result: m.SpawnedProcess | WardianError, given: tuple[int, ...]) -> None:
+            if isinstance(result, WardianError):
+                reply.fail(result)
+            else:
+                reply.send(self._house.info(live.record), given[1:])
+
+        live.spawn_main(main, targets, fds, terminal=terminal, done=started)
+
+    def _spawn(self, reply: Reply, call: m.SpawnCall, fds: tuple[int, ...]) -> None:
+        if len(call.targets) != len(fds) or len(set(call.targets)) != len(fds):
+            raise InvalidInput("every descriptor needs a number of its own")
+        live = self._house.live(self._house.find(call.name))
+        live.spawn(call.process, call.targets, fds, terminal=call.terminal, done=_answer(reply))
+
+    def _wait(self, reply: Reply, call: m.WaitCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        if call.key is None and not record.is_running:
+            reply.send(record.exit_code or 0)
+            return
+        live = self._house.live(record)
+        if call.key is None:
+            live.on_stopped.append(reply.send)
+        else:
+            live.wait(call.key, reply.send)
+
+    def _stop(self, reply: Reply, call: m.StopCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        if not record.is_running:
+            reply.send(record.exit_code or 0)
+            return
+        self._house.stop(record, call.timeout_s, _signal(call.signal), reply.send)
+
+    def _kill(self, reply: Reply, call: m.KillCall, _fds: tuple[int, ...]) -> None:
+        live = self._house.live(self._house.find(call.name))
+        if call.key is None and call.signal == signal.SIGKILL:
+            live.on_stopped.append(lambda _: reply.send(None))
+            live.kill()
+            return
+        key = call.key
+        if key is None and m.MAIN_KEY in live.running:
+            key = m.MAIN_KEY
+        live.signal(_signal(call.signal), key)
+        reply.send(None)
+
+    def _remove(self, reply: Reply, call: m.RemoveCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        if record.is_running and call.force:
+            self._house.kill_and_remove(record, lambda _: reply.send(None))
+        else:
+            self._house.remove(record)
+            reply.send(None)
+
+    def _pause(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.set_paused(self._house.find(call.name), paused=True)
+        reply.send(self._house.info(record))
+
+    def _unpause(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.set_paused(self._house.find(call.name), paused=False)
+        reply.send(self._house.info(record))
+
+    def _update(self, reply: Reply, call: m.LimitsCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.update(self._house.find(call.name), call.limits)
+        reply.send(self._house.info(record))
+
+    def _inspect(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        reply.send(self._house.info(self._house.find(call.name)))
+
+    def _list(self, reply: Reply, _call: None, _fds: tuple[int, ...]) -> None:
+        """One answer a container, then a null: no answer grows with the number of containers."""
+        for record in sorted(self._house.records.values(), key=lambda record: record.created_at):
+            reply.send(self._house.info(record))
+        reply.send(None)
+
+    def _events(self, reply: Reply, _call: None, _fds: tuple[int, ...]) -> None:
+        self._house.listeners.append(reply.send)
+        self._listeners.setdefault(reply.client, []).append(reply.send)
+
+
+def _answer(reply: Reply) -> Spawned:
+    def done(result: m.SpawnedProcess | WardianError, fds: tuple[int, ...]) -> None:
+        if isinstance(result, WardianError):
+            reply.fail(result)
+        else:
+            reply.send(result, fds)
+
+    return done
+
+
+def _signal(number: int) -> int:
+    try:
+        return signal.Signals(number).value
+    except ValueError:
+        raise InvalidInput(f"not a signal: {number}", hint="`kill -l` lists them") from None

@@ -1,0 +1,244 @@
+"""The way to the keeper: synchronous calls over its socket, which is opened on demand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from wardian import errors
+from wardian.errors import ProtocolError, SetupError, WardianError
+from wardian.runtime import messages as m
+from wardian.runtime import wire
+from wardian.runtime.container import Container
+from wardian.runtime.messages import ContainerInfo, Event
+from wardian.runtime.paths import state_root
+from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.wire import Connection
+
+T = TypeVar("T")
+START_ATTEMPTS = 20
+
+
+class Client:
+    """One connection to the keeper of a state root. May be used from several threads in turn.
+
+    A call that waits (``wait``, ``stop``) holds the connection; use a client of its own for that
+    where others must not wait. When the keeper was replaced, the call that notices is repeated on
+    the new one if it changes nothing, and containers held by ``attach`` are attached again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._next_id = 1
+        self.attached: dict[str, m.AttachCall] = {}
+
+    @classmethod
+    def connect(cls, root: Path | None = None) -> Client:
+        """A client of the keeper of ``root`` (default: `state_root`), started if need be."""
+        client = cls(root or state_root())
+        client._open()
+        return client
+
+    def close(self) -> None:
+        """Hang up. What becomes of containers that were attached is as they were attached."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- containers ----------------------------------------------------------------------
+
+    def create(self, spec: ContainerSpec) -> Container:
+        """A new container, not started."""
+        info, _ = self.call("create", m.CreateCall(spec), ContainerInfo)
+        return Container(self, info.id)
+
+    def run(
+        self, spec: ContainerSpec, *, fds: Mapping[int, int] | None = None, terminal: bool = False
+    ) -> Container:
+        """A new container, started; ``fds`` are its main process's descriptors by number.
+
+        With ``terminal`` the main process gets one, whose master is ``Container.terminal_fd``.
+        """
+        fds = fds or {}
+        body = m.RunCall(spec, tuple(fds), terminal)
+        info, given = self.call("run", body, ContainerInfo, tuple(fds.values()))
+        return Container(self, info.id, terminal_fd=given[0] if given else None)
+
+    def container(self, name: str) -> Container:
+        """The container of this name, id or start of an id; NotFound."""
+        info, _ = self.call("inspect", m.NameCall(name), ContainerInfo)
+        return Container(self, info.id)
+
+    def list(self) -> list[ContainerInfo]:
+        """Every container, oldest first."""
+        with self._lock:
+            return [info for info in self._stream("list", ContainerInfo | None) if info]
+
+    def events(self) -> Iterator[Event]:
+        """What happens to containers, from now on, without end; keeps the connection busy."""
+        with self._lock:
+            yield from self._stream("events", Event)
+
+    # --- the wire ------------------------------------------------------------------------
+
+    def call(
+        self, name: str, body: Any, kind: type[T], fds: Sequence[int] = ()
+    ) -> tuple[T, tuple[int, ...]]:
+        """One request and its answer: the value and its descriptors. Raises WardianError."""
+        with self._lock:
+            try:
+                answer, given = self._exchange(name, body, fds)
+            except EOFError:
+                self._reopen()
+                if name not in _REPEATABLE:
+                    raise SetupError(
+                        f"the keeper was replaced during `{name}`",
+                        hint="try again; the containers go on",
+                    ) from None
+                answer, given = self._exchange(name, body, fds)
+        return msgspec.json.decode(answer, type=kind), given
+
+    def _exchange(self, name: str, body: Any, fds: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
+        number = self._send(name, body, fds)
+        return self._receive(number)
+
+    def _stream(self, name: str, kind: Any) -> Iterator[Any]:
+        """Many answers to one request, until a null."""
+        try:
+            number = self._send(name, None, ())
+            first = self._receive(number)
+        except EOFError:
+            self._reopen()
+            number = self._send(name, None, ())
+            first = self._receive(number)
+        while True:
+            value = msgspec.json.decode(first[0], type=kind)
+            if value is None:
+                return
+            yield value
+            first = self._receive(number)
+
+    def _send(self, name: str, body: Any, fds: Sequence[int]) -> int:
+        number, self._next_id = self._next_id, self._next_id + 1
+        if self._connection is None:
+            self._open()
+        assert self._connection is not None
+        request = m.Request(number, name, msgspec.Raw(m.encode(body)))
+        self._connection.send(m.encode(request), fds)
+        return number
+
+    def _receive(self, number: int) -> tuple[bytes, tuple[int, ...]]:
+        assert self._connection is not None
+        while True:
+            message = self._connection.receive()
+            answer = m.decode_answer(message.data)
+            if answer.id == number:
+                break
+            message.close()  # the late answer to a request that was given up
+        if answer.failure is not None:
+            raise _as_error(answer.failure)
+        return bytes(answer.body), message.fds
+
+    def _reopen(self) -> None:
+        self.close()
+        self._open()
+        for attached in self.attached.values():
+            self._exchange("attach", attached, ())
+
+    def _open(self) -> None:
+        for _ in range(START_ATTEMPTS):
+            try:
+                self._connection = Connection(wire.connect(self.root / "keeper.sock"))
+                return
+            except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+                start_keeper(self.root)
+            except OSError as error:
+                raise SetupError(
+                    f"cannot reach the keeper: {error.strerror}",
+                    hint="the state directory belongs to another user; set WARDIAN_ROOT",
+                ) from error
+        raise SetupError("the keeper does not start", hint=f"see {self.root / 'keeper.log'}")
+
+
+_REPEATABLE = frozenset({"inspect", "ping", "wait", "attach", "stop", "update", "pause", "unpause"})
+
+
+def start_keeper(root: Path) -> None:
+    """Start a keeper for ``root`` and wait until it listens (or another one does)."""
+    _prepare(root)
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "wardian.runtime.keeper", str(root), str(write_fd)],
+            pass_fds=(write_fd,),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=_keeper_environment(),
+            check=False,
+        )
+        os.close(write_fd)
+        write_fd = -1
+        os.read(read_fd, 1)  # a byte when it listens, end of file when it failed
+    finally:
+        os.close(read_fd)
+        if write_fd >= 0:
+            os.close(write_fd)
+
+
+def _keeper_environment() -> dict[str, str]:
+    """No secrets: only what Python needs to find us, and our own settings."""
+    kept = ("PATH", "HOME", "LANG", "PYTHONPATH", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or name.startswith("WARDIAN_")
+    }
+
+
+def _prepare(root: Path) -> None:
+    try:
+        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        probe = root / f".probe-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise SetupError(
+            f"cannot write the state directory {root}: {error.strerror}",
+            hint="set WARDIAN_ROOT to a directory that you can write, or free some space",
+        ) from error
+
+
+def _as_error(failure: m.Failure) -> WardianError:
+    kind = getattr(errors, failure.kind, WardianError)
+    if kind is errors.CommandFailed:
+        return errors.CommandFailed(
+            failure.what, exit_code=failure.exit_code or 125, hint=failure.hint
+        )
+    if not (isinstance(kind, type) and issubclass(kind, WardianError)):
+        return ProtocolError(failure.what)
+    if kind is errors.KernelRefused:
+        return SetupError(failure.what, hint=failure.hint)
+    return kind(failure.what, hint=failure.hint)

@@ -1,0 +1,151 @@
+"""A container and its processes, as a client holds them."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal as signals
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from wardian.cgroups.limits import Limits
+from wardian.errors import NotFound, WardianError
+from wardian.runtime import messages as m
+from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.spec import Keep, ProcessSpec
+
+if TYPE_CHECKING:
+    from wardian.runtime.client import Client
+
+
+@dataclass(slots=True)
+class ContainerProcess:
+    """A process that was started in a container.
+
+    ``pidfd`` becomes readable when it ends; ``terminal_fd`` is its terminal's master, if it has
+    one. Both belong to this object: use it as a context manager or ``close`` it.
+    """
+
+    container: Container
+    key: int
+    container_pid: int
+    host_pid: int
+    pidfd: int
+    terminal_fd: int | None = None
+
+    def signal(self, number: int) -> None:
+        """Send a signal; nothing if it has ended."""
+        with suppress(ProcessLookupError):
+            signals.pidfd_send_signal(self.pidfd, number)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """The exit code, 128+n after signal n. Raises TimeoutError."""
+        patience = None if timeout_s is None else timeout_s * 1000
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(patience):
+            raise TimeoutError(f"the process still runs after {timeout_s} s")
+        client = self.container.client
+        try:
+            code, _ = client.call("wait", m.WaitCall(self.container.id, self.key), int)
+        except WardianError:
+            return 137  # the container ended with it
+        return code
+
+    def close(self) -> None:
+        """Let go of the descriptors; the process goes on."""
+        for fd in (self.pidfd, self.terminal_fd):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self.pidfd, self.terminal_fd = -1, None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(slots=True)
+class Container:
+    """A container, by id: every question is asked of the keeper anew."""
+
+    client: Client
+    id: str
+    terminal_fd: int | None = field(default=None, kw_only=True)
+
+    @property
+    def info(self) -> ContainerInfo:
+        """What is known of it now."""
+        info, _ = self.client.call("inspect", m.NameCall(self.id), ContainerInfo)
+        return info
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has not been removed."""
+        try:
+            return bool(self.info)
+        except NotFound:
+            return False
+
+    def start(self) -> ContainerInfo:
+        """Start it (again), its files as they were."""
+        info, _ = self.client.call("start", m.NameCall(self.id), ContainerInfo)
+        return info
+
+    def spawn(
+        self,
+        process: ProcessSpec,
+        fds: Mapping[int, int] | None = None,
+        *,
+        terminal: bool = False,
+    ) -> ContainerProcess:
+        """Start a process in it. ``fds`` maps its descriptor numbers to ours, which stay ours."""
+        fds = fds or {}
+        call = m.SpawnCall(self.id, process, tuple(fds), terminal)
+        started, given = self.client.call("spawn", call, m.SpawnedProcess, tuple(fds.values()))
+        return ContainerProcess(
+            self,
+            started.key,
+            started.container_pid,
+            started.host_pid,
+            given[0],
+            given[1] if len(given) > 1 else None,
+        )
+
+    def wait(self) -> int:
+        """Wait until the container has ended; its exit code."""
+        return self.client.call("wait", m.WaitCall(self.id), int)[0]
+
+    def stop(self, *, timeout_s: float = 10.0, signal: int = signals.SIGTERM) -> int:
+        """Signal its processes, kill them after the timeout; the exit code. Its files stay."""
+        return self.client.call("stop", m.StopCall(self.id, timeout_s, int(signal)), int)[0]
+
+    def kill(self, signal: int = signals.SIGKILL) -> None:
+        """Send a signal to the main process; SIGKILL ends the container."""
+        self.client.call("kill", m.KillCall(self.id, int(signal)), type(None))
+
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it and its writable layer; with ``force`` even if it runs."""
+        self.client.call("remove", m.RemoveCall(self.id, force), type(None))
+        self.client.attached.pop(self.id, None)
+
+    def pause(self) -> None:
+        """Freeze every process."""
+        self.client.call("pause", m.NameCall(self.id), ContainerInfo)
+
+    def unpause(self) -> None:
+        """Thaw every process."""
+        self.client.call("unpause", m.NameCall(self.id), ContainerInfo)
+
+    def update(self, limits: Limits) -> ContainerInfo:
+        """Other limits, in force at once."""
+        return self.client.call("update", m.LimitsCall(self.id, limits), ContainerInfo)[0]
+
+    def attach(self, keep: Keep) -> None:
+        """Hold it with this client: when the client goes away, ``keep`` says what becomes of it."""
+        call = m.AttachCall(self.id, keep)
+        self.client.call("attach", call, type(None))
+        self.client.attached[self.id] = call

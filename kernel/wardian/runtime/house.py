@@ -1,0 +1,440 @@
+"""Every container of one state root: created, started, ended, removed, adopted, swept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.hierarchy import Hierarchy
+from wardian.cgroups.limits import Limits
+from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
+from wardian.runtime import ids, state, wire
+from wardian.runtime import messages as m
+from wardian.runtime.launch import Launched, Site, allowed_capabilities, launch, seccomp_program
+from wardian.runtime.live import Live
+from wardian.runtime.loop import Loop, Timer
+from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
+from wardian.runtime.state import Record, Records, Status
+from wardian.runtime.wire import Connection
+from wardian.storage.overlay import OverlaySnapshotter
+
+GROUP = "wardian"
+ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
+ADOPTION_GRACE_S = 30.0
+Listener = Callable[[m.Event], None]
+
+
+class House:
+    """The containers below one state root and their life. Used by one thread only."""
+
+    def __init__(self, root: Path, loop: Loop) -> None:
+        self._root = root
+        self._loop = loop
+        self._disk = Records(root)
+        self._snapshots = OverlaySnapshotter(root)
+        self._hierarchy = Hierarchy.detect()
+        self._live: dict[str, Live] = {}
+        self._graces: dict[str, Timer] = {}
+        self.records: dict[str, Record] = {}
+        self.listeners: list[Listener] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything runs or is about to be ended."""
+        return bool(self._live or self._graces)
+
+    def find(self, name: str) -> Record:
+        """The container of this name or id; NotFound."""
+        return state.find(self.records, name)
+
+    def live(self, record: Record) -> Live:
+        """The running container; FailedPrecondition if it does not run."""
+        if live := self._live.get(record.id):
+            return live
+        raise FailedPrecondition(
+            f"container {record.spec.name} is not running",
+            hint=f"start it with `wardian start {record.spec.name}`",
+        )
+
+    # --- create and start ----------------------------------------------------------------
+
+    def create(self, spec: ContainerSpec) -> Record:
+        """Reserve the name, the ids and the writable layer. Nothing half-made stays on failure."""
+        state.ensure_free(self.records, spec.name)
+        allowed_capabilities(spec)
+        container_id = state.new_id()
+        maps = self._choose_ids(spec)
+        if not spec.hostname:
+            spec = replace(spec, hostname=container_id[:12])
+        self._snapshots.prepare(container_id, [Path(lower) for lower in spec.lowers])
+        record = Record(
+            version=state.VERSION,
+            id=container_id,
+            spec=spec,
+            status=Status.CREATED,
+            created_at=time.time(),
+            first_host_id=maps.first_host_id if maps else None,
+        )
+        try:
+            self._give_to_root_inside(container_id, maps)
+            self._disk.create(record)
+        except BaseException:
+            self._snapshots.remove(container_id)
+            raise
+        self.records[container_id] = record
+        self._tell("create", record)
+        return record
+
+    def _choose_ids(self, spec: ContainerSpec) -> ids.IdMaps | None:
+        if spec.user_namespace is UserNamespace.HOST:
+            if os.geteuid() != 0:
+                raise SetupError(
+                    "only root can run a container without a user namespace",
+                    hint="leave out --userns=host",
+                )
+            return None
+        return ids.choose(record.first_host_id for record in self.records.values())
+
+    def _give_to_root_inside(self, container_id: str, maps: ids.IdMaps | None) -> None:
+        """The writable layer belongs to the container's root, whoever that is on the host."""
+        if maps is None or maps.first_host_id is None:
+            return
+        snapshot = self._snapshots.get(container_id)
+        for directory in (snapshot.upper, snapshot.work):
+            os.chown(directory, maps.first_host_id, maps.first_host_id)
+
+    def start(self, record: Record) -> Live:
+        """Make the container run, with init alone in it."""
+        if record.id in self._live:
+            raise FailedPrecondition(f"container {record.spec.name} is already running")
+        seccomp_program(record.spec)  # compiled here, so that the child finds it in memory
+        maps = self._ids_of(record)
+        cgroup = self._hierarchy.cgroup(f"{GROUP}/{record.id}")
+        try:
+            warnings = self._create_cgroup(cgroup, record.spec)
+            launched = launch(record.spec, self.site(record), maps, cgroup)
+        except BaseException:
+            _remove_cgroup(cgroup)
+            raise
+        return self._serve(record, launched, cgroup, warnings)
+
+    def _serve(
+        self, record: Record, launched: Launched, cgroup: Cgroup, warnings: tuple[str, ...]
+    ) -> Live:
+        record = self._store(
+            record,
+            status=Status.RUNNING,
+            host_pid=launched.host_pid,
+            started_ticks=state.start_ticks(launched.host_pid),
+            boot_id=state.boot_id(),
+            started_at=time.time(),
+            finished_at=None,
+            exit_code=None,
+            exit_reason="",
+            warnings=warnings,
+        )
+        init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
+        live = Live(self._loop, record, self._disk.home(record.id), cgroup, launched.pidfd)
+        live.connect(init)
+        self._watch(live)
+        launched.go()
+        self._tell("start", record)
+        return live
+
+    def _watch(self, live: Live) -> None:
+        self._live[live.record.id] = live
+        self._loop.watch(live.pidfd, lambda: self._note_end(live))
+
+    def _ids_of(self, record: Record) -> ids.IdMaps | None:
+        if record.spec.user_namespace is UserNamespace.HOST:
+            return None
+        if record.first_host_id is not None:
+            return ids.own_range(record.first_host_id)
+        return ids.choose(())
+
+    def _create_cgroup(self, cgroup: Cgroup, spec: ContainerSpec) -> tuple[str, ...]:
+        missing = tuple(cgroup.unenforced(spec.limits))
+        if missing and not spec.best_effort:
+            raise SetupError(
+                "this host cannot enforce: " + "; ".join(missing),
+                hint="leave the limit out, or run with --best-effort to go without it",
+            )
+        cgroup.create(spec.limits)
+        return missing
+
+    def site(self, record: Record) -> Site:
+        """Where the container's files lie on the host."""
+        snapshot = self._snapshots.get(record.id)
+        return Site(
+            home=self._disk.home(record.id),
+            lowers=(*(Path(lower) for lower in record.spec.lowers), self._skeleton()),
+            upper=snapshot.upper,
+            work=snapshot.work,
+        )
+
+    def _skeleton(self) -> Path:
+        """A lowest layer with nothing but mount points, so that they never count as changes."""
+        skeleton = self._root / "skeleton"
+        if not skeleton.is_dir():
+            staging = self._root / f".skeleton-{os.getpid()}"
+            for name in ("proc", "dev", "sys", "etc", ".wardian"):
+                (staging / name).mkdir(parents=True, mode=0o755)
+            for name in ("hostname", "hosts"):
+                (staging / "etc" / name).touch(0o644)
+            staging.chmod(0o755)
+            staging.rename(skeleton)
+        return skeleton
+
+    # --- end and removal -----------------------------------------------------------------
+
+    def _note_end(self, live: Live) -> None:
+        """Init has ended, and with it every process of the container."""
+        code = _reap(live, live.record.host_pid)
+        record = live.record
+        del self._live[record.id]
+        was_oom_killed = False
+        with suppress(WardianError, OSError):
+            was_oom_killed = live.cgroup.events().oom_kill > 0
+        exit_code = live.exits.get(m.MAIN_KEY, code)
+        reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
+        live.close(exit_code)
+        record = self._store(
+            record,
+            status=Status.EXITED,
+            host_pid=None,
+            finished_at=time.time(),
+            exit_code=exit_code,
+            exit_reason=reason,
+        )
+        (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
+        self._tell("die", record)
+        self._sweep_cgroup(live.cgroup)
+        if record.spec.remove_on_exit:
+            self.remove(record)
+
+    def _sweep_cgroup(self, cgroup: Cgroup, attempts: int = 20) -> None:
+        """Remove a group as soon as the kernel has let go of its last process."""
+        try:
+            cgroup.remove()
+        except (WardianError, OSError):
+            if attempts:
+                self._loop.later(0.05, lambda: self._sweep_cgroup(cgroup, attempts - 1))
+
+    def stop(
+        self, record: Record, timeout_s: float, number: int, done: Callable[[int], None]
+    ) -> None:
+        """End the container's processes; ``done`` hears the exit code."""
+        live = self.live(record)
+        if record.status is Status.PAUSED:
+            self.set_paused(record, paused=False)
+        live.on_stopped.append(done)
+        live.shut_down(timeout_s, number)
+
+    def remove(self, record: Record) -> None:
+        """Forget a container that does not run, and its writable layer."""
+        if record.id in self._live:
+            raise FailedPrecondition(
+                f"container {record.spec.name} is running",
+                hint=f"stop it first, or use `wardian rm --force {record.spec.name}`",
+            )
+        self._cancel_grace(record.id)
+        self._disk.remove(record.id)
+        self._snapshots.remove(record.id)
+        self.records.pop(record.id, None)
+        self._tell("destroy", record)
+
+    def kill_and_remove(self, record: Record, done: Callable[[int], None]) -> None:
+        """``rm --force``: end it at once, then remove it."""
+
+        def gone(code: int) -> None:
+            # The end is still being noted down; remove when that is done.
+            self._loop.later(0, lambda: self._finish_removal(record.id, code, done))
+
+        live = self.live(record)
+        live.on_stopped.append(gone)
+        live.kill()
+
+    def _finish_removal(self, container_id: str, code: int, done: Callable[[int], None]) -> None:
+        if record := self.records.get(container_id):
+            self.remove(record)
+        done(code)
+
+    def set_paused(self, record: Record, *, paused: bool) -> Record:
+        """Freeze or thaw every process of the container."""
+        live = self.live(record)
+        if paused:
+            live.cgroup.freeze()
+        else:
+            live.cgroup.thaw()
+        live.record = self._store(record, status=Status.PAUSED if paused else Status.RUNNING)
+        self._tell("pause" if paused else "unpause", record)
+        return live.record
+
+    def update(self, record: Record, limits: Limits) -> Record:
+        """Other limits, in force at once when it runs."""
+        if live := self._live.get(record.id):
+            missing = live.cgroup.unenforced(limits)
+            if missing and not record.spec.best_effort:
+                raise SetupError("this host cannot enforce: " + "; ".join(missing))
+            live.cgroup.apply(limits)
+        changed = self._store(record, spec=replace(record.spec, limits=limits))
+        self._tell("update", changed)
+        return changed
+
+    # --- whose container is it -----------------------------------------------------------
+
+    def held(self, record: Record, keep: Keep) -> None:
+        """Somebody holds the container (again); ``keep`` is also for the keeper after this one."""
+        self._cancel_grace(record.id)
+        if record.spec.keep is not keep:
+            self._store(record, spec=replace(record.spec, keep=keep))
+
+    def abandoned(self, container_id: str, keep: Keep) -> None:
+        """Nobody holds the container any more."""
+        record = self.records.get(container_id)
+        if record is None or keep is Keep.ALWAYS:
+            return
+        if keep is Keep.NEVER:
+            self._discard(record)
+        else:
+            self._grace(container_id, ORPHAN_GRACE_S, self._stop_orphan)
+
+    def _grace(self, container_id: str, delay_s: float, act: Callable[[Record], None]) -> None:
+        def due() -> None:
+            self._graces.pop(container_id, None)
+            if record := self.records.get(container_id):
+                act(record)
+
+        self._cancel_grace(container_id)
+        self._graces[container_id] = self._loop.later(delay_s, due)
+
+    def _cancel_grace(self, container_id: str) -> None:
+        if timer := self._graces.pop(container_id, None):
+            timer.cancel()
+
+    def _stop_orphan(self, record: Record) -> None:
+        if record.id in self._live:
+            self.stop(record, 10.0, 15, lambda _: None)
+
+    def _discard(self, record: Record) -> None:
+        if record.id in self._live:
+            self.kill_and_remove(record, lambda _: None)
+        else:
+            self.remove(record)
+
+    # --- a new keeper --------------------------------------------------------------------
+
+    def adopt(self) -> None:
+        """Take over what runs, note what has ended, sweep away what belongs to nothing."""
+        self.records = {record.id: record for record in self._disk.load()}
+        for record in list(self.records.values()):
+            if record.is_running:
+                self._adopt_running(record)
+            elif record.spec.keep is Keep.NEVER:
+                self.remove(record)
+        self._hierarchy.sweep({live.record.id for live in self._live.values()})
+        for key in set(self._snapshots.keys()) - set(self.records):
+            self._snapshots.remove(key)
+
+    def _adopt_running(self, record: Record) -> None:
+        cgroup = self._hierarchy.cgroup(f"{GROUP}/{record.id}")
+        try:
+            live = self._reconnect(record, cgroup)
+        except OSError:
+            with suppress(WardianError, OSError):
+                cgroup.kill()
+            record = self._store(
+                record,
+                status=Status.EXITED,
+                host_pid=None,
+                exit_code=137,
+                finished_at=time.time(),
+                exit_reason="ended while no keeper watched",
+            )
+            if record.spec.keep is Keep.NEVER or record.spec.remove_on_exit:
+                self.remove(record)
+            return
+        self._watch(live)
+        if record.spec.keep is not Keep.ALWAYS:
+            never = record.spec.keep is Keep.NEVER
+            self._grace(record.id, ADOPTION_GRACE_S, self._discard if never else self._stop_orphan)
+
+    def _reconnect(self, record: Record, cgroup: Cgroup) -> Live:
+        """Init's pidfd and socket; OSError if that process is gone."""
+        if record.boot_id != state.boot_id() or record.host_pid is None:
+            raise ProcessLookupError
+        pidfd = os.pidfd_open(record.host_pid)
+        try:
+            if state.start_ticks(record.host_pid) != record.started_ticks:
+                raise ProcessLookupError
+            init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
+        except OSError:
+            os.close(pidfd)
+            raise
+        live = Live(self._loop, record, self._disk.home(record.id), cgroup, pidfd)
+        live.connect(init)
+        self._loop.send(init, m.encode(m.Hello()))
+        return live
+
+    # --- what others see -----------------------------------------------------------------
+
+    def info(self, record: Record) -> m.ContainerInfo:
+        """The container as clients see it."""
+        site = self.site(record)
+        live = self._live.get(record.id)
+        return m.ContainerInfo(
+            id=record.id,
+            name=record.spec.name,
+            image=record.spec.image,
+            status=record.status,
+            created_at=record.created_at,
+            spec=record.spec,
+            lowers=tuple(map(str, site.lowers)),
+            upper=str(site.upper),
+            work=str(site.work),
+            host_pid=record.host_pid,
+            started_at=record.started_at,
+            finished_at=record.finished_at,
+            exit_code=record.exit_code,
+            exit_reason=record.exit_reason,
+            first_host_id=record.first_host_id,
+            cgroups={name: str(path) for name, path in live.cgroup.paths.items()} if live else {},
+            warnings=record.warnings,
+            log_directory=str(self._disk.home(record.id)),
+        )
+
+    def _store(self, record: Record, **changes: object) -> Record:
+        changed = self._disk.update(record, **changes)
+        self.records[record.id] = changed
+        if live := self._live.get(record.id):
+            live.record = changed
+        return changed
+
+    def _tell(self, action: str, record: Record) -> None:
+        event = m.Event(
+            time.time(), action, record.id, record.spec.name, record.spec.image, record.exit_code
+        )
+        for listener in list(self.listeners):
+            listener(event)
+
+
+def _reap(live: Live, host_pid: int | None) -> int:
+    """Init's exit code; 137 when it was not our child (adopted)."""
+    if host_pid is None:
+        return 137
+    try:
+        _, status = os.waitpid(host_pid, os.WNOHANG)
+    except ChildProcessError:
+        return 137
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _remove_cgroup(cgroup: Cgroup) -> None:
+    with suppress(WardianError, OSError, KernelRefused):
+        cgroup.remove()

@@ -1,0 +1,257 @@
+"""PID 1 of a container: reaps, starts processes, passes on signals.
+
+It is the keeper's child, forked after everything was imported, so the image needs no program of
+ours. It listens on a socket whose name lies outside the container; whatever keeper runs at the
+moment connects to it, so containers live on when a keeper dies. It cannot be traced or read from
+inside (its memory belongs to the keeper's user namespace and it is not dumpable, ptrace(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from wardian.errors import ProtocolError, WardianError
+from wardian.runtime import messages as m
+from wardian.runtime import process
+from wardian.runtime.process import Privileges
+from wardian.runtime.terminal import open_terminal
+from wardian.runtime.wire import Connection
+
+REMEMBERED_EXITS = 256
+MAX_TABLE = 60
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that the keeper asked for."""
+
+    key: int
+    container_pid: int
+    pidfd: int
+    kept: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Starting:
+    """A fork that has not reached execve yet."""
+
+    child: Child
+    reply_to: Connection
+    failure: bytearray = field(default_factory=bytearray)
+    master: int = -1
+
+
+class Init:
+    """The event loop of PID 1."""
+
+    def __init__(self, listener: socket.socket, privileges: Privileges) -> None:
+        self._listener = listener
+        self._privileges = privileges
+        self._selector = selectors.EpollSelector()
+        self._keepers: list[Connection] = []
+        self._children: dict[int, Child] = {}
+        self._starting: dict[int, Starting] = {}
+        self._exits: OrderedDict[int, int] = OrderedDict()
+        self._deadline: float | None = None
+
+    def run(self) -> NoReturn:
+        """Serve until told to shut down or until the main process ends."""
+        wake = self._watch_signals()
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
+        while True:
+            for key, _ in self._selector.select(self._patience()):
+                key.data()
+            self._reap()
+            if self._deadline is not None:
+                self._end_if_empty()
+
+    def _watch_signals(self) -> int:
+        wake, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for ignored in (signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)
+        return wake
+
+    def _drain(self, wake: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(wake, 4096)
+
+    def _patience(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    # --- the keeper's orders -------------------------------------------------------------
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            sock, _ = self._listener.accept()
+            sock.setblocking(False)
+            keeper = Connection(sock)
+            self._keepers.append(keeper)
+            self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve(keeper))
+
+    def _serve(self, keeper: Connection) -> None:
+        try:
+            for message in keeper.receive_ready():
+                self._obey(keeper, m.decode_to_init(message.data), message.fds)
+        except (EOFError, ProtocolError):
+            self._selector.unregister(keeper.sock)
+            self._keepers.remove(keeper)
+            keeper.close()
+
+    def _obey(self, keeper: Connection, order: m.ToInit, fds: tuple[int, ...]) -> None:
+        match order:
+            case m.Spawn():
+                self._spawn(keeper, order, fds)
+            case m.SendSignal():
+                self._signal(order)
+            case m.Hello():
+                self._tell_table(keeper)
+            case m.Shutdown(timeout_s=timeout_s, signal=number):
+                self._deadline = time.monotonic() + timeout_s
+                with suppress(ProcessLookupError):
+                    os.kill(-1, number)
+
+    def _tell(self, keeper: Connection, event: m.FromInit, fds: tuple[int, ...] = ()) -> None:
+        with suppress(EOFError, ProtocolError):  # the next keeper asks for the table
+            keeper.send(m.encode(event), fds)
+
+    def _tell_table(self, keeper: Connection) -> None:
+        children = list(self._children.values())[:MAX_TABLE]
+        self._tell(
+            keeper,
+            m.Table(
+                running=tuple((child.key, child.container_pid) for child in children),
+                exited=tuple(self._exits.items()),
+            ),
+            (
+                *(child.pidfd for child in children),
+                *(fd for child in children if child.key == m.MAIN_KEY for fd in child.kept),
+            ),
+        )
+
+    def _signal(self, order: m.SendSignal) -> None:
+        if order.key is None:
+            with suppress(ProcessLookupError):
+                os.kill(-1, order.signal)
+        elif child := self._children.get(order.key):
+            with suppress(ProcessLookupError):
+                if order.group:
+                    os.killpg(child.container_pid, order.signal)
+                else:
+                    os.kill(child.container_pid, order.signal)
+
+    # --- processes -----------------------------------------------------------------------
+
+    def _spawn(self, keeper: Connection, order: m.Spawn, fds: tuple[int, ...]) -> None:
+        """Fork; whether execve worked is learnt from a pipe that execve closes."""
+        given, kept = fds[: len(order.targets)], fds[len(order.targets) :]
+        descriptors = dict(zip(order.targets, given, strict=True))
+        master = slave = -1
+        try:
+            if order.terminal:
+                master, slave = open_terminal()
+                descriptors |= dict.fromkeys((0, 1, 2), slave)
+            failure_r, failure_w = os.pipe2(os.O_CLOEXEC)
+            pid = os.fork()
+        except (OSError, WardianError) as error:
+            what = getattr(error, "what", None) or f"cannot start a process: {error}"
+            self._tell(keeper, m.SpawnFailed(order.key, what[:4096], 125, _fork_hint(error)))
+            for fd in (*fds, master, slave):
+                if fd >= 0:
+                    os.close(fd)
+            return
+        if pid == 0:
+            process.start(
+                order.process,
+                descriptors,
+                self._privileges,
+                failure_fd=failure_w,
+                controlling_terminal=order.terminal,
+            )
+        for fd in (*given, failure_w, slave):
+            if fd >= 0:
+                os.close(fd)
+        child = Child(order.key, pid, os.pidfd_open(pid), list(kept))
+        self._children[pid] = child
+        self._starting[failure_r] = Starting(child, keeper, master=master)
+        self._selector.register(
+            failure_r, selectors.EVENT_READ, lambda: self._hear_start(failure_r)
+        )
+
+    def _hear_start(self, failure_r: int) -> None:
+        starting = self._starting[failure_r]
+        if data := os.read(failure_r, 4096):
+            starting.failure += data
+            return
+        self._selector.unregister(failure_r)
+        os.close(failure_r)
+        del self._starting[failure_r]
+        child = starting.child
+        if starting.failure:
+            code, what, hint = (starting.failure.decode(errors="replace") + "\n\n").split("\n")[:3]
+            self._tell(starting.reply_to, m.SpawnFailed(child.key, what, int(code), hint))
+        else:
+            fds = (child.pidfd,) if starting.master < 0 else (child.pidfd, starting.master)
+            self._tell(starting.reply_to, m.Spawned(child.key, child.container_pid), fds)
+        if starting.master >= 0:
+            os.close(starting.master)
+        if child.container_pid not in self._children:  # it ended before we heard
+            self._report(child)
+            os.close(child.pidfd)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if child := self._children.pop(pid, None):
+                self._note_exit(child, status)
+
+    def _note_exit(self, child: Child, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        self._exits[child.key] = code if code >= 0 else 128 - code
+        while len(self._exits) > REMEMBERED_EXITS:
+            self._exits.popitem(last=False)
+        for fd in child.kept:
+            os.close(fd)
+        if not any(starting.child is child for starting in self._starting.values()):
+            self._report(child)
+            os.close(child.pidfd)
+
+    def _report(self, child: Child) -> None:
+        for keeper in self._keepers:
+            self._tell(keeper, m.Exited(child.key, self._exits.get(child.key, 0)))
+        if child.key == m.MAIN_KEY:
+            os._exit(self._exits.get(child.key, 0))
+
+    def _end_if_empty(self) -> None:
+        """After Shutdown: leave when nothing is left or the time is up (the kernel ends the rest)."""
+        try:
+            os.kill(-1, 0)
+            alone = False
+        except ProcessLookupError:
+            alone = True
+        if alone or (self._deadline is not None and time.monotonic() >= self._deadline):
+            os._exit(0)
+
+
+def _fork_hint(error: Exception) -> str:
+    if isinstance(error, BlockingIOError):
+        return "the container's process limit is reached; end some processes or raise --pids-limit"
+    if isinstance(error, OSError) and error.errno == 12:
+        return "the container is out of memory; raise its memory limit"
+    return getattr(error, "hint", "")

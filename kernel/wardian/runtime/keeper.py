@@ -1,0 +1,156 @@
+"""The keeper: parent of containers, one for each state directory, started on demand.
+
+It is small, imported before anything is forked, single-threaded, and runs no user code: that is
+what makes a start cheap. It holds nothing that is not also on disk or in init's hands, so a
+keeper that is killed is replaced by one that adopts what runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import msgspec
+
+from wardian.errors import ProtocolError, WardianError
+from wardian.linux import process
+from wardian.runtime import messages as m
+from wardian.runtime import wire
+from wardian.runtime.calls import Calls, Reply
+from wardian.runtime.house import House
+from wardian.runtime.loop import Loop
+from wardian.runtime.spec import Keep
+from wardian.runtime.wire import Connection, Message
+
+SOCKET = "keeper.sock"
+LOCK = "keeper.lock"
+IDLE_S = float(os.environ.get("WARDIAN_KEEPER_IDLE_S", "60"))
+
+
+class Keeper:
+    """The socket's side of the keeper: who is connected, what they hold, what they ask."""
+
+    def __init__(self, root: Path, loop: Loop) -> None:
+        self._loop = loop
+        self._house = House(root, loop)
+        self._calls = Calls(self._house, loop)
+        self._clients: set[Connection] = set()
+        self._holds: dict[Connection, dict[str, Keep]] = {}
+        self._listener = wire.listen(root / SOCKET)
+        os.chmod(root / SOCKET, 0o600)
+        self._listener.setblocking(False)
+        loop.watch(self._listener.fileno(), self._accept)
+        self._house.adopt()
+        loop.later(IDLE_S, self._leave_if_idle)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        if not _is_ours(sock):
+            sock.close()
+            return
+        client = Connection(sock)
+        self._clients.add(client)
+        self._loop.serve(
+            client, lambda message: self._hear(client, message), lambda: self._forget(client)
+        )
+
+    def _hear(self, client: Connection, message: Message) -> None:
+        try:
+            request = m.decode_request(message.data)
+        except msgspec.MsgspecError:
+            message.close()
+            self._loop.drop(client)
+            self._forget(client)
+            return
+        reply = Reply(self._loop, client, request.id)
+        try:
+            if request.call == "attach":
+                self._attach(client, reply, msgspec.json.decode(request.body, type=m.AttachCall))
+            else:
+                self._calls.handle(request, reply, message.fds)
+        except WardianError as error:
+            reply.fail(error)
+        except msgspec.MsgspecError as error:
+            reply.fail(ProtocolError(f"the keeper does not understand {request.call}: {error}"))
+        except OSError as error:
+            reply.fail(WardianError(f"{request.call}: {error}", hint="see keeper.log"))
+        finally:
+            message.close()
+
+    def _attach(self, client: Connection, reply: Reply, call: m.AttachCall) -> None:
+        """From now on the client holds the container: when it goes, ``keep`` says what becomes."""
+        record = self._house.find(call.name)
+        self._holds.setdefault(client, {})[record.id] = call.keep
+        self._house.held(record, call.keep)
+        reply.send(None)
+
+    def _forget(self, client: Connection) -> None:
+        self._clients.discard(client)
+        self._calls.forget(client)
+        for container_id, keep in self._holds.pop(client, {}).items():
+            if not any(container_id in held for held in self._holds.values()):
+                self._house.abandoned(container_id, keep)
+
+    def _leave_if_idle(self) -> None:
+        if self._clients or self._house.is_busy:
+            self._loop.later(IDLE_S, self._leave_if_idle)
+        else:
+            self._loop.stop()
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    """Whether the peer is our own user or root (SO_PEERCRED, unix(7))."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in (0, os.geteuid())
+
+
+def serve(root: Path, ready_fd: int) -> None:
+    """Be the keeper of ``root`` until idle; write one byte to ``ready_fd`` when callers may come.
+
+    If there is one already, that one is ready and this one is not needed.
+    """
+    lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.write(ready_fd, b"+")
+        return
+    process.set_name("wardian-keeper")
+    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+    loop = Loop()
+    Keeper(root, loop)
+    gc.collect()
+    gc.freeze()  # forks share these pages as long as the collector leaves them alone
+    os.write(ready_fd, b"+")
+    os.close(ready_fd)
+    loop.run()
+    (root / SOCKET).unlink(missing_ok=True)
+
+
+def _daemonize(root: Path) -> None:
+    """Leave the caller's session and file descriptors; what goes wrong is in keeper.log."""
+    log = os.open(root / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(fd, target)
+    os.chdir("/")
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+if __name__ == "__main__":
+    state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
+    _daemonize(state_root)
+    serve(state_root, ready)

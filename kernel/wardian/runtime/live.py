@@ -1,0 +1,281 @@
+"""A running container as the keeper holds it: init's socket, its processes, who waits for what."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.errors import CommandFailed, FailedPrecondition, KernelRefused, WardianError
+from wardian.linux import process
+from wardian.runtime import messages as m
+from wardian.runtime.logs import LogWriter
+from wardian.runtime.loop import Loop
+from wardian.runtime.spec import ProcessSpec
+from wardian.runtime.state import Record
+from wardian.runtime.wire import Connection, Message
+
+Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
+Ended = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Running:
+    """A process in the container that the keeper knows by key."""
+
+    container_pid: int
+    host_pid: int
+
+
+@dataclass(slots=True)
+class Starting:
+    """A process that init was asked for and has not confirmed."""
+
+    spec: ProcessSpec
+    done: Spawned
+
+
+@dataclass(slots=True)
+class Live:
+    """One running container. ``record`` is what is on disk."""
+
+    loop: Loop
+    record: Record
+    home: Path
+    cgroup: Cgroup
+    pidfd: int
+    init: Connection | None = None
+    starting: dict[int, Starting] = field(default_factory=dict)
+    running: dict[int, Running] = field(default_factory=dict)
+    exits: dict[int, int] = field(default_factory=dict)
+    waiting: dict[int, list[Ended]] = field(default_factory=dict)
+    on_stopped: list[Ended] = field(default_factory=list)
+    stop_reason: str = ""
+    _log_pipes: list[int] = field(default_factory=list)
+    _next_key: int = m.MAIN_KEY + 1
+
+    def connect(self, init: Connection) -> None:
+        """Speak to init through this connection from now on."""
+        self.init = init
+        self.loop.serve(init, self._hear, self._lost)
+
+    def _lost(self) -> None:
+        self.init = None
+        for key in list(self.starting):
+            self.starting.pop(key).done(_died_meanwhile(), ())
+
+    # --- orders --------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        spec: ProcessSpec,
+        targets: Sequence[int],
+        fds: Sequence[int],
+        *,
+        terminal: bool,
+        done: Spawned,
+    ) -> None:
+        """Start a process; ``done`` hears its numbers and pidfd, or why not."""
+        key, self._next_key = self._next_key, self._next_key + 1
+        self._order(key, m.Spawn(key, spec, tuple(targets), terminal), fds, spec, done)
+
+    def spawn_main(
+        self,
+        spec: ProcessSpec,
+        targets: Sequence[int],
+        fds: Sequence[int],
+        *,
+        terminal: bool,
+        done: Spawned,
+    ) -> None:
+        """Start the main process, by whose end the container ends; without targets it is logged."""
+        if targets or terminal:
+            self._order(
+                m.MAIN_KEY, m.Spawn(m.MAIN_KEY, spec, tuple(targets), terminal), fds, spec, done
+            )
+            return
+        out_r, out_w = os.pipe2(os.O_CLOEXEC)
+        err_r, err_w = os.pipe2(os.O_CLOEXEC)
+        given = (out_w, err_w, out_r, err_r)  # init keeps the reading ends for the next keeper
+        self._order(m.MAIN_KEY, m.Spawn(m.MAIN_KEY, spec, (1, 2)), given, spec, done)
+        os.close(out_w)
+        os.close(err_w)
+        self._follow_log(out_r, err_r)
+
+    def _order(
+        self, key: int, order: m.Spawn, fds: Sequence[int], spec: ProcessSpec, done: Spawned
+    ) -> None:
+        if self.init is None:
+            raise _died_meanwhile()
+        self.starting[key] = Starting(spec, done)
+        self.loop.send(self.init, m.encode(order), fds)
+
+    def signal(self, number: int, key: int | None) -> None:
+        """Send a signal to one process or to all but init."""
+        if self.init is not None:
+            self.loop.send(self.init, m.encode(m.SendSignal(number, key)))
+
+    def shut_down(self, timeout_s: float, number: int) -> None:
+        """Ask init to end everything, and make sure of it a second after the time is up."""
+        if self.init is not None:
+            self.loop.send(self.init, m.encode(m.Shutdown(timeout_s, number)))
+            self.loop.later(timeout_s + 1.0, self.kill)
+        else:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL init; the kernel ends the rest of the PID namespace (pid_namespaces(7))."""
+        if self.pidfd >= 0:
+            with suppress(KernelRefused):
+                self.cgroup.thaw()
+            with suppress(KernelRefused):
+                process.pidfd_send_signal(self.pidfd, 9)
+
+    def wait(self, key: int, done: Ended) -> None:
+        """Call ``done`` with the exit code of a process, now or later."""
+        if key in self.exits:
+            done(self.exits[key])
+        else:
+            self.waiting.setdefault(key, []).append(done)
+
+    # --- what init says (hostile) --------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        try:
+            event = m.decode_from_init(message.data)
+        except msgspec.MsgspecError:
+            message.close()
+            return
+        match event:
+            case m.Spawned():
+                self._note_spawned(event, message.fds)
+                return
+            case m.SpawnFailed():
+                if starting := self.starting.pop(event.key, None):
+                    error = CommandFailed(event.what, exit_code=event.exit_code, hint=event.hint)
+                    starting.done(error, ())
+                if event.key == m.MAIN_KEY:
+                    self.stop_reason = event.what
+                    self.exits[m.MAIN_KEY] = event.exit_code
+                    self.kill()
+            case m.Exited():
+                self._note_exit(event.key, event.exit_code)
+            case m.Table():
+                self._note_table(event, message.fds)
+                return
+        message.close()
+
+    def _note_spawned(self, event: m.Spawned, fds: tuple[int, ...]) -> None:
+        starting = self.starting.pop(event.key, None)
+        host_pid = pid_of(fds[0]) if fds else None
+        if starting is None or host_pid is None:
+            for fd in fds:
+                os.close(fd)
+            if starting is not None:
+                starting.done(_died_meanwhile(), ())
+            return
+        self.running[event.key] = Running(event.container_pid, host_pid)
+        if starting.spec.oom_score_adj and host_pid:
+            _prefer_for_oom(host_pid, starting.spec.oom_score_adj)
+        starting.done(m.SpawnedProcess(event.key, event.container_pid, host_pid), fds)
+        for fd in fds:
+            os.close(fd)
+
+    def _note_exit(self, key: int, exit_code: int) -> None:
+        if key not in self.running and key not in self.waiting and key != m.MAIN_KEY:
+            return
+        self.running.pop(key, None)
+        self.exits[key] = exit_code
+        while len(self.exits) > 512:
+            self.exits.pop(next(iter(self.exits)))
+        for done in self.waiting.pop(key, ()):
+            done(exit_code)
+
+    def _note_table(self, table: m.Table, fds: tuple[int, ...]) -> None:
+        """A new keeper learns what runs: processes, exit codes, the main process's output."""
+        pidfds, kept = fds[: len(table.running)], fds[len(table.running) :]
+        for (key, container_pid), pidfd in zip(table.running, pidfds, strict=False):
+            if host_pid := pid_of(pidfd):
+                self.running[key] = Running(container_pid, host_pid)
+            os.close(pidfd)
+        self.exits.update(table.exited)
+        known = [key for key, _ in (*table.running, *table.exited)]
+        self._next_key = max([self._next_key, *(key + 1 for key in known)])
+        if len(kept) == 2:
+            self._follow_log(*kept)
+        else:
+            for fd in kept:
+                os.close(fd)
+
+    # --- the main process's output -------------------------------------------------------
+
+    def _follow_log(self, out_fd: int, err_fd: int) -> None:
+        writer = LogWriter(self.home)
+        for stream, fd in (("stdout", out_fd), ("stderr", err_fd)):
+            os.set_blocking(fd, False)
+            self._log_pipes.append(fd)
+            self.loop.watch(fd, lambda fd=fd, stream=stream: self._log(writer, stream, fd))  # type: ignore[misc]
+
+    def _log(self, writer: LogWriter, stream: str, fd: int) -> None:
+        try:
+            data = os.read(fd, 1 << 16)
+        except BlockingIOError:
+            return
+        if data:
+            writer.write(stream, data)
+        else:
+            self._end_log(fd)
+
+    def _end_log(self, fd: int) -> None:
+        self._log_pipes.remove(fd)
+        self.loop.unwatch(fd)
+        os.close(fd)
+
+    def close(self, exit_code: int) -> None:
+        """The container has ended: keep the last output, answer everybody who waits."""
+        writer = LogWriter(self.home)
+        for number, fd in enumerate(list(self._log_pipes)):
+            with suppress(BlockingIOError):
+                while data := os.read(fd, 1 << 16):
+                    writer.write(("stdout", "stderr")[number % 2], data)
+            self._end_log(fd)
+        if self.init is not None:
+            self.loop.drop(self.init)
+        self._lost()
+        self.loop.unwatch(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        for callbacks in self.waiting.values():
+            for done in callbacks:
+                done(137)
+        self.waiting.clear()
+        for done in self.on_stopped:
+            done(exit_code)
+        self.on_stopped.clear()
+
+
+def pid_of(pidfd: int) -> int | None:
+    """The host PID behind a pidfd (proc(5), fdinfo): 0 if it was reaped, None if it is no pidfd."""
+    try:
+        text = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^Pid:\t(-?\d+)$", text, re.MULTILINE)
+    return max(0, int(found[1])) if found else None
+
+
+def _prefer_for_oom(host_pid: int, adjustment: int) -> None:
+    with suppress(OSError):
+        Path(f"/proc/{host_pid}/oom_score_adj").write_text(str(adjustment))
+
+
+def _died_meanwhile() -> FailedPrecondition:
+    return FailedPrecondition(
+        "the container ended meanwhile", hint="start it again with `wardian start`"
+    )

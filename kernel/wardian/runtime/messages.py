@@ -1,0 +1,237 @@
+"""What keeper, init and clients say to each other, as typed values.
+
+msgspec checks every field while it decodes, so a message from inside a container that is not
+exactly one of these is refused before any code looks at it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from wardian.cgroups.limits import Limits
+from wardian.runtime.spec import ContainerSpec, Keep, ProcessSpec
+from wardian.runtime.state import Status
+
+ShortText = Annotated[str, Meta(max_length=4096)]
+MAIN_KEY = 0
+
+# --- keeper → init ---------------------------------------------------------------------------
+
+
+class Spawn(Struct, frozen=True, tag=True):
+    """Start a process; the message's descriptors become the numbers in ``targets``.
+
+    Descriptors beyond those are kept by init for the next keeper, as long as the process runs.
+    """
+
+    key: int
+    process: ProcessSpec
+    targets: tuple[int, ...]
+    terminal: bool = False
+
+
+class SendSignal(Struct, frozen=True, tag=True):
+    """Send a signal to the process with this key, or to every process but init."""
+
+    signal: int
+    key: int | None = None
+    group: bool = False
+
+
+class Hello(Struct, frozen=True, tag=True):
+    """A (new) keeper is here: answer with the table of processes."""
+
+
+class Shutdown(Struct, frozen=True, tag=True):
+    """SIGTERM everything, SIGKILL what is left after ``timeout_s``, then exit."""
+
+    timeout_s: float = 10.0
+    signal: int = 15
+
+
+ToInit = Spawn | SendSignal | Hello | Shutdown
+
+# --- init → keeper (hostile) -----------------------------------------------------------------
+
+
+class Spawned(Struct, frozen=True, tag=True):
+    """The program runs. Descriptors: its pidfd and, if asked for, its terminal's master."""
+
+    key: int
+    container_pid: Annotated[int, Meta(ge=1, le=1 << 22)]
+
+
+class SpawnFailed(Struct, frozen=True, tag=True):
+    """The program could not be executed; ``exit_code`` as docker's (125, 126, 127)."""
+
+    key: int
+    what: ShortText
+    exit_code: Annotated[int, Meta(ge=0, le=255)]
+    hint: ShortText = ""
+
+
+class Exited(Struct, frozen=True, tag=True):
+    """A process that was spawned has ended; 128+n if by signal n."""
+
+    key: int
+    exit_code: Annotated[int, Meta(ge=0, le=255)]
+
+
+class Table(Struct, frozen=True, tag=True):
+    """The answer to Hello: (key, container pid) of what runs, (key, exit code) of what ran.
+
+    Descriptors: a pidfd for each running process, then those kept for the main process.
+    """
+
+    running: Annotated[tuple[tuple[int, int], ...], Meta(max_length=60)]
+    exited: Annotated[tuple[tuple[int, int], ...], Meta(max_length=512)]
+
+
+FromInit = Spawned | SpawnFailed | Exited | Table
+
+# --- client → keeper -------------------------------------------------------------------------
+
+
+class Request(Struct, frozen=True):
+    """One call of a client: ``call`` names it, ``body`` is its value as JSON."""
+
+    id: int
+    call: str
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Failure(Struct, frozen=True):
+    """An error of the tree in wardian.errors, by class name."""
+
+    kind: str
+    what: str
+    hint: str = ""
+    exit_code: int | None = None
+
+
+class Answer(Struct, frozen=True):
+    """The answer to the request with the same id; for ``events`` there are many."""
+
+    id: int
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    failure: Failure | None = None
+
+
+class CreateCall(Struct, frozen=True):
+    spec: ContainerSpec
+
+
+class RunCall(Struct, frozen=True):
+    """Create and start; ``targets`` number the main process's descriptors (none: the log)."""
+
+    spec: ContainerSpec
+    targets: tuple[int, ...] = ()
+    terminal: bool = False
+
+
+class NameCall(Struct, frozen=True):
+    name: str
+
+
+class StopCall(Struct, frozen=True):
+    name: str
+    timeout_s: float = 10.0
+    signal: int = 15
+
+
+class KillCall(Struct, frozen=True):
+    name: str
+    signal: int = 9
+    key: int | None = None
+
+
+class RemoveCall(Struct, frozen=True):
+    name: str
+    force: bool = False
+
+
+class SpawnCall(Struct, frozen=True):
+    name: str
+    process: ProcessSpec
+    targets: tuple[int, ...]
+    terminal: bool = False
+
+
+class WaitCall(Struct, frozen=True):
+    name: str
+    key: int | None = None
+
+
+class AttachCall(Struct, frozen=True):
+    name: str
+    keep: Keep
+
+
+class LimitsCall(Struct, frozen=True):
+    name: str
+    limits: Limits
+
+
+class ContainerInfo(Struct, frozen=True, kw_only=True):
+    """A container as clients see it. Paths are the host's; times are seconds since the epoch.
+
+    ``lowers`` are uppermost first. ``cgroups`` maps a controller (``unified`` for v2) to its
+    directory. ``host_pid`` is init's.
+    """
+
+    id: str
+    name: str
+    image: str
+    status: Status
+    created_at: float
+    spec: ContainerSpec
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    host_pid: int | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int | None = None
+    exit_reason: str = ""
+    first_host_id: int | None = None
+    cgroups: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    log_directory: str = ""
+
+    @property
+    def merged(self) -> str | None:
+        """The container's root as its processes see it, by way of init; None if not running."""
+        return f"/proc/{self.host_pid}/root" if self.host_pid else None
+
+
+class Event(Struct, frozen=True):
+    """Something happened to a container: create, start, oom, die, pause, unpause, destroy …"""
+
+    time: float
+    action: str
+    id: str
+    name: str
+    image: str
+    exit_code: int | None = None
+
+
+class SpawnedProcess(Struct, frozen=True):
+    """What a client learns of a process that it had started; ``host_pid`` 0: it has ended."""
+
+    key: int
+    container_pid: int
+    host_pid: int
+
+
+def encode(value: Any) -> bytes:
+    """A message as JSON."""
+    return msgspec.json.encode(value)
+
+
+decode_to_init = msgspec.json.Decoder(ToInit).decode
+decode_from_init = msgspec.json.Decoder(FromInit).decode
+decode_request = msgspec.json.Decoder(Request).decode
+decode_answer = msgspec.json.Decoder(Answer).decode

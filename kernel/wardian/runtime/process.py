@@ -1,0 +1,184 @@
+"""The last steps of a process before it becomes the user's program: from fork to execve(2)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import termios
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from wardian.errors import CommandFailed, WardianError
+from wardian.linux import capabilities, process
+from wardian.linux.capabilities import Capability
+from wardian.runtime import user as users
+from wardian.runtime.spec import DEFAULT_PATH, ProcessSpec
+
+STOLEN_DESCRIPTOR_FLOOR = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What every process of a container may have at most."""
+
+    capabilities: frozenset[Capability]
+
+
+def start(
+    spec: ProcessSpec,
+    descriptors: Mapping[int, int],
+    privileges: Privileges,
+    *,
+    failure_fd: int,
+    controlling_terminal: bool,
+) -> NoReturn:
+    """Become the program of ``spec``; on failure write ``exit_code\\nwhat\\nhint`` and exit.
+
+    Runs in a child that was just forked. ``descriptors`` maps the program's numbers to ours;
+    everything else is closed before execve (CVE-2024-21626 and its kin).
+    """
+    try:
+        _start(spec, descriptors, privileges, failure_fd, controlling_terminal)
+    except CommandFailed as error:
+        report, code = f"{error.exit_code}\n{error.what}\n{error.hint}", error.exit_code
+    except WardianError as error:
+        report, code = f"125\n{error.what}\n{error.hint}", 125
+    except OSError as error:
+        report, code = f"125\ncannot start {spec.argv[0]}: {error.strerror}\n", 125
+    with suppress(OSError):
+        os.write(failure_fd, report.encode(errors="replace")[:4000])
+    os._exit(code)
+
+
+def _start(
+    spec: ProcessSpec,
+    descriptors: Mapping[int, int],
+    privileges: Privileges,
+    failure_fd: int,
+    controlling_terminal: bool,
+) -> None:
+    _reset_signals()
+    if spec.new_session:
+        os.setsid()
+    failure_fd = _place(descriptors, failure_fd)
+    if controlling_terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if spec.oom_score_adj:
+        _write_oom_score(spec.oom_score_adj)
+    user = users.lookup(spec.user)
+    env = {"PATH": DEFAULT_PATH, "HOSTNAME": os.uname().nodename, "HOME": user.home, **spec.env}
+    os.umask(0o022)
+    _become(user, privileges)
+    _enter(spec.workdir)
+    execute(spec.argv, env)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _place(descriptors: Mapping[int, int], failure_fd: int) -> int:
+    """Put every descriptor at its number, close all others; the new number of ``failure_fd``.
+
+    They are first moved above all targets, so that no dup2 overwrites one still needed.
+    """
+    floor = max([STOLEN_DESCRIPTOR_FLOOR, *(target + 1 for target in descriptors)])
+    moved = {
+        target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for target, fd in descriptors.items()
+    }
+    failure = fcntl.fcntl(failure_fd, fcntl.F_DUPFD_CLOEXEC, floor)
+    null = -1
+    for standard in (0, 1, 2):
+        if standard not in moved:
+            if null < 0:
+                null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            moved[standard] = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, floor)
+    for target, fd in moved.items():
+        os.dup2(fd, target, inheritable=True)
+    _close_all_but({*moved, failure})
+    return failure
+
+
+def _close_all_but(keep: set[int]) -> None:
+    first = 0
+    for fd in sorted(keep):
+        if first < fd:
+            process.close_range(first, fd - 1)
+        first = fd + 1
+    process.close_range(first)
+
+
+def _write_oom_score(adjustment: int) -> None:
+    with suppress(PermissionError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(adjustment))
+
+
+def _become(user: users.User, privileges: Privileges) -> None:
+    """Take the user's ids and no more capabilities than the container may have."""
+    capabilities.drop_bounding(privileges.capabilities)
+    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
+        os.setgroups(user.groups)
+    try:
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        raise CommandFailed(
+            f"cannot run as {user.uid}:{user.gid}: {error.strerror}",
+            exit_code=126,
+            hint="this container's user namespace maps fewer ids; use a user that it has",
+        ) from error
+    kept = privileges.capabilities if user.uid == 0 else frozenset()
+    capabilities.set_capabilities(effective=kept, permitted=kept, inheritable=frozenset())
+
+
+def _enter(workdir: str) -> None:
+    try:
+        os.chdir(workdir)
+    except OSError as error:
+        raise CommandFailed(
+            f"cannot enter the working directory {workdir}: {error.strerror}",
+            exit_code=126,
+            hint="create it first, or give another --workdir",
+        ) from error
+    # A directory outside the root has no absolute path (CVE-2024-21626).
+    if not os.getcwd().startswith("/"):
+        raise CommandFailed(f"working directory {workdir} is outside the container", exit_code=126)
+
+
+def execute(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """execve(2) with a search along the *new* environment's PATH; raises CommandFailed."""
+    name = argv[0]
+    candidates = (
+        [name]
+        if "/" in name
+        else [f"{folder or '.'}/{name}" for folder in env.get("PATH", "").split(":")]
+    )
+    refused: OSError | None = None
+    for path in candidates:
+        try:
+            os.execve(path, list(argv), dict(env))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            refused = error
+            if error.errno != errno.EACCES:
+                break
+    if refused is None:
+        raise CommandFailed(
+            f"{name}: not found in the container",
+            exit_code=127,
+            hint="check the spelling, PATH, and whether the image has the program"
+            " (a dynamic program also needs its loader)",
+        )
+    if refused.errno == errno.ENOEXEC:
+        why = "neither a binary for this machine nor a script with #!"
+    else:
+        why = refused.strerror or "refused"
+    raise CommandFailed(f"{name}: {why}", exit_code=126)

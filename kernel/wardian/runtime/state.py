@@ -1,0 +1,181 @@
+"""What is known of each container on disk: one directory a container, replaced atomically.
+
+<root>/containers/<id>/container.json   the record below, version and all
+                      /init.sock        where init listens
+                      /log.jsonl        what the main process printed
+                      /hostname, hosts  mounted into the container's /etc
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from wardian.errors import AlreadyExists, NotFound, SetupError
+from wardian.runtime.spec import ContainerSpec
+
+VERSION = 1
+FILE = "container.json"
+
+
+class Status(enum.Enum):
+    """Docker's words for where a container stands."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One container. Times are seconds since the epoch.
+
+    ``first_host_id`` is the host id that the container's root is (None without a user namespace
+    of its own range). ``host_pid``, ``started_ticks`` (proc(5) field 22) and ``boot_id`` together
+    name init's process beyond doubt. ``warnings`` are limits that are not in force.
+    """
+
+    version: int
+    id: str
+    spec: ContainerSpec
+    status: Status
+    created_at: float
+    first_host_id: int | None = None
+    host_pid: int | None = None
+    started_ticks: int | None = None
+    boot_id: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    exit_code: int | None = None
+    exit_reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has processes (a paused container has)."""
+        return self.status in (Status.RUNNING, Status.PAUSED)
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class Records:
+    """The records below one state root."""
+
+    def __init__(self, root: Path) -> None:
+        self.directory = root / "containers"
+        try:
+            self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"cannot write the state directory: {error.strerror}",
+                hint="set WARDIAN_ROOT to a directory that you can write",
+            ) from error
+
+    def home(self, container_id: str) -> Path:
+        """The container's own directory."""
+        return self.directory / container_id
+
+    def create(self, record: Record) -> None:
+        """Write a new record: the directory appears whole or not at all."""
+        staging = self.directory / f".new-{record.id}"
+        staging.mkdir(mode=0o711)
+        try:
+            hostname = record.spec.hostname or record.id[:12]
+            (staging / "hostname").write_text(hostname + "\n")
+            (staging / "hosts").write_text(
+                f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
+            )
+            self._write(staging, record)
+            staging.rename(self.home(record.id))
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise SetupError(
+                f"cannot store the container's state: {error.strerror}",
+                hint="free some space, or set WARDIAN_ROOT to another file system",
+            ) from error
+
+    def update(self, record: Record, **changes: object) -> Record:
+        """Store and return the record with some fields changed."""
+        changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
+        self._write(self.home(record.id), changed)
+        return changed
+
+    def _write(self, home: Path, record: Record) -> None:
+        scratch = home / f".{FILE}.new"
+        try:
+            scratch.write_bytes(msgspec.json.encode(record))
+            scratch.rename(home / FILE)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise SetupError(
+                f"cannot store the container's state: {error.strerror}",
+                hint="free some space, or set WARDIAN_ROOT to another file system",
+            ) from error
+
+    def remove(self, container_id: str) -> None:
+        """Forget a container: its record goes first, so that half a removal is no container."""
+        home = self.home(container_id)
+        with suppress(FileNotFoundError):
+            (home / FILE).unlink()
+        shutil.rmtree(home, ignore_errors=True)
+
+    def load(self) -> Iterator[Record]:
+        """Every record; directories without a readable one are swept away."""
+        for entry in sorted(os.scandir(self.directory), key=lambda entry: entry.name):
+            try:
+                record = _decode((Path(entry.path) / FILE).read_bytes())
+            except (OSError, msgspec.MsgspecError):
+                shutil.rmtree(entry.path, ignore_errors=True)
+                continue
+            yield record
+
+
+def new_id() -> str:
+    """A container id: 64 hex digits, as docker's."""
+    return secrets.token_hex(32)
+
+
+def find(records: dict[str, Record], name: str) -> Record:
+    """The container of this name, id or unambiguous start of an id (docker's rule)."""
+    for record in records.values():
+        if name in (record.id, record.spec.name):
+            return record
+    matches = [record for record in records.values() if name and record.id.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise NotFound(f"ambiguous container id: {name}", hint="give more digits, or the name")
+    raise NotFound(f"no such container: {name[:128]}", hint="`wardian ps -a` lists all containers")
+
+
+def ensure_free(records: dict[str, Record], name: str) -> None:
+    """Raise AlreadyExists if a container has this name."""
+    if any(record.spec.name == name for record in records.values()):
+        raise AlreadyExists(
+            f"the container name {name} is in use",
+            hint=f"remove it with `wardian rm {name}`, or choose another name",
+        )
+
+
+def boot_id() -> str:
+    """The id of this boot of the host (random(4)): PIDs mean nothing across boots."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(host_pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (proc(5) field 22); None if it is gone."""
+    try:
+        text = Path(f"/proc/{host_pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[19])
