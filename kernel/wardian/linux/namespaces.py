@@ -1,0 +1,66 @@
+"""Namespaces (namespaces(7)): making, joining, naming them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+from wardian.linux.syscall import check, libc
+
+CLONE_NEWTIME = 0x00000080
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+KINDS = ("mnt", "pid", "net", "uts", "ipc", "user", "cgroup", "time")
+
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+_IFREQ = struct.Struct("16sh22x")
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace: its kind (``pid``, ``mnt`` …) and the inode that names it."""
+
+    kind: str
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, host_pid: int, kind: str, *, proc: str = "/proc") -> Namespace:
+        """The namespace of this kind that a process is in."""
+        status = os.stat(f"{proc}/{host_pid}/ns/{kind}")
+        return cls(kind, status.st_dev, status.st_ino)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    check(libc.unshare(flags), "unshare", f"{flags:#x}")
+
+
+def setns(fd: int, flags: int = 0) -> None:
+    """setns(2)."""
+    check(libc.setns(fd, flags), "setns")
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2), for this UTS namespace."""
+    data = name.encode()
+    check(libc.sethostname(data, len(data)), "sethostname", name)
+
+
+def bring_up_loopback() -> None:
+    """Set ``lo`` up in this network namespace (netdevice(7)); the kernel adds its addresses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ.pack(b"lo", 0))
+        _, flags = _IFREQ.unpack(answer)
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, _IFREQ.pack(b"lo", flags | _IFF_UP))

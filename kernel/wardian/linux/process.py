@@ -1,0 +1,134 @@
+"""Processes: clone3(2), pidfds, close_range(2), prctl(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal as signals
+
+from wardian.errors import KernelRefused
+from wardian.linux.syscall import check, libc, syscall
+
+_CLONE_PIDFD = 0x1000
+_CLONE_INTO_CGROUP = 0x200000000
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+class _CloneArgs(ctypes.Structure):
+    _fields_ = [  # ctypes wants a plain list
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags",
+            "pidfd",
+            "child_tid",
+            "parent_tid",
+            "exit_signal",
+            "stack",
+            "stack_size",
+            "tls",
+            "set_tid",
+            "set_tid_size",
+            "cgroup",
+        )
+    ]
+
+
+def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
+    """Fork into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
+
+    Only for single-threaded processes: libc does not hear of this fork, the interpreter does.
+    With ``cgroup_fd`` (a cgroup v2 directory) the child is born in that group.
+    """
+    pidfd = ctypes.c_int(-1)
+    args = _CloneArgs(
+        flags=flags | _CLONE_PIDFD,
+        pidfd=ctypes.addressof(pidfd),
+        exit_signal=signals.SIGCHLD,
+    )
+    if cgroup_fd is not None:
+        args.flags |= _CLONE_INTO_CGROUP
+        args.cgroup = cgroup_fd
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = -1
+    try:
+        try:
+            pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
+        except KernelRefused as error:
+            # Docker's seccomp profile answers so, to make libc fall back to clone(2).
+            if error.errno != errno.ENOSYS or cgroup_fd is not None:
+                raise
+            pid = _clone(flags, pidfd)
+    finally:
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        else:
+            ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return (0, -1) if pid == 0 else (pid, pidfd.value)
+
+
+def _clone(flags: int, pidfd: ctypes.c_int) -> int:
+    """The raw clone(2); its pidfd comes where older kernels put the parent's tid."""
+    flags |= _CLONE_PIDFD | signals.SIGCHLD
+    return syscall("clone", flags, 0, ctypes.byref(pidfd), 0, 0)
+
+
+def pidfd_open(host_pid: int) -> int:
+    """pidfd_open(2)."""
+    try:
+        return os.pidfd_open(host_pid)
+    except OSError as error:
+        raise KernelRefused("pidfd_open", error.errno or 0) from error
+
+
+def pidfd_send_signal(pidfd: int, signal: int) -> None:
+    """pidfd_send_signal(2)."""
+    try:
+        signals.pidfd_send_signal(pidfd, signal)
+    except OSError as error:
+        raise KernelRefused("pidfd_send_signal", error.errno or 0) from error
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """close_range(2): close every descriptor from ``first`` to ``last``."""
+    syscall("close_range", first, last, 0)
+
+
+def _prctl(option: int, value: object, call: str) -> None:
+    check(libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)), call)
+
+
+def set_no_new_privs() -> None:
+    """PR_SET_NO_NEW_PRIVS(2const): execve gives no more privileges, for good."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def set_dumpable(value: bool) -> None:  # prctl's own argument
+    """PR_SET_DUMPABLE: whether others of our uid may trace and read us."""
+    _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(value), "prctl(PR_SET_DUMPABLE)")
+
+
+def set_keep_capabilities(value: bool) -> None:  # prctl's own argument
+    """PR_SET_KEEPCAPS: keep permitted capabilities when all user ids become non-zero."""
+    _prctl(_PR_SET_KEEPCAPS, ctypes.c_ulong(value), "prctl(PR_SET_KEEPCAPS)")
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """PR_SET_PDEATHSIG: the signal that we get when our parent *thread* ends."""
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal), "prctl(PR_SET_PDEATHSIG)")
+
+
+def set_child_subreaper() -> None:
+    """PR_SET_CHILD_SUBREAPER: orphans below us become our children."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def set_name(comm: str) -> None:
+    """PR_SET_NAME: the name in /proc/self/comm, 15 bytes at most."""
+    _prctl(_PR_SET_NAME, comm.encode()[:15], "prctl(PR_SET_NAME)")
