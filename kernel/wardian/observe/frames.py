@@ -1,0 +1,218 @@
+"""What the views show: immutable observations of one container at one moment.
+
+A Frame is JSON-able (``msgspec.json.encode``), can be stored and replayed, and holds only what
+the kernel said: a figure that could not be read is None, never 0. All text that the container
+chose has passed through :func:`wardian.observe.label.label`.
+
+Times are seconds since the epoch. ``source`` says how the frame came about, so that a view can
+admit that it polls.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class Source(enum.Enum):
+    """Whether the kernel told us of the change, or we looked again after a while."""
+
+    EVENTS = "events"
+    POLLING = "polling"
+
+
+class Mark(enum.Enum):
+    """What the upper layer did to a path, seen from the image's layers."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+
+
+class Kind(enum.Enum):
+    """The type of a file (inode(7)), and overlayfs' own one: the whiteout."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    DEVICE = "device"
+    FIFO = "fifo"
+    SOCKET = "socket"
+    WHITEOUT = "whiteout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One directory of the stack. ``name`` is ``upper`` or ``lower n`` (lower 0 is the base)."""
+
+    name: str
+    host_path: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpperEntry:
+    """One path of the upper layer.
+
+    ``hides`` names the layer whose version of the path this entry hides (or, for a whiteout,
+    deletes), ``hidden_bytes`` its size. ``is_opaque`` means that the directory shows nothing of
+    the directories below it (the ``overlay.opaque`` attribute).
+    """
+
+    path: str
+    mark: Mark
+    kind: Kind
+    size_bytes: int
+    mode: int
+    changed_s: float
+    is_opaque: bool = False
+    hides: str | None = None
+    hidden_bytes: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What identifies the row from frame to frame."""
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayersFrame:
+    """The overlay of a container: its stack of layers and all that its upper layer holds.
+
+    ``layers`` come uppermost first. ``entries`` are at most ``LayersSampler.max_entries``, the
+    latest changed; ``left_out`` counts the others. The counts and ``upper_bytes`` cover all.
+    """
+
+    view: ClassVar[str] = "layers"
+    rows_field: ClassVar[str | None] = "entries"
+
+    time_s: float
+    container: str
+    source: Source
+    layers: tuple[Layer, ...]
+    work_host_path: str
+    merged_host_path: str
+    entries: tuple[UpperEntry, ...]
+    left_out: int
+    unreadable: int
+    added: int
+    modified: int
+    deleted: int
+    upper_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathVersion:
+    """A path as one layer has it. ``wins`` marks the version that the merged view shows."""
+
+    layer: str
+    kind: Kind
+    size_bytes: int
+    mode: int
+    modified_s: float
+    wins: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathVersions:
+    """All versions of one path, uppermost first: the answer to "which layer wins?"."""
+
+    path: str
+    versions: tuple[PathVersion, ...]
+
+
+class State(enum.Enum):
+    """A process's state, by the letter of proc(5)."""
+
+    RUNNING = "R"
+    SLEEPING = "S"
+    DISK_SLEEP = "D"
+    STOPPED = "T"
+    TRACED = "t"
+    ZOMBIE = "Z"
+    DEAD = "X"
+    IDLE = "I"
+    UNKNOWN = "?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRow:
+    """One process, seen from the host and from the container.
+
+    ``container_pids`` are its ids in the PID namespaces below the host's, outermost first (proc(5),
+    NSpid); empty if it ended before they could be read. ``uid`` is the user inside the container,
+    ``host_uid`` the same user outside. ``cpu_percent`` is of one core since the figure before.
+    ``ended_s`` is set once it has exited: such rows stay a few seconds. ``exit_status`` is its exit
+    code, or 128 + the signal's number.
+    """
+
+    host_pid: int
+    start_ticks: int
+    container_pids: tuple[int, ...]
+    parent_host_pid: int | None
+    state: State
+    comm: str
+    args: str
+    uid: int | None
+    host_uid: int | None
+    threads: int | None
+    rss_bytes: int | None
+    cpu_percent: float | None
+    ended_s: float | None = None
+    exit_status: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What identifies the row from frame to frame: a pid alone can be used again."""
+        return f"{self.host_pid}:{self.start_ticks}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessesFrame:
+    """The processes of a container; its init is ``init_host_pid``."""
+
+    view: ClassVar[str] = "processes"
+    rows_field: ClassVar[str | None] = "rows"
+
+    time_s: float
+    container: str
+    source: Source
+    init_host_pid: int
+    rows: tuple[ProcessRow, ...]
+    left_out: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesFrame:
+    """What the container's cgroup says. Percentages are of one core, so 200 means two cores.
+
+    ``throttled_percent`` is the share of the last second's CFS periods in which the group was
+    stopped for having used up its quota (sched-bwc). ``memory_peak_bytes`` is the kernel's own
+    high-water mark. ``cgroup`` says which version the figures come from.
+    """
+
+    view: ClassVar[str] = "resources"
+    rows_field: ClassVar[str | None] = None
+
+    time_s: float
+    container: str
+    source: Source
+    cgroup: str
+    memory_current_bytes: int | None
+    memory_peak_bytes: int | None
+    memory_limit_bytes: int | None
+    memory_anon_bytes: int | None
+    memory_file_bytes: int | None
+    memory_kernel_bytes: int | None
+    cpu_percent: float | None
+    cpu_limit_percent: float | None
+    throttled_percent: float | None
+    pids_current: int | None
+    pids_limit: int | None
+    oom_kills: int | None
+
+
+Frame = LayersFrame | ProcessesFrame | ResourcesFrame
+Row = UpperEntry | ProcessRow

@@ -1,0 +1,41 @@
+"""Hostile text made safe to show: file names, command lines and names that a container chose.
+
+A container's root can name a file ``\\x1b[2J``, a right-to-left override or 4,096 spaces. What a
+view shows is one line of printable characters, of bounded length, and two different names never
+become the same label.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+
+_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_ELLIPSIS = "…"
+
+
+def label(text: str, *, max_chars: int = 1024) -> str:
+    """``text`` with control, format, bidirectional and undecodable characters escaped.
+
+    A backslash is doubled, so the escape is reversible. A longer text is cut and ends in a
+    checksum of the whole, so that two long names stay different.
+    """
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        escaped = text
+    else:
+        escaped = "".join(_escape(char) for char in text)
+    if len(escaped) <= max_chars:
+        return escaped
+    checksum = zlib.crc32(text.encode("utf-8", "surrogatepass"))
+    return f"{escaped[: max_chars - 10]}{_ELLIPSIS}#{checksum:08x}"
+
+
+def _escape(char: str) -> str:
+    if char == "\\":
+        return "\\\\"
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(char) not in _HIDDEN:
+        return char
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"

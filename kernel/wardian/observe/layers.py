@@ -1,0 +1,203 @@
+"""The sampler of a container's overlay: what its upper layer holds, and what that hides."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable
+from itertools import islice
+
+from wardian.errors import NotFound, SetupError
+from wardian.observe.frames import (
+    Kind,
+    Layer,
+    LayersFrame,
+    Mark,
+    PathVersion,
+    PathVersions,
+    Source,
+    UpperEntry,
+)
+from wardian.observe.label import label
+from wardian.observe.stack import LayerStack, kind_of
+from wardian.observe.subject import Subject
+from wardian.observe.upper import UpperTree
+
+_MARKED = {Mark.ADDED: 0, Mark.MODIFIED: 1, Mark.DELETED: 2}
+
+
+class LayersSampler:
+    """Follows the upper directory; between events it costs nothing."""
+
+    max_entries = 2000
+    period_s = 0.5
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._tree: UpperTree | None = None
+        self._stack: LayerStack | None = None
+        self._entries: dict[str, UpperEntry] = {}
+        self._path_of: dict[str, str] = {}
+        self._counts = [0, 0, 0]
+        self._bytes = 0
+        self._is_first = True
+        self._layers = _layers(subject)
+
+    def open(self) -> None:
+        """Start watching. Raises SetupError if the layers can't be read."""
+        try:
+            self._stack = LayerStack(self._subject.lowers)
+            self._tree = UpperTree(self._subject.upper)
+        except OSError as error:
+            self.close()
+            raise SetupError(
+                f"the layers of {self._subject.name!r} cannot be read: {error.strerror}",
+                hint="is the container still there? see `wardian ps`",
+            ) from error
+        self._is_first = True
+        self._entries.clear()
+        self._path_of.clear()
+        self._counts, self._bytes = [0, 0, 0], 0
+        self._take(self._tree.facts)
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._tree is not None:
+            self._tree.close()
+        if self._stack is not None:
+            self._stack.close()
+        self._tree = self._stack = None
+
+    def sources(self) -> tuple[int, ...]:
+        """File descriptors that become readable when there is something to see."""
+        return () if self._tree is None else (self._tree.fileno(),)
+
+    def notice(self) -> bool:
+        """Events can wait for the next sample."""
+        return False
+
+    def sample(self) -> LayersFrame | None:
+        """The frame of this moment, or None if nothing has changed since the last."""
+        if self._tree is None:
+            return None
+        changed = self._tree.refresh()
+        if not changed and not self._is_first:
+            return None
+        self._is_first = False
+        self._take(changed)
+        return self._frame()
+
+    def versions(self, shown_path: str) -> PathVersions:
+        """All versions of a path of the frame, uppermost first: which layer wins?"""
+        path = self._path_of.get(shown_path)
+        if path is None or self._tree is None or self._stack is None:
+            raise NotFound(f"the upper layer has no {shown_path[:200]!r} now")
+        versions = [
+            _version("upper", self._tree.facts[path], wins=True),
+            *(_version(name, facts, wins=False) for name, facts, _ in self._stack.versions(path)),
+        ]
+        return PathVersions(path=shown_path, versions=tuple(versions))
+
+    def _take(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            shown = label("/" + path)
+            before = self._entries.pop(shown, None)
+            if before is not None:
+                self._count(before, -1)
+            assert self._tree is not None
+            facts = self._tree.facts.get(path)
+            if facts is None:
+                self._path_of.pop(shown, None)
+                continue
+            entry = self._entry(path, shown, facts, before)
+            self._entries[shown] = entry  # last in the dict: the latest changed
+            self._path_of[shown] = path
+            self._count(entry, 1)
+
+    def _entry(
+        self, path: str, shown: str, facts: os.stat_result, before: UpperEntry | None
+    ) -> UpperEntry:
+        assert self._tree is not None
+        if before is not None:
+            hides, hidden_bytes = before.hides, before.hidden_bytes
+        else:
+            hides, hidden_bytes = self._hidden(path)
+        kind = kind_of(facts)
+        if kind is Kind.WHITEOUT:
+            mark = Mark.DELETED
+        else:
+            mark = Mark.ADDED if hides is None else Mark.MODIFIED
+        return UpperEntry(
+            path=shown,
+            mark=mark,
+            kind=kind,
+            size_bytes=facts.st_size if stat.S_ISREG(facts.st_mode) else 0,
+            mode=stat.S_IMODE(facts.st_mode),
+            changed_s=facts.st_ctime,
+            is_opaque=path in self._tree.opaque,
+            hides=hides,
+            hidden_bytes=hidden_bytes,
+        )
+
+    def _hidden(self, path: str) -> tuple[str | None, int | None]:
+        assert self._tree is not None
+        assert self._stack is not None
+        opaque = self._tree.opaque
+        if opaque and any(parent in opaque for parent in _parents(path)):
+            return None, None
+        winner = self._stack.winner(path)
+        if winner is None:
+            return None, None
+        name, facts = winner
+        return name, facts.st_size if stat.S_ISREG(facts.st_mode) else None
+
+    def _count(self, entry: UpperEntry, sign: int) -> None:
+        self._counts[_MARKED[entry.mark]] += sign
+        self._bytes += sign * entry.size_bytes
+
+    def _frame(self) -> LayersFrame:
+        assert self._tree is not None
+        latest = tuple(islice(reversed(self._entries.values()), self.max_entries))
+        added, modified, deleted = self._counts
+        return LayersFrame(
+            time_s=time.time(),
+            container=self._subject.name,
+            source=Source.EVENTS if self._tree.is_event_driven else Source.POLLING,
+            layers=self._layers,
+            work_host_path=str(self._subject.work),
+            merged_host_path=f"/proc/{self._subject.init_host_pid}/root",
+            entries=latest,
+            left_out=len(self._entries) - len(latest),
+            unreadable=len(self._tree.unreadable),
+            added=added,
+            modified=modified,
+            deleted=deleted,
+            upper_bytes=self._bytes,
+        )
+
+
+def _layers(subject: Subject) -> tuple[Layer, ...]:
+    count = len(subject.lowers)
+    digests = subject.digests or ("",) * count
+    lowers = (
+        Layer(name=f"lower {count - 1 - place}", host_path=str(path), digest=digest)
+        for place, (path, digest) in enumerate(zip(subject.lowers, digests, strict=True))
+    )
+    return (Layer(name="upper", host_path=str(subject.upper)), *lowers)
+
+
+def _version(layer: str, facts: os.stat_result, *, wins: bool) -> PathVersion:
+    return PathVersion(
+        layer=layer,
+        kind=kind_of(facts),
+        size_bytes=facts.st_size if stat.S_ISREG(facts.st_mode) else 0,
+        mode=stat.S_IMODE(facts.st_mode),
+        modified_s=facts.st_mtime,
+        wins=wins,
+    )
+
+
+def _parents(path: str) -> Iterable[str]:
+    while path := os.path.dirname(path):
+        yield path

@@ -1,0 +1,284 @@
+"""The sampler of a container's processes, each with its pid on the host and in the container.
+
+With the proc connector the kernel tells of every fork, exec and exit, so that a process which
+lives a few milliseconds is seen; without it the cgroup's list is read again and again. Either way
+only the container's own processes are looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
+from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
+from wardian.observe.process_facts import (
+    CLOCK_TICKS_PER_S,
+    Identity,
+    Stat,
+    UserMap,
+    read_identity,
+    read_stat,
+)
+from wardian.observe.subject import Subject
+
+GHOST_S = 5.0
+UNKNOWN_NAME = "?"
+_FIGURES_S = 0.5
+_LIST_S = 1.0
+_MAX_GHOSTS = 200
+_MAX_STATS = 400  # a look; with more processes their figures take turns
+
+
+@dataclass(slots=True)
+class _Process:
+    row: ProcessRow
+    cpu_ticks: int
+    read_s: float
+    wait_status: int | None = None
+    is_exiting: bool = False
+
+
+class ProcessesSampler:
+    """Follows the members of the container's cgroup."""
+
+    max_rows = 2000
+
+    def __init__(
+        self, subject: Subject, *, proc: str = "/proc", use_connector: bool = True
+    ) -> None:
+        self._subject = subject
+        self._proc = proc
+        self._use_connector = use_connector
+        self._connector: ProcConnector | None = None
+        self._users = UserMap(())
+        self._alive: dict[int, _Process] = {}
+        self._ghosts: deque[ProcessRow] = deque(maxlen=_MAX_GHOSTS)
+        self._turn: deque[int] = deque()
+        self._next_list_s = self._next_figures_s = 0.0
+        self._shown: tuple[ProcessRow, ...] | None = None
+
+    @property
+    def period_s(self) -> float:
+        """How often to look without being told."""
+        return 0.1 if self._connector is None else _FIGURES_S
+
+    def open(self) -> None:
+        """Subscribe to the kernel's process events, where we may."""
+        if self._use_connector:
+            self._connector = ProcConnector.open()
+        self._users = UserMap.from_proc(self._proc, self._subject.init_host_pid)
+        self._alive.clear()
+        self._ghosts.clear()
+        self._turn.clear()
+        self._next_list_s = self._next_figures_s = 0.0
+        self._shown = None
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._connector is not None:
+            self._connector.close()
+        self._connector = None
+
+    def sources(self) -> tuple[int, ...]:
+        """File descriptors that become readable when there is something to see."""
+        return () if self._connector is None else (self._connector.fileno(),)
+
+    def notice(self) -> bool:
+        """Read the events at once: a process may live for a moment only."""
+        if self._connector is None:
+            return False
+        events, were_lost = self._connector.read()
+        for event in events:
+            self._take(event)
+        if were_lost:
+            self._next_list_s = 0.0
+        return True
+
+    def sample(self) -> ProcessesFrame | None:
+        """The frame of this moment, or None if nothing has changed since the last."""
+        self.notice()
+        now = time.monotonic()
+        if self._connector is None or now >= self._next_list_s:
+            self._list()
+            self._next_list_s = now + _LIST_S
+        self._bury()
+        if now >= self._next_figures_s:
+            self._read_figures(now)
+            self._next_figures_s = now + _FIGURES_S
+        return self._frame()
+
+    def _take(self, event: ProcEvent) -> None:
+        if event.what is What.FORK:
+            parent = self._alive.get(event.parent_host_pid)
+            if parent is not None:
+                self._adopt(event.host_pid, parent.row)
+            return
+        process = self._alive.get(event.host_pid)
+        if process is None:
+            return
+        if event.what is What.EXIT:
+            process.is_exiting = True
+            process.wait_status = event.wait_status
+        else:
+            self._rename(process)
+
+    def _adopt(self, host_pid: int, parent: ProcessRow | None) -> None:
+        """Begin to follow a process; what can't be read any more is inherited or unknown."""
+        known = self._alive.get(host_pid)
+        stat = read_stat(self._proc, host_pid)
+        if stat is None and (parent is None or known is not None):
+            return
+        if known is not None:
+            if stat is not None and stat.start_ticks == known.row.start_ticks:
+                return
+            self._end(known)
+        identity = read_identity(self._proc, host_pid)
+        if stat is None or identity is None:
+            assert parent is not None or stat is not None
+            row = _vanished(host_pid, stat, parent)
+        else:
+            row = self._row(host_pid, stat, identity)
+        self._alive[host_pid] = _Process(
+            row, 0 if stat is None else stat.cpu_ticks, time.monotonic()
+        )
+        self._turn.append(host_pid)
+
+    def _row(self, host_pid: int, stat: Stat, identity: Identity) -> ProcessRow:
+        return ProcessRow(
+            host_pid=host_pid,
+            start_ticks=stat.start_ticks,
+            container_pids=identity.ns_pids[1:],
+            parent_host_pid=stat.parent_host_pid,
+            state=stat.state,
+            comm=stat.comm,
+            args=identity.args,
+            uid=self._users.inside(identity.host_uid),
+            host_uid=identity.host_uid,
+            threads=stat.threads,
+            rss_bytes=stat.rss_bytes,
+            cpu_percent=None,
+        )
+
+    def _rename(self, process: _Process) -> None:
+        """After an exec it has another name, and may have another user."""
+        row = process.row
+        stat = read_stat(self._proc, row.host_pid)
+        identity = read_identity(self._proc, row.host_pid)
+        if stat is None or identity is None:  # it has ended: nobody can say what it was
+            process.row = replace(row, comm=UNKNOWN_NAME, args="")
+        else:
+            fresh = self._row(row.host_pid, stat, identity)
+            process.row = replace(fresh, cpu_percent=row.cpu_percent)
+
+    def _list(self) -> None:
+        """Compare what we follow with what the cgroup says."""
+        members = set(self._subject.group.processes())
+        for host_pid in members - self._alive.keys():
+            self._adopt(host_pid, None)
+        for host_pid in self._alive.keys() - members:
+            self._alive[host_pid].is_exiting = True
+
+    def _bury(self) -> None:
+        """Make ghosts of the processes that have gone, and let old ghosts go."""
+        for process in [p for p in self._alive.values() if p.is_exiting]:
+            stat = read_stat(self._proc, process.row.host_pid)
+            is_there = stat is not None and stat.start_ticks == process.row.start_ticks
+            if stat is not None and is_there:
+                process.row = replace(
+                    process.row, state=stat.state, parent_host_pid=stat.parent_host_pid
+                )
+            else:
+                self._end(process)
+        oldest = time.time() - GHOST_S
+        while self._ghosts and (self._ghosts[0].ended_s or 0.0) < oldest:
+            self._ghosts.popleft()
+
+    def _end(self, process: _Process) -> None:
+        self._alive.pop(process.row.host_pid, None)
+        status = process.wait_status
+        self._ghosts.append(
+            replace(
+                process.row,
+                state=State.DEAD,
+                cpu_percent=None,
+                rss_bytes=None,
+                ended_s=time.time(),
+                exit_status=None if status is None else _exit_status(status),
+            )
+        )
+
+    def _read_figures(self, now: float) -> None:
+        for _ in range(min(_MAX_STATS, len(self._turn))):
+            host_pid = self._turn.popleft()
+            process = self._alive.get(host_pid)
+            if process is None:
+                continue
+            self._turn.append(host_pid)
+            stat = read_stat(self._proc, host_pid)
+            if stat is None or stat.start_ticks != process.row.start_ticks:
+                process.is_exiting = True
+                continue
+            self._update(process, stat, now)
+
+    def _update(self, process: _Process, stat: Stat, now: float) -> None:
+        elapsed_s = now - process.read_s
+        cpu_percent = process.row.cpu_percent
+        if elapsed_s >= _FIGURES_S / 2:
+            used_s = (stat.cpu_ticks - process.cpu_ticks) / CLOCK_TICKS_PER_S
+            cpu_percent = round(100 * used_s / elapsed_s, 1)
+            process.cpu_ticks, process.read_s = stat.cpu_ticks, now
+        row = replace(
+            process.row,
+            parent_host_pid=stat.parent_host_pid,
+            state=stat.state,
+            comm=stat.comm,
+            threads=stat.threads,
+            rss_bytes=stat.rss_bytes,
+            cpu_percent=cpu_percent,
+        )
+        if row != process.row:
+            process.row = row
+
+    def _frame(self) -> ProcessesFrame | None:
+        rows = (*(p.row for p in self._alive.values()), *self._ghosts)
+        shown = rows[: self.max_rows]
+        if shown == self._shown:
+            return None
+        self._shown = shown
+        return ProcessesFrame(
+            time_s=time.time(),
+            container=self._subject.name,
+            source=Source.POLLING if self._connector is None else Source.EVENTS,
+            init_host_pid=self._subject.init_host_pid,
+            rows=shown,
+            left_out=len(rows) - len(shown),
+            running=len(self._alive),
+        )
+
+
+def _vanished(host_pid: int, stat: Stat | None, parent: ProcessRow | None) -> ProcessRow:
+    """A process that ended before it could be read: what a fork inherits is all we know."""
+    return ProcessRow(
+        host_pid=host_pid,
+        start_ticks=0 if stat is None else stat.start_ticks,
+        container_pids=(),
+        parent_host_pid=None if parent is None else parent.host_pid,
+        state=State.UNKNOWN if stat is None else stat.state,
+        comm=parent.comm if parent is not None else stat.comm if stat is not None else "",
+        args="",
+        uid=None if parent is None else parent.uid,
+        host_uid=None if parent is None else parent.host_uid,
+        threads=None,
+        rss_bytes=None,
+        cpu_percent=None,
+    )
+
+
+def _exit_status(wait_status: int) -> int:
+    """The shell's number: the exit code, or 128 + the signal."""
+    if os.WIFSIGNALED(wait_status):
+        return 128 + os.WTERMSIG(wait_status)
+    return os.WEXITSTATUS(wait_status)
