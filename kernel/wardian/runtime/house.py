@@ -105,7 +105,7 @@ class House:
         if maps is None or maps.first_host_id is None:
             return
         snapshot = self._snapshots.get(container_id)
-        for directory in (snapshot.upper, snapshot.work):
+        for directory in (snapshot.upper.parent, snapshot.upper, snapshot.work):
             os.chown(directory, maps.first_host_id, maps.first_host_id)
 
     def start(self, record: Record) -> Live:

@@ -67,6 +67,8 @@ class PlanText(msgspec.Struct, frozen=True):
     """What goes with the descriptors of the first message to the child."""
 
     lowers: int
+    upper: str
+    work: str
     binds: tuple[tuple[str, bool], ...]
     cgroup_mounts: tuple[tuple[str, str], ...]
     in_user_namespace: bool
@@ -175,6 +177,8 @@ def _conduct(
     with _prepared(spec, site, ids, host_pid) as (targets, fds):
         plan = PlanText(
             lowers=len(site.lowers),
+            upper=site.upper.name,
+            work=site.work.name,
             binds=targets,
             cgroup_mounts=cgroup_mounts(cgroup),
             in_user_namespace=ids is not None,
@@ -207,8 +211,8 @@ def _prepared(
 
         for lower in site.lowers:
             own(_layer(lower, userns_fd))
-        for directory in (site.upper, site.work):
-            own(os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        # Both in one mount, and that a detached one: overlayfs takes no mount of another namespace.
+        own(mnt.open_tree(str(site.upper.parent), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC))
         targets = []
         for bind in (*spec.binds, *_identity_files(site.home)):
             tree, is_directory = _detached(bind, userns_fd)
@@ -220,14 +224,14 @@ def _prepared(
 def _layer(path: Path, userns_fd: int | None) -> int:
     """A layer as an overlay lower: mapped to the container's ids without touching a file."""
     try:
-        if userns_fd is None:
-            return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         tree = mnt.open_tree(str(path), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC)
     except (OSError, KernelRefused) as error:
         raise SetupError(
             f"a layer of the image is missing on disk: {path.name}",
             hint="remove the image and build or load it again",
         ) from error
+    if userns_fd is None:
+        return tree
     try:
         mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
     except KernelRefused as error:
@@ -359,11 +363,12 @@ def _settle(sync: wire.Connection, listener: socket.socket, spec: ContainerSpec)
 def _read_plan(message: wire.Message) -> RootPlan:
     plan = msgspec.json.decode(message.data, type=PlanText)
     fds = message.fds
-    after = plan.lowers + 2
+    after = plan.lowers + 1
     return RootPlan(
         lower_fds=fds[: plan.lowers],
-        upper_fd=fds[plan.lowers],
-        work_fd=fds[plan.lowers + 1],
+        snapshot_fd=fds[plan.lowers],
+        upper=plan.upper,
+        work=plan.work,
         binds=tuple(
             BindMount(fd, target, is_directory)
             for fd, (target, is_directory) in zip(fds[after:], plan.binds, strict=True)

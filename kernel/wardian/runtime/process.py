@@ -18,7 +18,7 @@ from wardian.linux.capabilities import Capability
 from wardian.runtime import user as users
 from wardian.runtime.spec import DEFAULT_PATH, ProcessSpec
 
-STOLEN_DESCRIPTOR_FLOOR = 100
+DESCRIPTOR_FLOOR = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,14 @@ def start(
     Runs in a child that was just forked. ``descriptors`` maps the program's numbers to ours;
     everything else is closed before execve (CVE-2024-21626 and its kin).
     """
+    floor = max([DESCRIPTOR_FLOOR, *(target + 1 for target in descriptors)])
+    failure_fd = fcntl.fcntl(failure_fd, fcntl.F_DUPFD_CLOEXEC, floor)
     try:
-        _start(spec, descriptors, privileges, failure_fd, controlling_terminal)
+        _reset_signals()
+        if spec.new_session:
+            os.setsid()
+        _place(descriptors, floor, keep=failure_fd)
+        _start(spec, privileges, controlling_terminal=controlling_terminal)
     except CommandFailed as error:
         report, code = f"{error.exit_code}\n{error.what}\n{error.hint}", error.exit_code
     except WardianError as error:
@@ -54,21 +60,9 @@ def start(
     os._exit(code)
 
 
-def _start(
-    spec: ProcessSpec,
-    descriptors: Mapping[int, int],
-    privileges: Privileges,
-    failure_fd: int,
-    controlling_terminal: bool,
-) -> None:
-    _reset_signals()
-    if spec.new_session:
-        os.setsid()
-    failure_fd = _place(descriptors, failure_fd)
+def _start(spec: ProcessSpec, privileges: Privileges, *, controlling_terminal: bool) -> None:
     if controlling_terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    if spec.oom_score_adj:
-        _write_oom_score(spec.oom_score_adj)
     user = users.lookup(spec.user)
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": os.uname().nodename, "HOME": user.home, **spec.env}
     os.umask(0o022)
@@ -84,16 +78,14 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _place(descriptors: Mapping[int, int], failure_fd: int) -> int:
-    """Put every descriptor at its number, close all others; the new number of ``failure_fd``.
+def _place(descriptors: Mapping[int, int], floor: int, *, keep: int) -> None:
+    """Put every descriptor at its number and close all others but ``keep``.
 
-    They are first moved above all targets, so that no dup2 overwrites one still needed.
+    They are first moved to ``floor`` and above, so that no dup2 overwrites one still needed.
     """
-    floor = max([STOLEN_DESCRIPTOR_FLOOR, *(target + 1 for target in descriptors)])
     moved = {
         target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for target, fd in descriptors.items()
     }
-    failure = fcntl.fcntl(failure_fd, fcntl.F_DUPFD_CLOEXEC, floor)
     null = -1
     for standard in (0, 1, 2):
         if standard not in moved:
@@ -102,8 +94,7 @@ def _place(descriptors: Mapping[int, int], failure_fd: int) -> int:
             moved[standard] = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, floor)
     for target, fd in moved.items():
         os.dup2(fd, target, inheritable=True)
-    _close_all_but({*moved, failure})
-    return failure
+    _close_all_but({*moved, keep})
 
 
 def _close_all_but(keep: set[int]) -> None:
@@ -113,11 +104,6 @@ def _close_all_but(keep: set[int]) -> None:
             process.close_range(first, fd - 1)
         first = fd + 1
     process.close_range(first)
-
-
-def _write_oom_score(adjustment: int) -> None:
-    with suppress(PermissionError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(str(adjustment))
 
 
 def _become(user: users.User, privileges: Privileges) -> None:

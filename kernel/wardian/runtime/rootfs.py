@@ -50,6 +50,7 @@ MASKED = (
 )
 READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
 SHM_BYTES = 64 << 20
+# Exists on every host; what we mount there is seen by this child alone.
 STAGING = "/proc"
 SAFE = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV | mnt.MOUNT_ATTR_NOEXEC
 NULL_DEVICE = os.makedev(1, 3)
@@ -69,14 +70,16 @@ class BindMount:
 class RootPlan:
     """What the keeper prepared for the child, by file descriptor.
 
-    ``lower_fds`` are the layers, uppermost first, mapped to the container's ids;
+    ``lower_fds`` are the layers, uppermost first, mapped to the container's ids; ``upper`` and
+    ``work`` are directories of the detached mount ``snapshot_fd``;
     ``cgroup_mounts`` maps a name under /sys/fs/cgroup to the options of its cgroup mount, the
     empty name being a cgroup v2 root.
     """
 
     lower_fds: tuple[int, ...]
-    upper_fd: int
-    work_fd: int
+    snapshot_fd: int
+    upper: str
+    work: str
     binds: tuple[BindMount, ...]
     cgroup_mounts: tuple[tuple[str, str], ...]
     in_user_namespace: bool
@@ -86,26 +89,34 @@ class RootPlan:
 def mount_root(plan: RootPlan) -> int:
     """Mount the overlay, out of sight of the host; a descriptor of its root.
 
-    The layers are named by descriptor (``/proc/self/fd/N``): the container's root may not walk
-    the host's state directory, and the option string, one page at most, stays short.
+    overlayfs takes only mounts of the caller's own namespace, so the keeper's detached ones are
+    hung up on a scratch tmpfs first. Their names there are short, as all options must fit into
+    one page, and the container's root need not be able to walk the state directory.
     """
     mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
-    os.chdir("/proc/self/fd")
+    mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")
+    os.chdir(STAGING)
+    for number, fd in enumerate((*plan.lower_fds, plan.snapshot_fd)):
+        os.mkdir(str(number))
+        mnt.move_mount(fd, str(number))
+        os.close(fd)
+    lowers = len(plan.lower_fds)
     options = [
-        "lowerdir=" + ":".join(str(fd) for fd in plan.lower_fds),
-        f"upperdir={plan.upper_fd}",
-        f"workdir={plan.work_fd}",
+        "lowerdir=" + ":".join(map(str, range(lowers))),
+        f"upperdir={lowers}/{plan.upper}",
+        f"workdir={lowers}/{plan.work}",
         "index=off,metacopy=off",
     ]
     if plan.in_user_namespace:
         options.append("userxattr")  # trusted.* is for the host's root only (kernel >= 5.11)
+    os.mkdir("merged")
     try:
-        mnt.mount("overlay", STAGING, "overlay", 0, ",".join(options))
+        mnt.mount("overlay", "merged", "overlay", 0, ",".join(options))
     except KernelRefused as error:
         raise SetupError(
             f"cannot mount the overlay: {os.strerror(error.errno)}", hint=_overlay_hint()
         ) from error
-    return os.open(STAGING, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open("merged", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _overlay_hint() -> str:
@@ -262,7 +273,7 @@ def _mount_dev(root_fd: int, plan: RootPlan) -> None:
         os.close(dev)
         os.close(host_dev)
     group = [("gid", "5")] if plan.maps_tty_group else []
-    pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), *group]
+    pts = [("ptmxmode", "0666"), ("mode", "0620"), *group]
     _mount(root_fd, "dev/pts", "devpts", mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NOEXEC, pts)
     shm = [("mode", "1777"), ("size", str(SHM_BYTES))]
     _mount(root_fd, "dev/shm", "tmpfs", SAFE, shm)

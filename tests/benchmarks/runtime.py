@@ -1,0 +1,121 @@
+"""Starting containers and running programs in them, against runc, crun and bubblewrap."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.table import Row, in_turn
+
+from wardian.runtime.client import Client
+from wardian.runtime.container import Container
+from wardian.runtime.spec import ContainerSpec, ProcessSpec
+
+ROUNDS = 30
+TRUE = ProcessSpec(argv=("/bin/true",))
+
+
+def rows() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory(prefix="wardian-bench-") as folder:
+        scratch = Path(folder)
+        scratch.chmod(0o755)
+        layer = _busybox_tree(scratch / "rootfs")
+        os.environ["WARDIAN_KEEPER_IDLE_S"] = "0.2"
+        with Client.connect(scratch / "state") as client:
+            yield from _starts(client, layer, scratch)
+            yield from _execs(client, layer, scratch)
+
+
+def _starts(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
+    numbers = itertools.count()
+
+    def wardian() -> float:
+        """From the request until /bin/true has ended; removal is off the hot path, as runc's."""
+        spec = ContainerSpec(name=f"b{next(numbers)}", image="busybox", lowers=(str(layer),))
+        began = time.perf_counter()
+        container = client.run(spec)
+        with container.spawn(TRUE) as process:
+            process.wait()
+        took = (time.perf_counter() - began) * 1e3
+        container.remove(force=True)
+        return took
+
+    what = "create, start, /bin/true"
+    if runc := shutil.which("runc"):
+        bundle = _bundle(scratch / "bundle", layer)
+        ours, theirs = in_turn(ROUNDS, wardian, lambda: _oci_run(runc, bundle, scratch))
+        yield Row(what, "runc run", ours, theirs, "ms", 0.12)
+    if bwrap := shutil.which("bwrap"):
+        argv = [bwrap, "--unshare-all", "--bind", str(layer), "/", "--proc", "/proc"]
+        ours, theirs = in_turn(
+            ROUNDS, wardian, lambda: _timed([*argv, "--dev", "/dev", "/bin/true"])
+        )
+        yield Row(what, "bwrap", ours, theirs, "ms", 0.75)
+
+
+def _execs(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
+    runc = shutil.which("runc")
+    if runc is None:
+        return
+    container = client.run(ContainerSpec(name="exec", image="busybox", lowers=(str(layer),)))
+    bundle = _bundle(scratch / "long", layer, ["/bin/sleep", "1000"])
+    root = ["--root", str(scratch / "runc")]
+    subprocess.run([runc, *root, "run", "-d", "-b", bundle, "peer"], check=True, **_QUIET)
+    try:
+        ours, theirs = in_turn(
+            ROUNDS,
+            lambda: _exec(container),
+            lambda: _timed([runc, *root, "exec", "peer", "/bin/true"]),
+        )
+    finally:
+        subprocess.run([runc, *root, "delete", "-f", "peer"], check=True, **_QUIET)
+        container.remove(force=True)
+    yield Row("exec /bin/true", "runc exec", ours, theirs, "ms", 0.1)
+
+
+def _exec(container: Container) -> float:
+    began = time.perf_counter()
+    with container.spawn(TRUE) as process:
+        process.wait()
+    return (time.perf_counter() - began) * 1e3
+
+
+_QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def _timed(argv: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(argv, check=True, **_QUIET)
+    return (time.perf_counter() - began) * 1e3
+
+
+def _oci_run(runtime: str, bundle: Path, scratch: Path) -> float:
+    return _timed([runtime, "--root", str(scratch / "runc"), "run", "-b", str(bundle), "peer-run"])
+
+
+def _busybox_tree(layer: Path) -> Path:
+    (layer / "bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", layer / "bin/busybox")
+    for applet in ("sh", "true", "sleep"):
+        (layer / "bin" / applet).symlink_to("busybox")
+    for name in ("proc", "dev", "sys", "tmp", "etc"):
+        (layer / name).mkdir()
+    return layer
+
+
+def _bundle(folder: Path, layer: Path, argv: list[str] | None = None) -> Path:
+    """An OCI bundle with runc's own default config, no terminal, no new rlimits."""
+    folder.mkdir()
+    subprocess.run(["runc", "spec"], cwd=folder, check=True)
+    config = json.loads((folder / "config.json").read_text())
+    config["process"] |= {"terminal": False, "args": argv or ["/bin/true"], "rlimits": []}
+    config["root"] = {"path": str(layer), "readonly": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder

@@ -1,0 +1,115 @@
+"""Real containers in a state root of the test's own, and a host as clean afterwards as before."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wardian.runtime.client import Client
+from wardian.runtime.container import Container
+from wardian.runtime.spec import ContainerSpec, ProcessSpec
+
+BUSYBOX = Path("/bin/busybox")
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    """Poll a condition; fail loudly if it does not come true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not true within {timeout_s} s: {condition}")
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state root with a keeper that leaves as soon as nobody needs it."""
+    root = tmp_path / "state"
+    monkeypatch.setenv("WARDIAN_ROOT", str(root))
+    monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
+    tmp_path.chmod(0o711)
+    yield root
+    if root.exists():
+        with Client.connect(root) as client:
+            for info in client.list():
+                client.container(info.id).remove(force=True)
+        wait_until(lambda: keeper_pid(root) is None)
+
+
+def keeper_pid(root: Path) -> int | None:
+    """Who holds the keeper's lock; None if nobody."""
+    with open(root / "keeper.lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            inode = os.fstat(lock.fileno()).st_ino
+            for line in Path("/proc/locks").read_text().splitlines():
+                fields = line.split()
+                if fields[1] == "FLOCK" and int(fields[5].rsplit(":", 1)[1]) == inode:
+                    return int(fields[4])
+            return None
+        return None
+
+
+@pytest.fixture
+def client(state: Path) -> Iterator[Client]:
+    with Client.connect(state) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def busybox_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root tree with nothing but a static busybox."""
+    if not BUSYBOX.exists():
+        pytest.skip("no /bin/busybox; apt-get install busybox-static")
+    layer = tmp_path_factory.mktemp("busybox")
+    for parent in [layer, *layer.parents]:
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    (layer / "bin").mkdir()
+    shutil.copy(BUSYBOX, layer / "bin/busybox")
+    for applet in subprocess.check_output([BUSYBOX, "--list"], text=True).split():
+        if applet != "busybox":
+            (layer / "bin" / applet).symlink_to("busybox")
+    for name in ("etc", "tmp", "root"):
+        (layer / name).mkdir()
+    (layer / "tmp").chmod(0o1777)
+    (layer / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nplant:x:1000:1000::/tmp:/bin/sh\n"
+    )
+    (layer / "etc/group").write_text("root:x:0:\nplant:x:1000:\nwater:x:2000:plant\n")
+    layer.chmod(0o755)
+    return layer
+
+
+@pytest.fixture
+def spec(busybox_layer: Path) -> ContainerSpec:
+    return ContainerSpec(name="box", image="busybox", lowers=(str(busybox_layer),))
+
+
+@pytest.fixture
+def box(client: Client, spec: ContainerSpec) -> Container:
+    """A running container with init alone in it."""
+    return client.run(spec)
+
+
+def shell(container: Container, command: str, **options: object) -> tuple[int, str]:
+    """Run a shell command in the container: its exit code and what it printed."""
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    try:
+        process = container.spawn(
+            ProcessSpec(argv=("/bin/sh", "-c", command), **options),  # type: ignore[arg-type]
+            {1: write_fd, 2: write_fd},
+        )
+    finally:
+        os.close(write_fd)
+    with open(read_fd, encoding="utf-8", errors="replace") as output, process:
+        text = output.read()
+        return process.wait(30), text
