@@ -47,7 +47,7 @@ class Calls:
         self._house = house
         self._loop = loop
         self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
-        self._handlers: dict[str, tuple[type, Handler]] = {
+        self._handlers: dict[str, tuple[Any, Handler]] = {
             "create": (m.CreateCall, self._create),
             "run": (m.RunCall, self._run),
             "start": (m.NameCall, self._start),
@@ -71,7 +71,7 @@ class Calls:
             kind, handler = self._handlers[request.call]
         except KeyError:
             raise InvalidInput(f"unknown call: {request.call[:40]}") from None
-        handler(reply, msgspec.json.decode(request.body, type=kind), fds)
+        handler(reply, m.decode(request.body, kind), fds)
 
     def forget(self, client: Connection) -> None:
         """A client is gone: send it no more events."""
@@ -82,7 +82,7 @@ class Calls:
         reply.send(self._house.info(self._house.create(call.spec)))
 
     def _run(self, reply: Reply, call: m.RunCall, fds: tuple[int, ...]) -> None:
-        record = self._house.create(call.spec)
+        record = self._house.create(call.spec, to_start=True)
         try:
             self._begin(record, reply, call.targets, fds, terminal=call.terminal)
         except BaseException:

@@ -118,7 +118,7 @@ class Client:
                         hint="try again; the containers go on",
                     ) from None
                 answer, given = self._exchange(name, body, fds)
-        return msgspec.json.decode(answer, type=kind), given
+        return m.decode(answer, kind), given
 
     def _exchange(self, name: str, body: Any, fds: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
         number = self._send(name, body, fds)
@@ -134,7 +134,7 @@ class Client:
             number = self._send(name, None, ())
             first = self._receive(number)
         while True:
-            value = msgspec.json.decode(first[0], type=kind)
+            value = m.decode(first[0], kind)
             if value is None:
                 return
             yield value

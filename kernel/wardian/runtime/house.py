@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +12,19 @@ from pathlib import Path
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
-from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
+from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.runtime import ids, state, wire
 from wardian.runtime import messages as m
-from wardian.runtime.launch import Launched, Site, allowed_capabilities, launch, seccomp_program
+from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
+from wardian.runtime.nursery import GROUP, Nursery
+from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.wire import Connection
 from wardian.storage.overlay import OverlaySnapshotter
 
-GROUP = "wardian"
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
 ADOPTION_GRACE_S = 30.0
 Listener = Callable[[m.Event], None]
@@ -40,6 +41,7 @@ class House:
         self._hierarchy = Hierarchy.detect()
         self._live: dict[str, Live] = {}
         self._graces: dict[str, Timer] = {}
+        self._nursery = Nursery(loop, self._hierarchy, self._taken)
         self.records: dict[str, Record] = {}
         self.listeners: list[Listener] = []
 
@@ -63,12 +65,19 @@ class House:
 
     # --- create and start ----------------------------------------------------------------
 
-    def create(self, spec: ContainerSpec) -> Record:
-        """Reserve the name, the ids and the writable layer. Nothing half-made stays on failure."""
+    def _taken(self) -> Iterator[int | None]:
+        return (record.first_host_id for record in self.records.values())
+
+    def create(self, spec: ContainerSpec, *, to_start: bool = False) -> Record:
+        """Reserve the name, the ids and the writable layer. Nothing half-made stays on failure.
+
+        A container that is to start at once takes the prepared sandbox, if that suits it.
+        """
         state.ensure_free(self.records, spec.name)
         allowed_capabilities(spec)
-        container_id = state.new_id()
-        maps = self._choose_ids(spec)
+        spare = self._nursery.reserve(spec) if to_start else None
+        container_id = spare.container_id if spare else state.new_id()
+        maps = spare.sandbox.ids if spare else self._choose_ids(spec)
         if not spec.hostname:
             spec = replace(spec, hostname=container_id[:12])
         self._snapshots.prepare(container_id, [Path(lower) for lower in spec.lowers])
@@ -98,7 +107,7 @@ class House:
                     hint="leave out --userns=host",
                 )
             return None
-        return ids.choose(record.first_host_id for record in self.records.values())
+        return ids.choose(self._taken())
 
     def _give_to_root_inside(self, container_id: str, maps: ids.IdMaps | None) -> None:
         """The writable layer belongs to the container's root, whoever that is on the host."""
@@ -113,24 +122,26 @@ class House:
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         seccomp_program(record.spec)  # compiled here, so that the child finds it in memory
-        maps = self._ids_of(record)
-        cgroup = self._hierarchy.cgroup(f"{GROUP}/{record.id}")
+        sandbox = self._nursery.take(record.id)
+        cgroup = sandbox.cgroup if sandbox else self._hierarchy.cgroup(f"{GROUP}/{record.id}")
         try:
-            warnings = self._create_cgroup(cgroup, record.spec)
-            launched = launch(record.spec, self.site(record), maps, cgroup)
+            warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
+            if sandbox is None:
+                sandbox = Sandbox.create(record.spec.network, self._ids_of(record), cgroup)
+            sandbox.enter(record.spec, self.site(record))
         except BaseException:
-            _remove_cgroup(cgroup)
+            if sandbox is not None:
+                sandbox.discard()
+            self._sweep_cgroup(cgroup)
             raise
-        return self._serve(record, launched, cgroup, warnings)
+        return self._serve(record, sandbox, warnings)
 
-    def _serve(
-        self, record: Record, launched: Launched, cgroup: Cgroup, warnings: tuple[str, ...]
-    ) -> Live:
+    def _serve(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Live:
         record = self._store(
             record,
             status=Status.RUNNING,
-            host_pid=launched.host_pid,
-            started_ticks=state.start_ticks(launched.host_pid),
+            host_pid=sandbox.host_pid,
+            started_ticks=state.start_ticks(sandbox.host_pid),
             boot_id=state.boot_id(),
             started_at=time.time(),
             finished_at=None,
@@ -139,10 +150,11 @@ class House:
             warnings=warnings,
         )
         init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
-        live = Live(self._loop, record, self._disk.home(record.id), cgroup, launched.pidfd)
+        live = Live(self._loop, record, self._disk.home(record.id), sandbox.cgroup, sandbox.pidfd)
         live.connect(init)
         self._watch(live)
-        launched.go()
+        sandbox.go()
+        self._nursery.refill_soon()
         self._tell("start", record)
         return live
 
@@ -157,14 +169,17 @@ class House:
             return ids.own_range(record.first_host_id)
         return ids.choose(())
 
-    def _create_cgroup(self, cgroup: Cgroup, spec: ContainerSpec) -> tuple[str, ...]:
+    def _limit(self, cgroup: Cgroup, spec: ContainerSpec, *, is_new: bool) -> tuple[str, ...]:
         missing = tuple(cgroup.unenforced(spec.limits))
         if missing and not spec.best_effort:
             raise SetupError(
                 "this host cannot enforce: " + "; ".join(missing),
                 hint="leave the limit out, or run with --best-effort to go without it",
             )
-        cgroup.create(spec.limits)
+        if is_new:
+            cgroup.create(spec.limits)
+        elif spec.limits != Limits():
+            cgroup.apply(spec.limits)
         return missing
 
     def site(self, record: Record) -> Site:
@@ -234,6 +249,10 @@ class House:
             self.set_paused(record, paused=False)
         live.on_stopped.append(done)
         live.shut_down(timeout_s, number)
+
+    def close(self) -> None:
+        """The keeper leaves; nothing runs."""
+        self._nursery.close()
 
     def remove(self, record: Record) -> None:
         """Forget a container that does not run, and its writable layer."""
@@ -338,6 +357,7 @@ class House:
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
         self._hierarchy.sweep({live.record.id for live in self._live.values()})
+        self._nursery.refill_soon()
         for key in set(self._snapshots.keys()) - set(self.records):
             self._snapshots.remove(key)
 
@@ -433,8 +453,3 @@ def _reap(live: Live, host_pid: int | None) -> int:
         return 137
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
-
-
-def _remove_cgroup(cgroup: Cgroup) -> None:
-    with suppress(WardianError, OSError, KernelRefused):
-        cgroup.remove()

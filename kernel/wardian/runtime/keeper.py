@@ -49,6 +49,10 @@ class Keeper:
         self._house.adopt()
         loop.later(IDLE_S, self._leave_if_idle)
 
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._house.close()
+
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
@@ -74,7 +78,7 @@ class Keeper:
         reply = Reply(self._loop, client, request.id)
         try:
             if request.call == "attach":
-                self._attach(client, reply, msgspec.json.decode(request.body, type=m.AttachCall))
+                self._attach(client, reply, m.decode(request.body, m.AttachCall))
             else:
                 self._calls.handle(request, reply, message.fds)
         except WardianError as error:
@@ -129,12 +133,13 @@ def serve(root: Path, ready_fd: int) -> None:
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     loop = Loop()
-    Keeper(root, loop)
+    keeper = Keeper(root, loop)
     gc.collect()
     gc.freeze()  # forks share these pages as long as the collector leaves them alone
     os.write(ready_fd, b"+")
     os.close(ready_fd)
     loop.run()
+    keeper.close()
     (root / SOCKET).unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ exactly one of these is refused before any code looks at it.
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import msgspec
@@ -91,6 +92,28 @@ class Table(Struct, frozen=True, tag=True):
 
 
 FromInit = Spawned | SpawnFailed | Exited | Table
+
+# --- keeper → the child that becomes init ----------------------------------------------------
+
+
+class Furnish(Struct, frozen=True):
+    """The first order to the child."""
+
+    own_network: bool
+    in_user_namespace: bool
+    has_tty_group: bool
+
+
+class Enter(Struct, frozen=True):
+    """The second: the descriptors are the layers', the snapshot's, the binds', the listener."""
+
+    spec: ContainerSpec
+    lowers: int
+    upper: str
+    work: str
+    binds: tuple[tuple[str, bool], ...]
+    cgroup_mounts: tuple[tuple[str, str], ...]
+
 
 # --- client → keeper -------------------------------------------------------------------------
 
@@ -226,9 +249,17 @@ class SpawnedProcess(Struct, frozen=True):
     host_pid: int
 
 
-def encode(value: Any) -> bytes:
-    """A message as JSON."""
-    return msgspec.json.encode(value)
+encode = msgspec.json.Encoder().encode
+
+
+@functools.cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
+    """A value of ``kind`` from JSON. A decoder takes a millisecond to make, so each is kept."""
+    return _decoder(kind).decode(data)
 
 
 decode_to_init = msgspec.json.Decoder(ToInit).decode

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
@@ -23,38 +21,10 @@ from wardian.linux.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from wardian.runtime.spec import ContainerSpec, Network, Tmpfs
+from wardian.runtime.spec import ContainerSpec, Tmpfs
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-DEVICE_LINKS = {
-    "ptmx": "pts/ptmx",
-    "fd": "/proc/self/fd",
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-}
-# The paths that docker and podman hide or write-protect (moby oci/defaults.go names them).
-MASKED = (
-    "proc/acpi",
-    "proc/asound",
-    "proc/interrupts",
-    "proc/kcore",
-    "proc/keys",
-    "proc/latency_stats",
-    "proc/sched_debug",
-    "proc/scsi",
-    "proc/timer_list",
-    "proc/timer_stats",
-    "sys/firmware",
-    "sys/devices/virtual/powercap",
-)
-READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
-SHM_BYTES = 64 << 20
-# Exists on every host; what we mount there is seen by this child alone.
-STAGING = "/proc"
 SAFE = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV | mnt.MOUNT_ATTR_NOEXEC
-NULL_DEVICE = os.makedev(1, 3)
-DIRECTORY, FILE = True, False
+EMPTY_PATHS = mnt.MOVE_MOUNT_F_EMPTY_PATH | mnt.MOVE_MOUNT_T_EMPTY_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,47 +37,39 @@ class BindMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RootPlan:
-    """What the keeper prepared for the child, by file descriptor.
+class Overlay:
+    """The layers as the keeper prepared them, by descriptor.
 
-    ``lower_fds`` are the layers, uppermost first, mapped to the container's ids; ``upper`` and
-    ``work`` are directories of the detached mount ``snapshot_fd``;
-    ``cgroup_mounts`` maps a name under /sys/fs/cgroup to the options of its cgroup mount, the
-    empty name being a cgroup v2 root.
+    ``lower_fds`` are uppermost first, mapped to the container's ids; ``upper`` and ``work`` are
+    directories of the detached mount ``snapshot_fd``.
     """
 
     lower_fds: tuple[int, ...]
     snapshot_fd: int
     upper: str
     work: str
-    binds: tuple[BindMount, ...]
-    cgroup_mounts: tuple[tuple[str, str], ...]
     in_user_namespace: bool
-    maps_tty_group: bool
 
 
-def mount_root(plan: RootPlan) -> int:
-    """Mount the overlay, out of sight of the host; a descriptor of its root.
+def mount_overlay(overlay: Overlay) -> int:
+    """Mount it at ``merged`` in the working directory, a scratch tmpfs; a descriptor of its root.
 
     overlayfs takes only mounts of the caller's own namespace, so the keeper's detached ones are
-    hung up on a scratch tmpfs first. Their names there are short, as all options must fit into
-    one page, and the container's root need not be able to walk the state directory.
+    hung up on the tmpfs first. Their names there are short, as all options must fit into one
+    page, and the container's root need not be able to walk the state directory.
     """
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
-    mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")
-    os.chdir(STAGING)
-    for number, fd in enumerate((*plan.lower_fds, plan.snapshot_fd)):
+    for number, fd in enumerate((*overlay.lower_fds, overlay.snapshot_fd)):
         os.mkdir(str(number))
         mnt.move_mount(fd, str(number))
         os.close(fd)
-    lowers = len(plan.lower_fds)
+    lowers = len(overlay.lower_fds)
     options = [
         "lowerdir=" + ":".join(map(str, range(lowers))),
-        f"upperdir={lowers}/{plan.upper}",
-        f"workdir={lowers}/{plan.work}",
+        f"upperdir={lowers}/{overlay.upper}",
+        f"workdir={lowers}/{overlay.work}",
         "index=off,metacopy=off",
     ]
-    if plan.in_user_namespace:
+    if overlay.in_user_namespace:
         options.append("userxattr")  # trusted.* is for the host's root only (kernel >= 5.11)
     os.mkdir("merged")
     try:
@@ -130,23 +92,24 @@ def _overlay_hint() -> str:
     )
 
 
-def furnish(root_fd: int, plan: RootPlan, spec: ContainerSpec) -> None:
-    """Mount /proc, /dev, /sys and what the spec asks for; hide and protect the usual paths."""
-    null_fd = _null_device()
-    try:
-        _mount(root_fd, "proc", "proc", SAFE)
-        _mount_dev(root_fd, plan)
-        _mount_sys(root_fd, plan, spec)
-        for tmpfs in spec.tmpfs:
-            _mount_tmpfs(root_fd, tmpfs)
-        for bind in plan.binds:
-            attach(root_fd, bind.tree_fd, bind.target, directory=bind.is_directory)
-        for path in MASKED:
-            _mask(root_fd, path, null_fd)
-        for path in READ_ONLY:
-            _protect(root_fd, path)
-    finally:
-        os.close(null_fd)
+def furnish(
+    root_fd: int, trees: Sequence[str], binds: Sequence[BindMount], spec: ContainerSpec
+) -> None:
+    """Move /proc, /dev and /sys into the root and mount what the spec asks for."""
+    for name in trees:
+        at = _real_directory(root_fd, name)
+        try:
+            mnt.move_mount(
+                mnt.AT_FDCWD, "", from_path=name, to_fd=at, flags=mnt.MOVE_MOUNT_T_EMPTY_PATH
+            )
+        finally:
+            os.close(at)
+    for tmpfs in spec.tmpfs:
+        _mount_tmpfs(root_fd, tmpfs)
+    for bind in binds:
+        attach(root_fd, bind.tree_fd, bind.target, directory=bind.is_directory)
+    if spec.read_only:
+        mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
 
 
 def enter(root_fd: int) -> None:
@@ -201,33 +164,10 @@ def attach(root_fd: int, tree_fd: int, path: str, *, directory: bool) -> None:
         raise InvalidInput(f"cannot mount at {path}: /proc is the kernel's", hint="mount elsewhere")
     at = target(root_fd, path, directory=directory)
     try:
-        mnt.move_mount(tree_fd, "", to_fd=at, flags=_EMPTY_PATHS)
+        mnt.move_mount(tree_fd, "", to_fd=at, flags=EMPTY_PATHS)
     finally:
         os.close(at)
         os.close(tree_fd)
-
-
-_EMPTY_PATHS = mnt.MOVE_MOUNT_F_EMPTY_PATH | mnt.MOVE_MOUNT_T_EMPTY_PATH
-
-
-def _mount(
-    root_fd: int, path: str, fstype: str, attributes: int, options: Sequence[tuple[str, str]] = ()
-) -> None:
-    """Mount a fresh file system at a *real* directory of the root (no symlink on the way)."""
-    fs = mnt.fsopen(fstype)
-    try:
-        for key, value in options:
-            mnt.fsconfig_string(fs, key, value)
-        mnt.fsconfig_create(fs)
-        tree = mnt.fsmount(fs, attributes)
-    finally:
-        os.close(fs)
-    at = _real_directory(root_fd, path)
-    try:
-        mnt.move_mount(tree, "", to_fd=at, flags=_EMPTY_PATHS)
-    finally:
-        os.close(at)
-        os.close(tree)
 
 
 def _real_directory(root_fd: int, path: str) -> int:
@@ -247,84 +187,6 @@ def _real_directory(root_fd: int, path: str) -> int:
         ) from error
 
 
-def _null_device() -> int:
-    """The host's /dev/null, checked to be char 1:3 (CVE-2025-31133)."""
-    fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
-    status = os.fstat(fd)
-    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != NULL_DEVICE:
-        os.close(fd)
-        raise SetupError("the host's /dev/null is not the null device", hint="repair /dev")
-    return fd
-
-
-def _mount_dev(root_fd: int, plan: RootPlan) -> None:
-    host_dev = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    options = [("mode", "755"), ("size", "65536k")]
-    _mount(root_fd, "dev", "tmpfs", mnt.MOUNT_ATTR_NOSUID, options)
-    dev = _real_directory(root_fd, "dev")
-    try:
-        for name in DEVICES:
-            _bind_device(host_dev, dev, name)
-        for name, destination in DEVICE_LINKS.items():
-            os.symlink(destination, name, dir_fd=dev)
-        for name in ("pts", "shm", "mqueue"):
-            os.mkdir(name, 0o755, dir_fd=dev)
-    finally:
-        os.close(dev)
-        os.close(host_dev)
-    group = [("gid", "5")] if plan.maps_tty_group else []
-    pts = [("ptmxmode", "0666"), ("mode", "0620"), *group]
-    _mount(root_fd, "dev/pts", "devpts", mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NOEXEC, pts)
-    shm = [("mode", "1777"), ("size", str(SHM_BYTES))]
-    _mount(root_fd, "dev/shm", "tmpfs", SAFE, shm)
-    with suppress(KernelRefused):  # a kernel without POSIX message queues
-        _mount(root_fd, "dev/mqueue", "mqueue", SAFE)
-
-
-def _bind_device(host_dev: int, dev: int, name: str) -> None:
-    """mknod(2) is not for user namespaces: bind the host's node over an empty file."""
-    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=dev))
-    tree = mnt.open_tree(name, mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC, dir_fd=host_dev)
-    at = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev)
-    try:
-        mnt.move_mount(tree, "", to_fd=at, flags=_EMPTY_PATHS)
-    finally:
-        os.close(at)
-        os.close(tree)
-
-
-def _mount_sys(root_fd: int, plan: RootPlan, spec: ContainerSpec) -> None:
-    if spec.network is Network.HOST:
-        # sysfs shows the network namespace that mounted it, which is not ours to mount.
-        flags = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | mnt.AT_RECURSIVE
-        tree = mnt.open_tree("/sys", flags)
-        mnt.mount_setattr(
-            tree,
-            flags=mnt.AT_EMPTY_PATH | mnt.AT_RECURSIVE,
-            attr_set=mnt.MOUNT_ATTR_RDONLY | SAFE,
-        )
-        attach(root_fd, tree, "sys", directory=True)
-        return
-    _mount(root_fd, "sys", "sysfs", SAFE | mnt.MOUNT_ATTR_RDONLY)
-
-
-def mount_cgroups(root_fd: int, plan: RootPlan, spec: ContainerSpec) -> None:
-    """The container's own view of its cgroup, read-only (CVE-2022-0492)."""
-    if spec.network is Network.HOST or not plan.cgroup_mounts:
-        return
-    read_only = SAFE | mnt.MOUNT_ATTR_RDONLY
-    if plan.cgroup_mounts[0][0] == "":
-        _mount(root_fd, "sys/fs/cgroup", "cgroup2", read_only)
-        return
-    _mount(root_fd, "sys/fs/cgroup", "tmpfs", SAFE, [("mode", "755"), ("size", "64k")])
-    for name, options in plan.cgroup_mounts:
-        fstype = "cgroup2" if not options else "cgroup"
-        pairs = [
-            (key, value) for key, _, value in (o.partition("=") for o in options.split(",") if o)
-        ]
-        _mount(root_fd, f"sys/fs/cgroup/{name}", fstype, read_only, pairs)
-
-
 def _mount_tmpfs(root_fd: int, tmpfs: Tmpfs) -> None:
     fs = mnt.fsopen("tmpfs")
     try:
@@ -336,49 +198,3 @@ def _mount_tmpfs(root_fd: int, tmpfs: Tmpfs) -> None:
     finally:
         os.close(fs)
     attach(root_fd, tree, tmpfs.target, directory=True)
-
-
-def _mask(root_fd: int, path: str, null_fd: int) -> None:
-    at = _existing(root_fd, path)
-    if at is None:
-        return
-    try:
-        if stat.S_ISDIR(os.fstat(at).st_mode):
-            fs = mnt.fsopen("tmpfs")
-            mnt.fsconfig_create(fs)
-            tree = mnt.fsmount(fs, SAFE | mnt.MOUNT_ATTR_RDONLY)
-            os.close(fs)
-        else:
-            flags = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | mnt.AT_EMPTY_PATH
-            tree = mnt.open_tree("", flags, dir_fd=null_fd)
-        mnt.move_mount(tree, "", to_fd=at, flags=_EMPTY_PATHS)
-        os.close(tree)
-    finally:
-        os.close(at)
-
-
-def _protect(root_fd: int, path: str) -> None:
-    at = _existing(root_fd, path)
-    if at is None:
-        return
-    try:
-        flags = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | mnt.AT_EMPTY_PATH | mnt.AT_RECURSIVE
-        tree = mnt.open_tree("", flags, dir_fd=at)
-        mnt.mount_setattr(
-            tree,
-            flags=mnt.AT_EMPTY_PATH | mnt.AT_RECURSIVE,
-            attr_set=mnt.MOUNT_ATTR_RDONLY,
-        )
-        mnt.move_mount(tree, "", to_fd=at, flags=_EMPTY_PATHS)
-        os.close(tree)
-    finally:
-        os.close(at)
-
-
-def _existing(root_fd: int, path: str) -> int | None:
-    try:
-        return openat2(
-            root_fd, path, os.O_PATH | os.O_CLOEXEC, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
-        )
-    except KernelRefused:
-        return None

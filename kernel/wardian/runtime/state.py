@@ -65,6 +65,7 @@ class Record:
         return self.status in (Status.RUNNING, Status.PAUSED)
 
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
@@ -113,7 +114,7 @@ class Records:
     def _write(self, home: Path, record: Record) -> None:
         scratch = home / f".{FILE}.new"
         try:
-            scratch.write_bytes(msgspec.json.encode(record))
+            scratch.write_bytes(_encode(record))
             scratch.rename(home / FILE)
         except OSError as error:
             scratch.unlink(missing_ok=True)

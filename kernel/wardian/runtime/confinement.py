@@ -1,0 +1,31 @@
+"""What a container's processes are not allowed: capabilities and system calls, by its spec."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wardian.linux import capabilities, seccomp
+from wardian.linux.capabilities import Capability
+from wardian.runtime.spec import ContainerSpec
+
+
+def allowed_capabilities(spec: ContainerSpec) -> frozenset[Capability]:
+    """Docker's default capabilities, plus ``--cap-add``, minus ``--cap-drop`` (ALL is a word)."""
+    allowed = set(capabilities.DEFAULT)
+    if "ALL" in map(str.upper, spec.cap_add):
+        allowed = set(Capability)
+    if "ALL" in map(str.upper, spec.cap_drop):
+        allowed.clear()
+    allowed |= {capabilities.parse(name) for name in spec.cap_add if name.upper() != "ALL"}
+    allowed -= {capabilities.parse(name) for name in spec.cap_drop if name.upper() != "ALL"}
+    return frozenset(allowed)
+
+
+def seccomp_program(spec: ContainerSpec) -> bytes | None:
+    """The container's filter as BPF; None for ``unconfined``. Compiled once, kept in memory."""
+    if spec.seccomp == "unconfined":
+        return None
+    allowed = allowed_capabilities(spec)
+    if spec.seccomp == "default":
+        return seccomp.compile_default(allowed)
+    return seccomp.compile_profile(msgspec.json.decode(spec.seccomp), allowed)

@@ -1,0 +1,141 @@
+"""A container's namespaces: the child's half, from clone3 to PID 1's loop.
+
+The child is a fork of the keeper; it closes what it inherited, never returns and never runs a
+finaliser of the keeper's objects.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from contextlib import suppress
+from typing import NoReturn
+
+from wardian.errors import WardianError
+from wardian.linux import capabilities, namespaces, process, seccomp
+from wardian.linux import mount as mnt
+from wardian.linux.capabilities import Capability
+from wardian.runtime import furniture, rootfs, wire
+from wardian.runtime import messages as m
+from wardian.runtime.confinement import allowed_capabilities, seccomp_program
+from wardian.runtime.init import Init
+from wardian.runtime.process import Privileges
+from wardian.runtime.rootfs import BindMount, Overlay
+from wardian.runtime.spec import ContainerSpec
+
+INIT_NAME = "wardian-init"
+# Exists on every host; what we mount there is seen by this child alone.
+STAGING = "/proc"
+# What init itself needs to start, signal and confine the container's processes.
+INIT_CAPABILITIES = frozenset(
+    {Capability.SETUID, Capability.SETGID, Capability.KILL, Capability.SETPCAP}
+)
+
+
+def main(sync: wire.Connection) -> NoReturn:
+    """Follow the keeper's orders, then be init."""
+    code = 1
+    try:
+        gc.disable()  # nothing of the keeper's may be finalised here
+        _keep_only(sync.fileno())
+        try:
+            init = _settle(sync)
+        except WardianError as error:
+            sync.send(m.encode(m.Failure("SetupError", error.what, error.hint)))
+        except OSError as error:
+            what = f"cannot set up the container: {error.strerror}"
+            sync.send(m.encode(m.Failure("SetupError", what)))
+        except EOFError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a mistake of ours must not look like silence
+            what = f"cannot set up the container: {type(error).__name__}: {error}"
+            sync.send(m.encode(m.Failure("WardianError", what)))
+        else:
+            sync.send(b"ready")
+            if sync.receive().data == b"go":
+                sync.sock.close()
+                init.run()
+    except EOFError:
+        code = 0  # the keeper is gone: so are we
+    finally:
+        os._exit(code)
+
+
+def _settle(sync: wire.Connection) -> Init:
+    furnish = m.decode(sync.receive().data, m.Furnish)
+    _become_root()
+    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")
+    os.chdir(STAGING)
+    if furnish.own_network:
+        namespaces.bring_up_loopback()
+    furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
+    message = sync.receive()
+    return _enter(m.decode(message.data, m.Enter), message.fds, furnish, sync)
+
+
+def _become_root() -> None:
+    os.setsid()
+    process.set_name(INIT_NAME)
+    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    process.set_dumpable(False)
+    os.umask(0)
+
+
+def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.Connection) -> Init:
+    """Move into the container's root and give up what init does not need."""
+    spec = order.spec
+    listener = socket.socket(fileno=fds[-1])
+    binds = [
+        BindMount(fd, target, is_directory)
+        for fd, (target, is_directory) in zip(fds[order.lowers + 1 : -1], order.binds, strict=True)
+    ]
+    overlay = Overlay(
+        lower_fds=fds[: order.lowers],
+        snapshot_fd=fds[order.lowers],
+        upper=order.upper,
+        work=order.work,
+        in_user_namespace=furnish.in_user_namespace,
+    )
+    namespaces.sethostname(spec.hostname)
+    # The cgroup namespace's root is the group we are in now (cgroup_namespaces(7)).
+    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    if furnish.own_network:
+        furniture.mount_cgroups(order.cgroup_mounts)
+    root_fd = rootfs.mount_overlay(overlay)
+    rootfs.furnish(root_fd, furniture.TREES, binds, spec)
+    rootfs.enter(root_fd)
+    privileges = _confine(spec)
+    _keep_only(sync.fileno(), listener.fileno())
+    return Init(listener, privileges)
+
+
+def _keep_only(*fds: int) -> None:
+    """Point the standard descriptors at /dev/null and close all others but these."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    first = 3
+    for fd in sorted(fds):
+        if first < fd:
+            process.close_range(first, fd - 1)
+        first = fd + 1
+    process.close_range(first)
+
+
+def _confine(spec: ContainerSpec) -> Privileges:
+    """Give up what init does not need; its children start from here and give up the rest."""
+    allowed = allowed_capabilities(spec)
+    program = seccomp_program(spec)
+    own = allowed | INIT_CAPABILITIES
+    capabilities.drop_bounding(own)
+    capabilities.clear_ambient()
+    capabilities.set_capabilities(effective=own, permitted=own, inheritable=frozenset())
+    process.set_no_new_privs()
+    if program is not None:
+        seccomp.load(program)
+    return Privileges(allowed)

@@ -1,0 +1,92 @@
+"""A sandbox that is ready before anybody asks: what makes a start cost milliseconds less.
+
+Cloning six namespaces, building /proc, /dev and /sys and (on cgroup v1) waiting for an RCU grace
+period need nothing that a container's spec says, so they are done while nobody waits.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.hierarchy import Hierarchy
+from wardian.cgroups.limits import Limits
+from wardian.errors import WardianError
+from wardian.runtime import ids, state
+from wardian.runtime.loop import Loop, Timer
+from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
+
+GROUP = "wardian"
+REFILL_DELAY_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A prepared sandbox and the id of the container that it will be."""
+
+    container_id: str
+    sandbox: Sandbox
+
+
+class Nursery:
+    """One spare sandbox of the usual kind, or none."""
+
+    def __init__(
+        self, loop: Loop, hierarchy: Hierarchy, taken: Callable[[], Iterator[int | None]]
+    ) -> None:
+        self._loop = loop
+        self._hierarchy = hierarchy
+        self._taken = taken
+        self._spare: Spare | None = None
+        self._reserved: dict[str, Sandbox] = {}
+        self._timer: Timer | None = None
+
+    def reserve(self, spec: ContainerSpec) -> Spare | None:
+        """The spare for this container, if there is one and it suits."""
+        if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
+            return None
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            self._reserved[spare.container_id] = spare.sandbox
+        return spare
+
+    def take(self, container_id: str) -> Sandbox | None:
+        """The sandbox that was reserved for the container."""
+        return self._reserved.pop(container_id, None)
+
+    def refill_soon(self) -> None:
+        """Make a spare as soon as nothing else is to be done."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.later(REFILL_DELAY_S, self._refill)
+
+    def _refill(self) -> None:
+        self._timer = None
+        if self._spare is not None:
+            return
+        container_id = state.new_id()
+        cgroup = self._hierarchy.cgroup(f"{GROUP}/{container_id}")
+        try:
+            cgroup.create(Limits())
+            maps = ids.choose(self._taken())
+            self._spare = Spare(container_id, Sandbox.create(Network.NONE, maps, cgroup))
+        except (WardianError, OSError):
+            traceback.print_exc()  # the next start will meet it and tell its user
+            _remove(cgroup)
+
+    def close(self) -> None:
+        """Let go of the spare."""
+        for sandbox in (*self._reserved.values(), *([self._spare.sandbox] if self._spare else [])):
+            sandbox.discard()
+            _remove(sandbox.cgroup)
+        self._spare = None
+        self._reserved.clear()
+
+
+def _remove(cgroup: Cgroup) -> None:
+    with suppress(WardianError, OSError):
+        cgroup.remove()

@@ -1,0 +1,254 @@
+"""A container's namespaces, made before or when they are needed: the keeper's half.
+
+    keeper                                   child (becomes init)
+    ------                                   --------------------
+    clone3 ────────────────────────────────→ waits
+    writes the id maps
+    FURNISH ───────────────────────────────→ builds /proc, /dev, /sys on a scratch tmpfs
+    puts it into its cgroup (slow on v1,       (meanwhile)
+      so it runs side by side)
+                 … a prepared sandbox rests here until a container wants it …
+    maps the layers to its ids
+    ENTER + descriptors ───────────────────→ mounts the overlay, cgroup namespace, pivot_root,
+                                             drops privileges
+                       READY or an error ←──
+    writes the record to disk
+    GO ────────────────────────────────────→ serves as PID 1
+
+The child exits when the keeper's end closes before GO: a keeper that is killed half-way leaves no
+container that nobody knows.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.errors import KernelRefused, SetupError
+from wardian.linux import mount as mnt
+from wardian.linux import namespaces, process
+from wardian.linux.idmap import write_id_maps
+from wardian.runtime import inside, wire
+from wardian.runtime import messages as m
+from wardian.runtime.ids import IdMaps
+from wardian.runtime.spec import Bind, ContainerSpec, Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where on the host a container lives. Upper and work have one parent directory."""
+
+    home: Path
+    lowers: tuple[Path, ...]
+    upper: Path
+    work: Path
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """New namespaces with one process in them, which waits for its orders.
+
+    ``ids`` None means that it shares the host's user namespace.
+    """
+
+    network: Network
+    ids: IdMaps | None
+    cgroup: Cgroup
+    host_pid: int
+    pidfd: int
+    _sync: wire.Connection
+
+    @classmethod
+    def create(cls, network: Network, ids: IdMaps | None, cgroup: Cgroup) -> Sandbox:
+        """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        host_pid, pidfd = _clone(_namespaces(network, ids), cgroup)
+        if host_pid == 0:
+            inside.main(wire.Connection(theirs))
+        theirs.close()
+        sandbox = cls(network, ids, cgroup, host_pid, pidfd, wire.Connection(ours))
+        try:
+            sandbox._move_in()
+        except BaseException:
+            sandbox.discard()
+            raise
+        return sandbox
+
+    def _move_in(self) -> None:
+        if self.ids is not None:
+            maps = (self.ids.uids, self.ids.gids)
+            write_id_maps(self.host_pid, *maps, deny_setgroups=len(self.ids.gids) == 1)
+        order = m.Furnish(
+            own_network=self.network is Network.NONE,
+            in_user_namespace=self.ids is not None,
+            has_tty_group=self.ids is None or self.ids.maps_tty_group,
+        )
+        self._sync.send(m.encode(order))
+        self.cgroup.add(self.host_pid)
+
+    def enter(self, spec: ContainerSpec, site: Site) -> None:
+        """Give it its root; when this returns it is ready to serve. Raises what went wrong."""
+        listener = wire.listen(site.home / "init.sock")
+        with listener, self._prepared(spec, site) as (binds, fds):
+            order = m.Enter(
+                spec=spec,
+                lowers=len(site.lowers),
+                upper=site.upper.name,
+                work=site.work.name,
+                binds=binds,
+                cgroup_mounts=cgroup_mounts(self.cgroup),
+            )
+            self._sync.send(m.encode(order), [*fds, listener.fileno()])
+            try:
+                answer = self._sync.receive().data
+            except EOFError:
+                raise SetupError(
+                    "the container's first process ended while it was set up",
+                    hint="is the memory or process limit too small to start with?",
+                ) from None
+        if answer != b"ready":
+            failure = m.decode(answer, m.Failure)
+            raise SetupError(failure.what, hint=failure.hint)
+
+    def go(self) -> None:
+        """Let it serve. Until then it dies with us."""
+        self._sync.send(b"go")
+        self._sync.close()
+
+    def discard(self) -> None:
+        """End it; its cgroup stays the caller's."""
+        self._sync.close()
+        with suppress(KernelRefused):
+            process.pidfd_send_signal(self.pidfd, 9)
+        with suppress(ChildProcessError):
+            os.waitpid(self.host_pid, 0)
+        os.close(self.pidfd)
+
+    @contextmanager
+    def _prepared(
+        self, spec: ContainerSpec, site: Site
+    ) -> Iterator[tuple[tuple[tuple[str, bool], ...], list[int]]]:
+        """The binds' targets, and every descriptor that the child mounts from."""
+        with ExitStack() as stack:
+            userns_fd = None
+            if self.ids is not None and self.ids.shifts_layers:
+                userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, userns_fd)
+            fds: list[int] = []
+
+            def own(fd: int) -> None:
+                fds.append(fd)
+                stack.callback(os.close, fd)
+
+            for lower in site.lowers:
+                own(_layer(lower, userns_fd))
+            own(mnt.open_tree(str(site.upper.parent), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC))
+            binds = []
+            for bind in (*spec.binds, *_identity_files(site.home)):
+                tree, is_directory = _detached(bind, userns_fd)
+                own(tree)
+                binds.append((bind.target, is_directory))
+            yield tuple(binds), fds
+
+
+def _namespaces(network: Network, ids: IdMaps | None) -> int:
+    flags = (
+        namespaces.CLONE_NEWNS
+        | namespaces.CLONE_NEWPID
+        | namespaces.CLONE_NEWUTS
+        | namespaces.CLONE_NEWIPC
+    )
+    if network is Network.NONE:
+        flags |= namespaces.CLONE_NEWNET
+    if ids is not None:
+        flags |= namespaces.CLONE_NEWUSER
+    return flags
+
+
+def _clone(flags: int, cgroup: Cgroup) -> tuple[int, int]:
+    cgroup_fd = cgroup.clone_fd()
+    try:
+        return process.clone3(flags, cgroup_fd=cgroup_fd)
+    except KernelRefused as error:
+        what = f"cannot make the container's namespaces: {error.what}"
+        raise SetupError(what, hint=_why_not()) from error
+    finally:
+        if cgroup_fd is not None:
+            os.close(cgroup_fd)
+
+
+def _why_not() -> str:
+    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    with suppress(OSError):
+        if os.geteuid() != 0 and restricted.read_text().strip() == "1":
+            return (
+                "AppArmor forbids user namespaces; as root:"
+                " sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+            )
+    with suppress(OSError):
+        if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
+            return "user namespaces are switched off; as root: sysctl -w user.max_user_namespaces=15000"
+    return "`wardian doctor` tells what this host allows"
+
+
+def _layer(path: Path, userns_fd: int | None) -> int:
+    """A layer as an overlay lower: mapped to the container's ids without touching a file."""
+    try:
+        tree = mnt.open_tree(str(path), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC)
+    except (OSError, KernelRefused) as error:
+        raise SetupError(
+            f"a layer of the image is missing on disk: {path.name}",
+            hint="remove the image and build or load it again",
+        ) from error
+    if userns_fd is None:
+        return tree
+    try:
+        mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
+    except KernelRefused as error:
+        os.close(tree)
+        raise SetupError(
+            "cannot map the image's layers to the container's ids: the kernel or the file system"
+            " of the state directory has no id-mapped mounts",
+            hint="use Linux 5.19 or newer with ext4, xfs, btrfs or tmpfs (6.3) below WARDIAN_ROOT",
+        ) from error
+    return tree
+
+
+def _identity_files(home: Path) -> Iterator[Bind]:
+    for name in ("hostname", "hosts"):
+        yield Bind(source=str(home / name), target=f"/etc/{name}", read_only=False)
+
+
+def _detached(bind: Bind, userns_fd: int | None) -> tuple[int, bool]:
+    """A detached copy of a host directory or file, never setuid, never a device."""
+    recursive = mnt.AT_RECURSIVE if bind.recursive else 0
+    try:
+        tree = mnt.open_tree(bind.source, mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | recursive)
+    except KernelRefused as error:
+        raise SetupError(
+            f"cannot mount {bind.source}: {os.strerror(error.errno)}",
+            hint="the source of a bind mount must exist on the host",
+        ) from error
+    attributes = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV
+    if bind.read_only:
+        attributes |= mnt.MOUNT_ATTR_RDONLY
+    mnt.mount_setattr(tree, flags=mnt.AT_EMPTY_PATH | recursive, attr_set=attributes)
+    if userns_fd is not None:
+        # What cannot be mapped (procfs, some network file systems) shows as owned by nobody.
+        with suppress(KernelRefused):
+            mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
+    is_directory = os.path.isdir(bind.source)
+    return tree, is_directory
+
+
+def cgroup_mounts(cgroup: Cgroup) -> tuple[tuple[str, str], ...]:
+    """What to mount below /sys/fs/cgroup: (name, options), the empty name for plain v2."""
+    names = [name for name in cgroup.paths if name]
+    if not names or set(names) == {"unified"}:
+        return (("", ""),) if cgroup.paths else ()
+    return tuple((name, "" if name == "unified" else name) for name in names)
