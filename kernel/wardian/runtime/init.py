@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from wardian.errors import ProtocolError, WardianError
+from wardian.errors import CommandFailed, ProtocolError, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime import process
 from wardian.runtime.process import Privileges
@@ -154,7 +154,29 @@ class Init:
     # --- processes -----------------------------------------------------------------------
 
     def _spawn(self, keeper: Connection, order: m.Spawn, fds: tuple[int, ...]) -> None:
-        """Fork; whether execve worked is learnt from a pipe that execve closes."""
+        if not order.terminal and process.is_simple(order.process, self._privileges):
+            self._spawn_simply(keeper, order, fds)
+        else:
+            self._fork(keeper, order, fds)
+
+    def _spawn_simply(self, keeper: Connection, order: m.Spawn, fds: tuple[int, ...]) -> None:
+        """posix_spawn(3) copies no page of ours: a third of a fork's cost."""
+        given, kept = fds[: len(order.targets)], fds[len(order.targets) :]
+        try:
+            pid = process.spawn(order.process, dict(zip(order.targets, given, strict=True)))
+        except CommandFailed as error:
+            self._tell(keeper, m.SpawnFailed(order.key, error.what, error.exit_code, error.hint))
+            for fd in fds:
+                os.close(fd)
+            return
+        for fd in given:
+            os.close(fd)
+        child = Child(order.key, pid, os.pidfd_open(pid), list(kept))
+        self._children[pid] = child
+        self._tell(keeper, m.Spawned(order.key, pid), (child.pidfd,))
+
+    def _fork(self, keeper: Connection, order: m.Spawn, fds: tuple[int, ...]) -> None:
+        """The general way; whether execve worked is learnt from a pipe that execve closes."""
         given, kept = fds[: len(order.targets)], fds[len(order.targets) :]
         descriptors = dict(zip(order.targets, given, strict=True))
         master = slave = -1
@@ -250,8 +272,4 @@ class Init:
 
 
 def _fork_hint(error: Exception) -> str:
-    if isinstance(error, BlockingIOError):
-        return "the container's process limit is reached; end some processes or raise --pids-limit"
-    if isinstance(error, OSError) and error.errno == 12:
-        return "the container is out of memory; raise its memory limit"
-    return getattr(error, "hint", "")
+    return process.why_no_process(error) if isinstance(error, OSError) else error.hint  # type: ignore[attr-defined]

@@ -109,6 +109,7 @@ def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.
     root_fd = rootfs.mount_overlay(overlay)
     rootfs.furnish(root_fd, furniture.TREES, binds, spec)
     rootfs.enter(root_fd)
+    os.umask(0o022)  # what programs start with, as under docker
     privileges = _confine(spec)
     _keep_only(sync.fileno(), listener.fileno())
     return Init(listener, privileges)
@@ -138,4 +139,4 @@ def _confine(spec: ContainerSpec) -> Privileges:
     process.set_no_new_privs()
     if program is not None:
         seccomp.load(program)
-    return Privileges(allowed)
+    return Privileges(allowed, has_more=own != allowed)

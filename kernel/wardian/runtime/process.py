@@ -7,10 +7,10 @@ import fcntl
 import os
 import signal
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from wardian.errors import CommandFailed, WardianError
 from wardian.linux import capabilities, process
@@ -19,6 +19,15 @@ from wardian.runtime import user as users
 from wardian.runtime.spec import DEFAULT_PATH, ProcessSpec
 
 DESCRIPTOR_FLOOR = 100
+# Signals that the interpreter or init handles or ignores, and a program must not inherit so.
+DEFAULT_SIGNALS = (
+    signal.SIGCHLD,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,52 @@ class Privileges:
     """What every process of a container may have at most."""
 
     capabilities: frozenset[Capability]
+    has_more: bool = False
+    """Whether init itself has capabilities beyond these, which its children must give up."""
+
+
+def is_simple(spec: ProcessSpec, privileges: Privileges) -> bool:
+    """Whether the process may be just what init is: same user, same capabilities."""
+    return spec.user in ("0:0", "0") and not privileges.has_more
+
+
+def spawn(spec: ProcessSpec, descriptors: Mapping[int, int]) -> int:
+    """Start a simple process (`is_simple`) with posix_spawn(3); its PID. Raises CommandFailed.
+
+    All descriptors of ours are close-on-exec, so the program has what is given and nothing else.
+    """
+    env = environment(spec, "/root")
+    floor = max([DESCRIPTOR_FLOOR, *(target + 1 for target in descriptors)])
+    moved = {
+        target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for target, fd in descriptors.items()
+    }
+    actions: list[tuple[int, int, int]] = [
+        (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in moved.items()
+    ]
+    try:
+        _enter(spec.workdir)
+        return _first_that_runs(
+            spec.argv,
+            env,
+            lambda path: os.posix_spawn(
+                path,
+                spec.argv,
+                env,
+                file_actions=actions,
+                setsid=spec.new_session,
+                setsigmask=(),
+                setsigdef=DEFAULT_SIGNALS,
+            ),
+        )
+    finally:
+        os.chdir("/")
+        for fd in moved.values():
+            os.close(fd)
+
+
+def environment(spec: ProcessSpec, home: str) -> dict[str, str]:
+    """The program's environment: docker's three variables, then the spec's."""
+    return {"PATH": DEFAULT_PATH, "HOSTNAME": os.uname().nodename, "HOME": home, **spec.env}
 
 
 def start(
@@ -64,16 +119,16 @@ def _start(spec: ProcessSpec, privileges: Privileges, *, controlling_terminal: b
     if controlling_terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     user = users.lookup(spec.user)
-    env = {"PATH": DEFAULT_PATH, "HOSTNAME": os.uname().nodename, "HOME": user.home, **spec.env}
     os.umask(0o022)
     _become(user, privileges)
     _enter(spec.workdir)
-    execute(spec.argv, env)
+    env = environment(spec, user.home)
+    _first_that_runs(spec.argv, env, lambda path: os.execve(path, list(spec.argv), env))
 
 
 def _reset_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in DEFAULT_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -138,8 +193,11 @@ def _enter(workdir: str) -> None:
         raise CommandFailed(f"working directory {workdir} is outside the container", exit_code=126)
 
 
-def execute(argv: Sequence[str], env: Mapping[str, str]) -> None:
-    """execve(2) with a search along the *new* environment's PATH; raises CommandFailed."""
+T = TypeVar("T")
+
+
+def _first_that_runs(argv: Sequence[str], env: Mapping[str, str], run: Callable[[str], T]) -> T:
+    """Run the first of the program's candidates along the *new* environment's PATH."""
     name = argv[0]
     candidates = (
         [name]
@@ -149,22 +207,38 @@ def execute(argv: Sequence[str], env: Mapping[str, str]) -> None:
     refused: OSError | None = None
     for path in candidates:
         try:
-            os.execve(path, list(argv), dict(env))
+            return run(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             refused = error
             if error.errno != errno.EACCES:
                 break
+    raise _why_not(name, refused)
+
+
+def _why_not(name: str, refused: OSError | None) -> CommandFailed:
     if refused is None:
-        raise CommandFailed(
+        return CommandFailed(
             f"{name}: not found in the container",
             exit_code=127,
             hint="check the spelling, PATH, and whether the image has the program"
             " (a dynamic program also needs its loader)",
         )
+    if refused.errno in (errno.EAGAIN, errno.ENOMEM):
+        what = f"cannot start {name}: {refused.strerror}"
+        return CommandFailed(what, exit_code=125, hint=why_no_process(refused))
     if refused.errno == errno.ENOEXEC:
-        why = "neither a binary for this machine nor a script with #!"
-    else:
-        why = refused.strerror or "refused"
-    raise CommandFailed(f"{name}: {why}", exit_code=126)
+        return CommandFailed(
+            f"{name}: neither a binary for this machine nor a script with #!", exit_code=126
+        )
+    return CommandFailed(f"{name}: {refused.strerror}", exit_code=126)
+
+
+def why_no_process(error: OSError) -> str:
+    """What to do when fork(2) was refused."""
+    if error.errno == errno.EAGAIN:
+        return "the container's process limit is reached; end some processes or raise --pids-limit"
+    if error.errno == errno.ENOMEM:
+        return "the container is out of memory; raise its memory limit"
+    return ""
