@@ -1,0 +1,62 @@
+"""No cgroup that we may write: every limit is said to be missing, nothing is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.limits import Limits
+from wardian.errors import SetupError
+
+
+class AbsentCgroup(Cgroup):
+    """The group of a host that delegates none to us. ``why`` says what stands in the way."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return {}
+
+    def unenforced(self, limits: Limits) -> list[str]:
+        return [
+            f"{field.name.removesuffix('_bytes').replace('_', ' ')} ({self._why})"
+            for field in fields(limits)
+            if getattr(limits, field.name) is not None
+        ]
+
+    def create(self, limits: Limits) -> None:
+        """Nothing to make."""
+
+    def apply(self, limits: Limits) -> None:
+        """Nothing to write."""
+
+    def add(self, host_pid: int) -> None:
+        """The process stays where it is."""
+
+    def clone_fd(self) -> int | None:
+        return None
+
+    def processes(self) -> list[int]:
+        return []
+
+    def usage(self) -> Usage:
+        return Usage()
+
+    def events(self) -> Events:
+        return Events()
+
+    def freeze(self) -> None:
+        raise SetupError(f"cannot freeze: {self._why}", hint="`wardian doctor` says how to lift it")
+
+    def thaw(self) -> None:
+        """Nothing is frozen."""
+
+    def kill(self) -> None:
+        """Killing init is enough; there is no group to kill."""
+
+    def remove(self) -> None:
+        """Nothing was made."""

@@ -1,0 +1,101 @@
+"""The interface that all versions share, and what it tells."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wardian.cgroups.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a group uses now. None is unknown on this host (never 0), or, for limits, unlimited."""
+
+    memory_current_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    memory_anon_bytes: int | None = None
+    memory_file_bytes: int | None = None
+    memory_kernel_bytes: int | None = None
+    cpu_usage_usec: int | None = None
+    cpu_user_usec: int | None = None
+    cpu_system_usec: int | None = None
+    cpu_quota_cores: float | None = None
+    nr_periods: int | None = None
+    nr_throttled: int | None = None
+    throttled_usec: int | None = None
+    pids_current: int | None = None
+    pids_peak: int | None = None
+    pids_limit: int | None = None
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
+    oom_kill: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """How often a limit was hit since the group was made; None where the kernel does not say."""
+
+    oom: int | None = None
+    oom_kill: int | None = None
+    pids_max: int | None = None
+
+
+class Cgroup(abc.ABC):
+    """A group of processes under one set of limits, in however many hierarchies that takes."""
+
+    @property
+    @abc.abstractmethod
+    def paths(self) -> Mapping[str, Path]:
+        """Its directories by controller; ``unified`` is the cgroup v2 one."""
+
+    @abc.abstractmethod
+    def unenforced(self, limits: Limits) -> list[str]:
+        """Which of these limits cannot be put in force here, and what is missing."""
+
+    @abc.abstractmethod
+    def create(self, limits: Limits) -> None:
+        """Make the group; nothing half-made stays on failure."""
+
+    @abc.abstractmethod
+    def apply(self, limits: Limits) -> None:
+        """Put other limits in force; those that cannot be are skipped (see `unenforced`)."""
+
+    @abc.abstractmethod
+    def add(self, host_pid: int) -> None:
+        """Move a process in."""
+
+    @abc.abstractmethod
+    def clone_fd(self) -> int | None:
+        """A descriptor for CLONE_INTO_CGROUP (clone(2)), the caller's to close; None without v2."""
+
+    @abc.abstractmethod
+    def processes(self) -> list[int]:
+        """Host PIDs of the group's processes."""
+
+    @abc.abstractmethod
+    def usage(self) -> Usage:
+        """What it uses now; cheap enough for ten times a second."""
+
+    @abc.abstractmethod
+    def events(self) -> Events:
+        """How often limits were hit."""
+
+    @abc.abstractmethod
+    def freeze(self) -> None:
+        """Stop every process where it is; returns when all have stopped."""
+
+    @abc.abstractmethod
+    def thaw(self) -> None:
+        """Let them go on."""
+
+    @abc.abstractmethod
+    def kill(self) -> None:
+        """SIGKILL every process."""
+
+    @abc.abstractmethod
+    def remove(self) -> None:
+        """Remove the empty group; KernelRefused (EBUSY) while processes are in it."""

@@ -1,0 +1,110 @@
+"""Which cgroup hierarchies this host has, and where in them we may make groups."""
+
+from __future__ import annotations
+
+import enum
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from wardian.cgroups.absent import AbsentCgroup
+from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.files import remove_directory
+from wardian.cgroups.v1 import V1Cgroup
+from wardian.cgroups.v2 import V2Cgroup
+from wardian.errors import KernelRefused
+
+# What a container's group is made in, in the order in which processes are moved.
+V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "blkio", "cpuset", "devices")
+
+
+class Version(enum.Enum):
+    """How cgroups are mounted: systemd's words legacy, hybrid and unified."""
+
+    NONE = "none"
+    V1 = "v1"
+    HYBRID = "hybrid"
+    V2 = "v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """The parents under which groups can be made: by controller, ``unified`` for cgroup v2.
+
+    ``why_not`` says what stands in the way when there are none.
+    """
+
+    version: Version
+    parents: dict[str, Path]
+    why_not: str = ""
+
+    @classmethod
+    def detect(cls, sys_fs_cgroup: str = "/sys/fs/cgroup", proc: str = "/proc") -> Hierarchy:
+        """Look at the mounts and at where we are in them; nothing is made."""
+        top = Path(sys_fs_cgroup)
+        ours = _our_groups(Path(proc) / "self/cgroup")
+        if (top / "cgroup.controllers").exists():
+            parent = _writable(top, ours.get("", "/"))
+            if parent is None:
+                return cls(Version.V2, {}, "no cgroup is delegated to this user")
+            return cls(Version.V2, {"unified": parent})
+        found = {
+            name: parent
+            for name in V1_CONTROLLERS
+            if (top / name / "cgroup.procs").exists()
+            and (parent := _writable(top / name, ours.get(name, "/")))
+        }
+        unified = top / "unified"
+        if (unified / "cgroup.controllers").exists() and (
+            parent := _writable(unified, ours.get("", "/"))
+        ):
+            return cls(Version.HYBRID, {**found, "unified": parent})
+        if found:
+            return cls(Version.V1, found)
+        mounted = any((top / name).is_dir() for name in V1_CONTROLLERS)
+        why = "cgroups are read-only for this user" if mounted else "no cgroups are mounted"
+        return cls(Version.NONE, {}, why)
+
+    def cgroup(self, name: str) -> Cgroup:
+        """The group ``name`` (a relative path of at most a few parts), not made yet."""
+        if not self.parents:
+            return AbsentCgroup(self.why_not)
+        if self.version is Version.V2:
+            return V2Cgroup(self.parents["unified"], name)
+        return V1Cgroup(self.parents, name)
+
+    def sweep(self, live: set[str], *, below: str = "wardian") -> None:
+        """Remove every empty group below ``wardian/`` that is not one of these names.
+
+        A group that still has processes is somebody's: it stays.
+        """
+        for parent in self.parents.values():
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for entry in os.scandir(parent / below):
+                    if entry.is_dir(follow_symlinks=False) and entry.name not in live:
+                        with suppress(KernelRefused):
+                            remove_directory(Path(entry.path))
+
+
+def _our_groups(path: Path) -> dict[str, str]:
+    """Where this process is, by controller (/proc/self/cgroup, cgroups(7)); "" is v2."""
+    groups = {}
+    with suppress(OSError):
+        for line in path.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            for controller in controllers.split(","):
+                groups[controller.removeprefix("name=")] = group
+    return groups
+
+
+def _writable(mount: Path, ours: str) -> Path | None:
+    """The hierarchy's top if we may write there, else our own group or the nearest above it."""
+    if os.access(mount, os.W_OK):
+        return mount
+    group = mount / ours.lstrip("/")
+    while group != mount:
+        if os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK):
+            return group
+        group = group.parent
+    return None

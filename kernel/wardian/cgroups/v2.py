@@ -1,0 +1,192 @@
+"""cgroup v2 (Documentation/admin-guide/cgroup-v2.rst)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.files import Files, make_directory, remove_directory, write
+from wardian.cgroups.limits import Limits
+from wardian.errors import KernelRefused
+
+PERIOD_USEC = 100_000
+FREEZE_PATIENCE_S = 5.0
+
+
+class V2Cgroup(Cgroup):
+    """A group below ``parent``, a directory of a cgroup v2 hierarchy that is ours to divide."""
+
+    def __init__(self, parent: Path, name: str) -> None:
+        self._parent = parent
+        self._path = parent / name
+        self._files = Files()
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return {"unified": self._path}
+
+    def _controllers(self) -> set[str]:
+        for path in (self._path, self._parent):
+            text = self._files.text(path / "cgroup.controllers")
+            if text is not None:
+                return set(text.split())
+        return set()
+
+    def unenforced(self, limits: Limits) -> list[str]:
+        here = self._controllers()
+        wanted = {
+            "memory": limits.memory_bytes or limits.memory_reservation_bytes,
+            "cpu": limits.cpus or limits.cpu_shares,
+            "cpuset": limits.cpuset_cpus,
+            "pids": limits.pids,
+        }
+        missing = [
+            f"{name} (the {name} controller is not delegated to us)"
+            for name, value in wanted.items()
+            if value is not None and name not in here
+        ]
+        if limits.memory_swap_bytes is not None and not Path("/proc/swaps").exists():
+            missing.append("memory+swap (the kernel has no swap)")
+        return missing
+
+    def create(self, limits: Limits) -> None:
+        make_directory(self._path.parent)
+        self._delegate()
+        make_directory(self._path)
+        try:
+            self.apply(limits)
+        except BaseException:
+            with suppress(KernelRefused):
+                self.remove()
+            raise
+
+    def _delegate(self) -> None:
+        """Enable every controller on the way down, as far as the parent has it."""
+        for directory in _way_down(self._parent, self._path.parent):
+            for controller in (self._files.text(directory / "cgroup.controllers") or "").split():
+                with suppress(
+                    KernelRefused
+                ):  # held back by processes in the group: said by unenforced
+                    write(directory / "cgroup.subtree_control", f"+{controller}")
+
+    def apply(self, limits: Limits) -> None:
+        here = self._controllers()
+        if "memory" in here:
+            self._apply_memory(limits)
+        if "cpu" in here:
+            quota = "max" if limits.cpus is None else str(round(limits.cpus * PERIOD_USEC))
+            write(self._path / "cpu.max", f"{quota} {PERIOD_USEC}")
+            write(self._path / "cpu.weight", weight_of_shares(limits.cpu_shares))
+        if "cpuset" in here and limits.cpuset_cpus is not None:
+            write(self._path / "cpuset.cpus", limits.cpuset_cpus)
+        if "pids" in here:
+            write(self._path / "pids.max", "max" if limits.pids is None else limits.pids)
+
+    def _apply_memory(self, limits: Limits) -> None:
+        def limit(name: str, value: int | None) -> None:
+            write(self._path / name, "max" if value is None else value)
+
+        limit("memory.max", limits.memory_bytes)
+        write(self._path / "memory.low", limits.memory_reservation_bytes or 0)
+        if (self._path / "memory.swap.max").exists():
+            # Docker's memory-swap is both together, v2's swap.max is swap alone.
+            memory, both = limits.memory_bytes, limits.memory_swap_bytes
+            if both is not None and memory is not None:
+                limit("memory.swap.max", both - memory)
+            else:
+                limit("memory.swap.max", memory)
+
+    def add(self, host_pid: int) -> None:
+        if host_pid not in self.processes():  # CLONE_INTO_CGROUP has put it there already
+            write(self._path / "cgroup.procs", host_pid)
+
+    def clone_fd(self) -> int | None:
+        return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def processes(self) -> list[int]:
+        return [int(word) for word in (self._files.text(self._path / "cgroup.procs") or "").split()]
+
+    def usage(self) -> Usage:
+        files, path = self._files, self._path
+        cpu = files.table(path / "cpu.stat")
+        memory = files.table(path / "memory.stat")
+        quota, _, period = (files.text(path / "cpu.max") or "max").strip().partition(" ")
+        read_bytes, written_bytes = self._io()
+        return Usage(
+            memory_current_bytes=files.number(path / "memory.current"),
+            memory_peak_bytes=files.number(path / "memory.peak"),
+            memory_limit_bytes=files.number(path / "memory.max"),
+            memory_anon_bytes=memory.get("anon"),
+            memory_file_bytes=memory.get("file"),
+            memory_kernel_bytes=memory.get("kernel", memory.get("slab")),
+            cpu_usage_usec=cpu.get("usage_usec"),
+            cpu_user_usec=cpu.get("user_usec"),
+            cpu_system_usec=cpu.get("system_usec"),
+            cpu_quota_cores=int(quota) / int(period) if quota.isdigit() else None,
+            nr_periods=cpu.get("nr_periods"),
+            nr_throttled=cpu.get("nr_throttled"),
+            throttled_usec=cpu.get("throttled_usec"),
+            pids_current=files.number(path / "pids.current"),
+            pids_peak=files.number(path / "pids.peak"),
+            pids_limit=files.number(path / "pids.max"),
+            io_read_bytes=read_bytes,
+            io_written_bytes=written_bytes,
+            oom_kill=files.table(path / "memory.events").get("oom_kill"),
+        )
+
+    def _io(self) -> tuple[int | None, int | None]:
+        text = self._files.text(self._path / "io.stat")
+        if text is None:
+            return None, None
+        totals = {"rbytes": 0, "wbytes": 0}
+        for word in text.split():
+            key, _, value = word.partition("=")
+            if key in totals:
+                totals[key] += int(value)
+        return totals["rbytes"], totals["wbytes"]
+
+    def events(self) -> Events:
+        memory = self._files.table(self._path / "memory.events")
+        pids = self._files.table(self._path / "pids.events")
+        return Events(
+            oom=memory.get("oom"), oom_kill=memory.get("oom_kill"), pids_max=pids.get("max")
+        )
+
+    def freeze(self) -> None:
+        write(self._path / "cgroup.freeze", 1)
+        deadline = time.monotonic() + FREEZE_PATIENCE_S
+        while self._files.table(self._path / "cgroup.events").get("frozen") == 0:
+            if time.monotonic() > deadline:
+                raise KernelRefused("write", 110, "cgroup.freeze: not all processes have stopped")
+            time.sleep(0.001)
+
+    def thaw(self) -> None:
+        write(self._path / "cgroup.freeze", 0)
+
+    def kill(self) -> None:
+        try:
+            write(self._path / "cgroup.kill", 1)
+        except KernelRefused:  # kernel < 5.14
+            for host_pid in self.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(host_pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        self._files.close()
+        remove_directory(self._path)
+
+
+def weight_of_shares(shares: int | None) -> int:
+    """v2's cpu.weight (1 to 10000) for docker's shares (2 to 262144), by runc's formula."""
+    return 100 if shares is None else 1 + ((shares - 2) * 9999) // 262142
+
+
+def _way_down(top: Path, bottom: Path) -> list[Path]:
+    """The directories from ``top`` to ``bottom``, both included."""
+    steps = [bottom, *bottom.parents]
+    return list(reversed(steps[: steps.index(top) + 1]))
