@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.linux.conftest import keeper_pid, shell, wait_until
-
 from wardian.errors import AlreadyExists, CommandFailed, FailedPrecondition, InvalidInput, NotFound
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.logs import read as read_log
 from wardian.runtime.spec import ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
+
+from tests.linux.conftest import keeper_pid, shell, wait_until
 
 
 def test_command_runs_in_the_container(box: Container) -> None:
@@ -112,7 +112,7 @@ def test_pause_freezes_and_unpause_thaws(box: Container) -> None:
     box.pause()
     assert box.info.status is Status.PAUSED
     ticks = _cpu_ticks(process.host_pid)
-    wait_until(lambda: _cpu_ticks(process.host_pid) == (ticks := _cpu_ticks(process.host_pid)))
+    assert _cpu_ticks(process.host_pid) == ticks
     box.unpause()
     wait_until(lambda: _cpu_ticks(process.host_pid) > ticks)
     process.signal(signal.SIGKILL)
@@ -186,13 +186,14 @@ def test_container_that_died_without_a_keeper_is_noted_and_swept(
     assert not any(Path(path).exists() for path in info.cgroups.values())
 
 
-def test_nothing_is_left_on_the_host_after_removal(client: Client, spec: ContainerSpec) -> None:
+def test_nothing_is_left_on_the_host_after_removal(state: Path, spec: ContainerSpec) -> None:
     before = (_mounts(), _cgroups())
-    box = client.run(spec)
-    shell(box, "echo x > /x")
-    info = box.info
-    box.remove(force=True)
-    wait_until(lambda: not any(Path(path).exists() for path in info.cgroups.values()))
+    with Client.connect(state) as client:
+        box = client.run(spec)
+        shell(box, "echo x > /x")
+        info = box.info
+        box.remove(force=True)
+    wait_until(lambda: keeper_pid(state) is None)
     assert not Path(info.upper).exists()
     assert not Path(info.log_directory).exists()
     assert (_mounts(), _cgroups()) == before

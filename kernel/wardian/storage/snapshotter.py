@@ -1,0 +1,41 @@
+"""Snapshots: the file-system state of a container, as containerd's core/snapshots names things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An active snapshot: a writable ``upper`` on the committed ``lowers``, uppermost first.
+
+    ``work`` is overlayfs' scratch directory. ``upper`` and ``work`` have the same parent, which
+    holds nothing else.
+    """
+
+    key: str
+    lowers: tuple[Path, ...]
+    upper: Path
+    work: Path
+
+
+class Snapshotter(Protocol):
+    """A storage driver. ``prepare`` is atomic; a key names at most one snapshot."""
+
+    def prepare(self, key: str, lowers: Sequence[Path]) -> Snapshot:
+        """A new active snapshot on these layers; AlreadyExists, SetupError."""
+
+    def get(self, key: str) -> Snapshot:
+        """The snapshot of this key; NotFound."""
+
+    def remove(self, key: str) -> None:
+        """Remove it and what was written to it; nothing if there is none."""
+
+    def keys(self) -> Iterable[str]:
+        """Every key there is."""
+
+    def usage_bytes(self, key: str) -> int:
+        """Apparent bytes of what was written to it."""
