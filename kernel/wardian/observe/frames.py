@@ -23,8 +23,12 @@ class Source(enum.Enum):
 
 
 class Mark(enum.Enum):
-    """What the upper layer did to a path, seen from the image's layers."""
+    """What the upper layer did to a path, seen from the image's layers.
 
+    ``UNCHANGED``: a directory that is there only because something below it was changed.
+    """
+
+    UNCHANGED = "unchanged"
     ADDED = "added"
     MODIFIED = "modified"
     DELETED = "deleted"
@@ -81,7 +85,8 @@ class LayersFrame:
     """The overlay of a container: its stack of layers and all that its upper layer holds.
 
     ``layers`` come uppermost first. ``entries`` are at most ``LayersSampler.max_entries``, the
-    latest changed; ``left_out`` counts the others. The counts and ``upper_bytes`` cover all.
+    latest changed; ``left_out`` counts the others. The counts and ``upper_bytes`` cover all;
+    ``unreadable`` counts directories that the host's user may not list.
     """
 
     view: ClassVar[str] = "layers"

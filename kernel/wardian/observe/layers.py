@@ -20,11 +20,10 @@ from wardian.observe.frames import (
     UpperEntry,
 )
 from wardian.observe.label import label
+from wardian.observe.pulse import Notice
 from wardian.observe.stack import LayerStack, kind_of
 from wardian.observe.subject import Subject
 from wardian.observe.upper import UpperTree
-
-_MARKED = {Mark.ADDED: 0, Mark.MODIFIED: 1, Mark.DELETED: 2}
 
 
 class LayersSampler:
@@ -39,7 +38,8 @@ class LayersSampler:
         self._stack: LayerStack | None = None
         self._entries: dict[str, UpperEntry] = {}
         self._path_of: dict[str, str] = {}
-        self._counts = [0, 0, 0]
+        self._hidden: dict[str, tuple[str, os.stat_result] | None] = {}
+        self._counts = dict.fromkeys(Mark, 0)
         self._bytes = 0
         self._is_first = True
         self._layers = _layers(subject)
@@ -58,7 +58,8 @@ class LayersSampler:
         self._is_first = True
         self._entries.clear()
         self._path_of.clear()
-        self._counts, self._bytes = [0, 0, 0], 0
+        self._hidden.clear()
+        self._counts, self._bytes = dict.fromkeys(Mark, 0), 0
         self._take(self._tree.facts)
 
     def close(self) -> None:
@@ -73,14 +74,15 @@ class LayersSampler:
         """File descriptors that become readable when there is something to see."""
         return () if self._tree is None else (self._tree.fileno(),)
 
-    def notice(self) -> bool:
+    def notice(self) -> Notice:
         """Events can wait for the next sample."""
-        return False
+        return Notice(is_news=True)
 
     def sample(self) -> LayersFrame | None:
         """The frame of this moment, or None if nothing has changed since the last."""
         if self._tree is None:
             return None
+        self._subject.ensure_running()
         changed = self._tree.refresh()
         if not changed and not self._is_first:
             return None
@@ -109,57 +111,46 @@ class LayersSampler:
             facts = self._tree.facts.get(path)
             if facts is None:
                 self._path_of.pop(shown, None)
+                self._hidden.pop(path, None)
                 continue
-            entry = self._entry(path, shown, facts, before)
+            entry = self._entry(path, shown, facts)
             self._entries[shown] = entry  # last in the dict: the latest changed
             self._path_of[shown] = path
             self._count(entry, 1)
 
-    def _entry(
-        self, path: str, shown: str, facts: os.stat_result, before: UpperEntry | None
-    ) -> UpperEntry:
+    def _entry(self, path: str, shown: str, facts: os.stat_result) -> UpperEntry:
         assert self._tree is not None
-        if before is not None:
-            hides, hidden_bytes = before.hides, before.hidden_bytes
-        else:
-            hides, hidden_bytes = self._hidden(path)
-        kind = kind_of(facts)
-        if kind is Kind.WHITEOUT:
-            mark = Mark.DELETED
-        else:
-            mark = Mark.ADDED if hides is None else Mark.MODIFIED
+        hidden = self._hidden[path] if path in self._hidden else self._look_below(path)
+        self._hidden[path] = hidden
+        is_opaque = path in self._tree.opaque
         return UpperEntry(
             path=shown,
-            mark=mark,
-            kind=kind,
+            mark=_mark(facts, None if hidden is None else hidden[1], is_opaque=is_opaque),
+            kind=kind_of(facts),
             size_bytes=facts.st_size if stat.S_ISREG(facts.st_mode) else 0,
             mode=stat.S_IMODE(facts.st_mode),
             changed_s=facts.st_ctime,
-            is_opaque=path in self._tree.opaque,
-            hides=hides,
-            hidden_bytes=hidden_bytes,
+            is_opaque=is_opaque,
+            hides=None if hidden is None else hidden[0],
+            hidden_bytes=None if hidden is None else _file_bytes(hidden[1]),
         )
 
-    def _hidden(self, path: str) -> tuple[str | None, int | None]:
+    def _look_below(self, path: str) -> tuple[str, os.stat_result] | None:
+        """What of the lower layers the entry hides. They never change, so once is enough."""
         assert self._tree is not None
         assert self._stack is not None
         opaque = self._tree.opaque
         if opaque and any(parent in opaque for parent in _parents(path)):
-            return None, None
-        winner = self._stack.winner(path)
-        if winner is None:
-            return None, None
-        name, facts = winner
-        return name, facts.st_size if stat.S_ISREG(facts.st_mode) else None
+            return None
+        return self._stack.winner(path)
 
     def _count(self, entry: UpperEntry, sign: int) -> None:
-        self._counts[_MARKED[entry.mark]] += sign
+        self._counts[entry.mark] += sign
         self._bytes += sign * entry.size_bytes
 
     def _frame(self) -> LayersFrame:
         assert self._tree is not None
         latest = tuple(islice(reversed(self._entries.values()), self.max_entries))
-        added, modified, deleted = self._counts
         return LayersFrame(
             time_s=time.time(),
             container=self._subject.name,
@@ -170,9 +161,9 @@ class LayersSampler:
             entries=latest,
             left_out=len(self._entries) - len(latest),
             unreadable=len(self._tree.unreadable),
-            added=added,
-            modified=modified,
-            deleted=deleted,
+            added=self._counts[Mark.ADDED],
+            modified=self._counts[Mark.MODIFIED],
+            deleted=self._counts[Mark.DELETED],
             upper_bytes=self._bytes,
         )
 
@@ -185,6 +176,19 @@ def _layers(subject: Subject) -> tuple[Layer, ...]:
         for place, (path, digest) in enumerate(zip(subject.lowers, digests, strict=True))
     )
     return (Layer(name="upper", host_path=str(subject.upper)), *lowers)
+
+
+def _mark(facts: os.stat_result, below: os.stat_result | None, *, is_opaque: bool) -> Mark:
+    if kind_of(facts) is Kind.WHITEOUT:
+        return Mark.DELETED
+    if below is None:
+        return Mark.ADDED
+    is_directory = stat.S_ISDIR(facts.st_mode) and facts.st_mode == below.st_mode
+    return Mark.UNCHANGED if is_directory and not is_opaque else Mark.MODIFIED
+
+
+def _file_bytes(facts: os.stat_result) -> int | None:
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
 
 def _version(layer: str, facts: os.stat_result, *, wins: bool) -> PathVersion:

@@ -22,12 +22,14 @@ from wardian.observe.process_facts import (
     read_identity,
     read_stat,
 )
+from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
 
 GHOST_S = 5.0
 UNKNOWN_NAME = "?"
 _FIGURES_S = 0.5
 _LIST_S = 1.0
+_NAP_S = 0.004
 _MAX_GHOSTS = 200
 _MAX_STATS = 400  # a look; with more processes their figures take turns
 
@@ -86,19 +88,25 @@ class ProcessesSampler:
         """File descriptors that become readable when there is something to see."""
         return () if self._connector is None else (self._connector.fileno(),)
 
-    def notice(self) -> bool:
-        """Read the events at once: a process may live for a moment only."""
+    def notice(self) -> Notice:
+        """Read the events at once: a process may live for a moment only.
+
+        The connector tells of the whole host. While its news are of others, a few of them may
+        gather before we wake again.
+        """
         if self._connector is None:
-            return False
+            return Notice(is_news=False)
         events, were_lost = self._connector.read()
+        is_news = False
         for event in events:
-            self._take(event)
+            is_news |= self._take(event)
         if were_lost:
             self._next_list_s = 0.0
-        return True
+        return Notice(is_news=is_news or were_lost, rest_s=0.0 if is_news else _NAP_S)
 
     def sample(self) -> ProcessesFrame | None:
         """The frame of this moment, or None if nothing has changed since the last."""
+        self._subject.ensure_running(self._proc)
         self.notice()
         now = time.monotonic()
         if self._connector is None or now >= self._next_list_s:
@@ -110,20 +118,22 @@ class ProcessesSampler:
             self._next_figures_s = now + _FIGURES_S
         return self._frame()
 
-    def _take(self, event: ProcEvent) -> None:
+    def _take(self, event: ProcEvent) -> bool:
+        """Take an event in; returns whether it is of ours."""
         if event.what is What.FORK:
             parent = self._alive.get(event.parent_host_pid)
             if parent is not None:
                 self._adopt(event.host_pid, parent.row)
-            return
+            return parent is not None
         process = self._alive.get(event.host_pid)
         if process is None:
-            return
+            return False
         if event.what is What.EXIT:
             process.is_exiting = True
             process.wait_status = event.wait_status
         else:
             self._rename(process)
+        return True
 
     def _adopt(self, host_pid: int, parent: ProcessRow | None) -> None:
         """Begin to follow a process; what can't be read any more is inherited or unknown."""

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from wardian.errors import WardianError
@@ -30,15 +31,28 @@ F = TypeVar("F", bound=Frame)
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What came of a readable source.
+
+    ``is_news`` asks for a sample soon. The sources are left alone for ``rest_s``, or, if that is
+    None, until the sample, which reads them.
+    """
+
+    is_news: bool
+    rest_s: float | None = None
+
+
 class Sampler(Protocol[F_co]):
     """Makes frames of one kind of one container. All calls come from the pulse's thread.
 
     ``sample`` is called when a frame is due and returns None when there is nothing new to show.
-    ``notice`` is called at once when a source is readable, for what can't wait for the sample;
-    it returns whether it has emptied the sources (else they are left alone until the sample).
+    ``notice`` is called at once when a source is readable, for what can't wait for the sample.
     """
 
-    period_s: float
+    @property
+    def period_s(self) -> float:
+        """How long to wait at most between two looks."""
 
     def open(self) -> None:
         """Take hold of files and watches."""
@@ -49,7 +63,7 @@ class Sampler(Protocol[F_co]):
     def sources(self) -> tuple[int, ...]:
         """The file descriptors to wait on."""
 
-    def notice(self) -> bool:
+    def notice(self) -> Notice:
         """Take in what can't wait."""
 
     def sample(self) -> F_co | None:
@@ -59,8 +73,8 @@ class Sampler(Protocol[F_co]):
 class Watch(Generic[F]):
     """A sampler that is being run for somebody.
 
-    ``publish`` gets each frame, ``fail`` the error that ended the watch; both are called from the
-    pulse's thread.
+    ``publish`` gets each frame, ``fail`` the error that ended the watch. Before each look
+    ``is_wanted`` is asked whether anybody still cares. All are called from the pulse's thread.
     """
 
     def __init__(
@@ -69,11 +83,13 @@ class Watch(Generic[F]):
         sampler: Sampler[F],
         publish: Callable[[F], None],
         fail: Callable[[WardianError], None],
+        is_wanted: Callable[[], bool],
     ) -> None:
         self._pulse = pulse
         self.sampler = sampler
         self.publish = publish
         self.fail = fail
+        self.is_wanted = is_wanted
         self.sources: tuple[int, ...] = ()
         self.is_armed = False
         self.arm_s = 0.0  # when to listen to the sources again, if not armed
@@ -120,9 +136,10 @@ class Pulse:
         sampler: Sampler[F],
         publish: Callable[[F], None],
         fail: Callable[[WardianError], None],
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Watch[F]:
-        """Sample until the watch is closed or fails."""
-        watch = Watch(self, sampler, publish, fail)
+        """Sample until the watch is closed, fails or is no longer wanted."""
+        watch = Watch(self, sampler, publish, fail, is_wanted)
         with self._lock:
             self._wanted.add(watch)
             self._ensure_thread()
@@ -223,13 +240,21 @@ class _Beat:
     def _notice(self, watch: Watch[Any]) -> None:
         started = time.thread_time()
         self._disarm(watch)
-        is_empty = self._attempt(watch, watch.sampler.notice)
+        notice: Notice | None = self._attempt(watch, watch.sampler.notice)
+        if notice is None:
+            return
         now = time.monotonic()
-        watch.due_s = min(watch.due_s, max(now + _SETTLE_S, watch.not_before_s))
-        rest_s = watch.spend(time.thread_time() - started)
-        watch.arm_s = now + rest_s if is_empty else watch.due_s
+        if notice.is_news:
+            watch.due_s = min(watch.due_s, max(now + _SETTLE_S, watch.not_before_s))
+        cost_s = watch.spend(time.thread_time() - started)
+        is_for_sample = notice.rest_s is None
+        watch.arm_s = watch.due_s if is_for_sample else now + max(notice.rest_s or 0.0, cost_s)
 
     def _sample(self, watch: Watch[Any]) -> None:
+        if not watch.is_wanted():
+            self._forget(watch)
+            watch.due_s = float("inf")
+            return
         started = time.thread_time()
         begun = time.monotonic()
         frame = self._attempt(watch, watch.sampler.sample)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, Self
 
-if TYPE_CHECKING:
-    from wardian.cgroups.usage import Usage
+from wardian.cgroups.absent import AbsentCgroup
+from wardian.cgroups.cgroup import Cgroup, Usage
+from wardian.cgroups.v1 import V1Cgroup
+from wardian.cgroups.v2 import V2Cgroup
+from wardian.errors import FailedPrecondition
+from wardian.runtime.messages import ContainerInfo
 
 
 class Group(Protocol):
@@ -26,7 +31,7 @@ class Subject:
     """A running container as the samplers see it.
 
     ``lowers`` are the image's layer directories on the host, uppermost first, ``digests`` their
-    names in the image (as many, or none). ``started_ticks`` guards against a reused pid.
+    names in the image (as many, or none). ``cgroup_version`` is said where figures are shown.
     """
 
     name: str
@@ -36,3 +41,51 @@ class Subject:
     work: Path
     group: Group
     digests: tuple[str, ...] = ()
+    cgroup_version: str = ""
+
+    @classmethod
+    def of(cls, info: ContainerInfo) -> Self:
+        """A running container. Raises FailedPrecondition if it does not run."""
+        if info.host_pid is None:
+            raise _not_running(info.name)
+        group, version = _group(info.cgroups)
+        return cls(
+            name=info.name,
+            init_host_pid=info.host_pid,
+            lowers=tuple(map(Path, info.lowers)),
+            upper=Path(info.upper),
+            work=Path(info.work),
+            group=group,
+            digests=tuple(digest_of(lower) for lower in info.lowers),
+            cgroup_version=version,
+        )
+
+    def ensure_running(self, proc: str = "/proc") -> None:
+        """Raise FailedPrecondition if the container has ended."""
+        if not os.path.exists(f"{proc}/{self.init_host_pid}"):
+            raise _not_running(self.name)
+
+
+def digest_of(layer_directory: str) -> str:
+    """The digest that an unpacked layer is named by: its directory is ``…/sha256/<hex>``."""
+    path = Path(layer_directory)
+    return f"{path.parent.name}:{path.name}" if path.parent.name == "sha256" else ""
+
+
+def _not_running(name: str) -> FailedPrecondition:
+    return FailedPrecondition(f"container {name!r} is not running", hint="start it to see it live")
+
+
+def _group(directories: dict[str, str]) -> tuple[Cgroup, str]:
+    """The container's group, from where the keeper made it, and what the figures come from.
+
+    The group's name is the last two parts of each directory (``wardian/<id>``).
+    """
+    if not directories:
+        return AbsentCgroup("the container has no cgroup"), "no cgroup: figures are not known"
+    name = "/".join(Path(next(iter(directories.values()))).parts[-2:])
+    parents = {controller: Path(path).parents[1] for controller, path in directories.items()}
+    if set(parents) == {"unified"}:
+        return V2Cgroup(parents["unified"], name), "cgroup v2"
+    version = "cgroup v1, hybrid with v2" if "unified" in parents else "cgroup v1"
+    return V1Cgroup(parents, name), version

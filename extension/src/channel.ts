@@ -1,0 +1,51 @@
+/**
+ * How a view and its host talk, whatever carries it: a widget's comm, the extension's own comm, or
+ * nothing at all (a recording).
+ */
+
+import type { FrameMessage, PathVersion, Recording, View } from "./frames.js";
+
+export interface VersionsMessage {
+  kind: "versions";
+  path: string;
+  versions: PathVersion[];
+}
+
+/** Past figures of the resources view, one array a series. */
+export interface HistoryMessage {
+  kind: "history";
+  columns: Record<string, (number | null)[]>;
+}
+
+/** The container has ended, or can't be observed. */
+export interface ErrorMessage {
+  kind: "error";
+  what: string;
+  hint: string;
+}
+
+export type HostMessage = FrameMessage | VersionsMessage | HistoryMessage | ErrorMessage;
+
+export type Request =
+  { kind: "visible"; id: string; visible: boolean } | { kind: "versions"; path: string };
+
+export interface Channel {
+  /** Hears what the host says; returns how to stop. */
+  listen(listener: (message: HostMessage) => void): () => void;
+  send(request: Request): void;
+}
+
+/** What a view starts from: the last frame that was saved, or a whole recording. */
+export interface Beginning {
+  view: View;
+  container: string;
+  frame: FrameMessage | null;
+  recording: Recording | null;
+}
+
+const utf8 = new TextDecoder();
+
+/** Messages are JSON in a binary buffer: neither side has to pack them a second time. */
+export function decode(buffer: DataView | ArrayBuffer | Uint8Array): unknown {
+  return JSON.parse(utf8.decode(buffer));
+}

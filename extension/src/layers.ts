@@ -1,0 +1,442 @@
+/** The layers view: the stack on the left, what the upper layer holds on the right. */
+
+import type { Channel, HostMessage, VersionsMessage } from "./channel.js";
+import { fill, h, RowList, setText } from "./dom.js";
+import { bytes, mode, shortDigest } from "./format.js";
+import type { Layer, LayersFrame, Mark, UpperEntry } from "./frames.js";
+import { buildTree, visibleRows, type PathRow } from "./layers-tree.js";
+import { glow, moveFocus } from "./rows.js";
+import { button, type Announce, type Panel } from "./shell.js";
+import { words } from "./words.js";
+
+const GLYPHS: Record<Mark, string> = { unchanged: "", added: "+", modified: "~", deleted: "−" };
+const COUNTED = ["added", "modified", "deleted"] as const;
+type Counted = (typeof COUNTED)[number];
+
+export function layersPanel(channel: Channel, announce: Announce): Panel<LayersFrame> {
+  return new LayersPanel(channel, announce);
+}
+
+class LayersPanel implements Panel<LayersFrame> {
+  readonly element: HTMLElement;
+  private readonly stack: Stack;
+  private readonly filters: Filters;
+  private readonly detail: Detail;
+  private readonly tree = h("div", {
+    class: "wd-tree",
+    role: "tree",
+    aria: { label: "upper" },
+    on: { keydown: (event) => this.onKey(event) },
+  });
+  private readonly empty = h("p", { class: "wd-empty" });
+  private readonly more = h("p", { class: "wd-more" });
+  private readonly rows = new RowList<PathRow, TreeRow>(
+    this.tree,
+    (row) => new TreeRow(row, this.frame?.time_s ?? 0, this)
+  );
+  private readonly collapsed = new Set<string>();
+  private frame: LayersFrame | null = null;
+  private selected: string | null = null;
+
+  constructor(
+    private readonly channel: Channel,
+    announce: Announce
+  ) {
+    this.stack = new Stack(() => this.draw(), announce);
+    this.filters = new Filters(() => this.draw());
+    this.detail = new Detail();
+    this.element = h(
+      "div",
+      { class: "wd-body" },
+      this.stack.element,
+      h(
+        "div",
+        { class: "wd-main" },
+        this.filters.element,
+        this.empty,
+        this.tree,
+        this.more,
+        this.detail.element
+      )
+    );
+  }
+
+  show(frame: LayersFrame): void {
+    const isOther = this.frame !== frame;
+    this.frame = frame;
+    this.stack.show(frame);
+    this.filters.show(frame);
+    this.draw();
+    const selected = frame.entries.find((entry) => entry.path === this.selected);
+    if (isOther && selected !== undefined) {
+      this.ask(selected.path);
+    }
+  }
+
+  hear(message: HostMessage): void {
+    if (message.kind === "versions" && message.path === this.selected) {
+      this.detail.show(message);
+    }
+  }
+
+  select(path: string): void {
+    this.selected = this.selected === path ? null : path;
+    this.detail.element.hidden = true;
+    if (this.selected !== null) {
+      this.ask(path);
+    }
+    this.draw();
+  }
+
+  toggle(path: string): void {
+    if (!this.collapsed.delete(path)) {
+      this.collapsed.add(path);
+    }
+    this.draw();
+  }
+
+  private ask(path: string): void {
+    this.channel.send({ kind: "versions", path });
+  }
+
+  private draw(): void {
+    const frame = this.frame;
+    if (frame === null) {
+      return;
+    }
+    const layer = this.stack.chosen;
+    const rows = visibleRows(
+      buildTree(frame.entries),
+      (entry) => this.filters.match(entry) && (layer === null || entry.hides === layer),
+      this.collapsed
+    );
+    this.rows.show(rows.map((row) => [row.node.path, row]));
+    for (const row of rows) {
+      this.rows.get(row.node.path)?.mark(row.node.path === this.selected, this.collapsed);
+    }
+    this.tree.hidden = rows.length === 0;
+    this.keepOneTabStop();
+    this.empty.hidden = rows.length > 0;
+    setText(this.empty, frame.entries.length === 0 ? words.noChanges : words.noMatch);
+    this.more.hidden = frame.left_out + frame.unreadable === 0;
+    setText(this.more, leftOut(frame));
+  }
+
+  private keepOneTabStop(): void {
+    const rows = [...this.tree.children] as HTMLElement[];
+    const current = rows.find((row) => row.tabIndex === 0) ?? rows[0];
+    rows.forEach((row) => (row.tabIndex = row === current ? 0 : -1));
+  }
+
+  /** The keys of a tree (WAI-ARIA Authoring Practices). */
+  private onKey(event: KeyboardEvent): void {
+    const row = (event.target as HTMLElement).closest<HTMLElement>(".wd-row");
+    if (row === null) return;
+    const path = row.dataset.path ?? "";
+    if (event.key === "ArrowDown") moveFocus(row, row.nextElementSibling);
+    else if (event.key === "ArrowUp") moveFocus(row, row.previousElementSibling);
+    else if (event.key === "ArrowLeft" && !this.collapsed.has(path)) this.toggle(path);
+    else if (event.key === "ArrowRight" && this.collapsed.has(path)) this.toggle(path);
+    else if (event.key === "Enter" || event.key === " ") this.select(path);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own idea of these keys
+  }
+}
+
+function leftOut(frame: LayersFrame): string {
+  const parts = [];
+  if (frame.left_out > 0) parts.push(`${frame.left_out} more, changed earlier, are not listed`);
+  if (frame.unreadable > 0) parts.push(`${frame.unreadable} directories may not be read`);
+  return parts.join(" · ");
+}
+
+/** merged, upper, lower n … lower 0, work, one above the other as overlayfs stacks them. */
+class Stack {
+  readonly element = h("div", { class: "wd-stack", role: "group", aria: { label: words.layers } });
+  chosen: string | null = null;
+  private shown: readonly Layer[] = [];
+  private upperNote = h("span", { class: "wd-layer-note" });
+
+  constructor(
+    private readonly changed: () => void,
+    private readonly announce: Announce
+  ) {}
+
+  show(frame: LayersFrame): void {
+    if (frame.layers !== this.shown && !sameLayers(frame.layers, this.shown)) {
+      this.shown = frame.layers;
+      this.build(frame);
+    }
+    const { added, modified, deleted, upper_bytes } = frame;
+    setText(this.upperNote, `+${added} ~${modified} −${deleted} · ${bytes(upper_bytes)}`);
+  }
+
+  private build(frame: LayersFrame): void {
+    const merged = this.plate("merged", words.mergedRole, frame.merged_host_path, null);
+    const layers = frame.layers.map((layer, place) => {
+      const isUpper = place === 0;
+      const note = isUpper ? this.upperNote : h("span", { class: "wd-layer-note" });
+      if (!isUpper) setText(note, shortDigest(layer.digest));
+      const role = isUpper ? words.upperRole : words.lowerRole;
+      return this.plate(layer.name, role, layer.host_path, note);
+    });
+    const work = this.plate("work", words.workRole, frame.work_host_path, null);
+    fill(this.element, merged, ...layers, work);
+  }
+
+  private plate(
+    name: string,
+    role: string,
+    hostPath: string,
+    note: HTMLElement | null
+  ): HTMLElement {
+    const isLower = name.startsWith("lower");
+    const choose = h(
+      "button",
+      {
+        class: "wd-plate-name",
+        title: isLower ? `${name}: ${role}. Show what hides its files` : `${name}: ${role}`,
+        attributes: { type: "button" },
+        aria: isLower ? { pressed: "false" } : {},
+        on: { click: () => isLower && this.choose(name) },
+      },
+      h("span", { class: "wd-layer-name" }, name),
+      note ?? h("span", { class: "wd-layer-note" }, role)
+    );
+    const copy = button("wd-copy", () => this.copy(hostPath), `${words.copy}: ${hostPath}`, "⧉");
+    return h(
+      "div",
+      {
+        class: "wd-plate",
+        data: { layer: name },
+        style: layerStyle(name),
+      },
+      choose,
+      copy
+    );
+  }
+
+  private choose(name: string): void {
+    this.chosen = this.chosen === name ? null : name;
+    for (const plate of this.element.children) {
+      const isChosen = (plate as HTMLElement).dataset.layer === this.chosen;
+      plate.classList.toggle("wd-chosen", isChosen);
+      plate.querySelector("[aria-pressed]")?.setAttribute("aria-pressed", String(isChosen));
+    }
+    this.changed();
+  }
+
+  private copy(hostPath: string): void {
+    void navigator.clipboard.writeText(hostPath).then(() => this.announce(words.copied));
+  }
+}
+
+/** One colour per layer, the same wherever the layer is named. */
+function layerStyle(name: string): Record<string, string> {
+  const [kind, number] = name.split(" ");
+  if (kind === "upper") return { "--wd-layer": "var(--wd-upper)" };
+  return kind === "lower" ? { "--wd-layer": `var(--wd-lower-${Number(number) % 6})` } : {};
+}
+
+function sameLayers(a: readonly Layer[], b: readonly Layer[]): boolean {
+  return a.length === b.length && a.every((layer, i) => layer.host_path === b[i]?.host_path);
+}
+
+/** Which marks to show, and a text to look for. */
+class Filters {
+  readonly element: HTMLElement;
+  private readonly off = new Set<Mark>();
+  private readonly counts = new Map<Counted, HTMLElement>();
+  private readonly text: HTMLInputElement;
+
+  constructor(private readonly changed: () => void) {
+    this.text = h("input", {
+      class: "wd-filter",
+      attributes: { type: "search", placeholder: words.filter },
+      aria: { label: words.filter },
+      on: { input: () => this.changed(), keydown: (event) => event.stopPropagation() },
+    });
+    this.element = h(
+      "div",
+      { class: "wd-filters", role: "toolbar" },
+      ...COUNTED.map((mark) => this.chip(mark)),
+      this.text
+    );
+  }
+
+  show(frame: LayersFrame): void {
+    for (const [mark, place] of this.counts) {
+      setText(place, String(frame[mark]));
+    }
+  }
+
+  match(entry: UpperEntry): boolean {
+    return !this.off.has(entry.mark) && entry.path.includes(this.text.value);
+  }
+
+  private chip(mark: Counted): HTMLElement {
+    const figure = h("span", { class: "wd-figure" }, "0");
+    this.counts.set(mark, figure);
+    const chip = h(
+      "button",
+      {
+        class: "wd-chip",
+        data: { mark },
+        attributes: { type: "button" },
+        aria: { pressed: "true" },
+        on: {
+          click: () => {
+            if (!this.off.delete(mark)) this.off.add(mark);
+            chip.setAttribute("aria-pressed", String(!this.off.has(mark)));
+            this.changed();
+          },
+        },
+      },
+      h("span", { class: "wd-mark", aria: { hidden: "true" } }, GLYPHS[mark]),
+      figure,
+      ` ${mark}`
+    );
+    return chip;
+  }
+}
+
+/** One path. It glows for a moment when it appears or changes while somebody looks. */
+class TreeRow {
+  readonly element: HTMLElement;
+  private readonly twisty = h("span", { class: "wd-twisty", aria: { hidden: "true" } });
+  private readonly glyph = h("span", { class: "wd-mark" });
+  private readonly name = h("span", { class: "wd-name" });
+  private readonly badges = h("span", { class: "wd-badges" });
+  private readonly size = h("span", { class: "wd-size" });
+  private entry: UpperEntry | null = null;
+  private wasShown = false;
+
+  constructor(
+    row: PathRow,
+    private readonly bornAt_s: number,
+    private readonly panel: LayersPanel
+  ) {
+    const path = row.node.path;
+    this.element = h(
+      "div",
+      {
+        class: "wd-row",
+        role: "treeitem",
+        data: { path },
+        aria: { level: String(row.depth), selected: "false" },
+        style: { "--wd-depth": String(row.depth - 1) },
+        attributes: { tabindex: "-1" },
+        on: { click: (event) => this.onClick(event, path) },
+      },
+      this.twisty,
+      this.glyph,
+      this.name,
+      this.badges,
+      this.size
+    );
+  }
+
+  update(row: PathRow): void {
+    const { node, bytes: total } = row;
+    const { entry } = node;
+    const mark = entry?.mark ?? null;
+    this.element.dataset.mark = mark ?? "";
+    this.element.dataset.kind = entry?.kind ?? "directory";
+    setText(this.glyph, mark === null ? "" : GLYPHS[mark]);
+    this.glyph.title = mark ?? "";
+    const isDirectory = entry === null || entry.kind === "directory";
+    setText(this.name, isDirectory ? `${node.name}/` : node.name);
+    this.twisty.classList.toggle("wd-open", node.children.length > 0);
+    fill(this.badges, ...badges(entry));
+    setText(this.size, entry?.kind === "whiteout" ? "" : bytes(total));
+    if (
+      this.wasShown
+        ? entry !== null && !sameEntry(entry, this.entry)
+        : isFresh(entry, this.bornAt_s)
+    ) {
+      glow(this.element);
+    }
+    this.entry = entry;
+    this.wasShown = true;
+    this.element.toggleAttribute("data-parent", node.children.length > 0);
+  }
+
+  mark(isSelected: boolean, collapsed: ReadonlySet<string>): void {
+    this.element.setAttribute("aria-selected", String(isSelected));
+    if (this.element.hasAttribute("data-parent")) {
+      const isOpen = !collapsed.has(this.element.dataset.path ?? "");
+      this.element.setAttribute("aria-expanded", String(isOpen));
+    } else {
+      this.element.removeAttribute("aria-expanded");
+    }
+  }
+
+  private onClick(event: MouseEvent, path: string): void {
+    const onTwisty = event.target === this.twisty && this.element.hasAttribute("data-parent");
+    if (onTwisty || this.entry === null) this.panel.toggle(path);
+    else this.panel.select(path);
+  }
+}
+
+/** Whether the change is younger than two seconds: older rows were only scrolled or filtered in. */
+function isFresh(entry: UpperEntry | null, now_s: number): boolean {
+  return entry !== null && now_s - entry.changed_s < 2;
+}
+
+function sameEntry(a: UpperEntry, b: UpperEntry | null): boolean {
+  return b !== null && a.size_bytes === b.size_bytes && a.changed_s === b.changed_s;
+}
+
+function badges(entry: UpperEntry | null): HTMLElement[] {
+  if (entry === null) return [];
+  const made: HTMLElement[] = [];
+  if (entry.kind === "whiteout") {
+    made.push(h("span", { class: "wd-badge wd-ghost", title: words.whiteoutHint }, "c 0, 0"));
+  } else if (entry.is_opaque && entry.hides !== null) {
+    made.push(h("span", { class: "wd-badge", title: words.opaqueHint }, words.opaque));
+  } else if (entry.kind !== "file" && entry.kind !== "directory") {
+    made.push(h("span", { class: "wd-badge" }, entry.kind));
+  }
+  if (entry.hides !== null && entry.kind !== "directory") {
+    const size = entry.hidden_bytes === null ? "" : ` · ${bytes(entry.hidden_bytes)}`;
+    made.push(
+      h(
+        "span",
+        { class: "wd-hides", style: layerStyle(entry.hides) },
+        `hides ${entry.hides}${size}`
+      )
+    );
+  }
+  return made;
+}
+
+/** The versions of a path from top to bottom: the first wins, the others are struck out. */
+class Detail {
+  readonly element = h("div", { class: "wd-detail", aria: { live: "polite" } });
+
+  constructor() {
+    this.element.hidden = true;
+  }
+
+  show(message: VersionsMessage): void {
+    this.element.hidden = false;
+    const versions = message.versions.map((version) =>
+      h(
+        "li",
+        { class: version.wins ? "wd-wins" : "wd-loses" },
+        h("span", { class: "wd-layer-name", style: layerStyle(version.layer) }, version.layer),
+        h("span", {}, version.kind === "whiteout" ? "whiteout c 0, 0" : version.kind),
+        h("span", { class: "wd-code" }, version.kind === "whiteout" ? "" : mode(version.mode)),
+        h("span", { class: "wd-size" }, version.kind === "file" ? bytes(version.size_bytes) : ""),
+        h("span", { class: "wd-verdict" }, version.wins ? `✓ ${words.wins}` : words.hidden)
+      )
+    );
+    fill(
+      this.element,
+      h("h4", {}, words.whichLayerWins),
+      h("p", { class: "wd-code" }, message.path),
+      h("ol", { class: "wd-versions" }, ...versions)
+    );
+  }
+}

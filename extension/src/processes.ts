@@ -1,0 +1,257 @@
+/** The processes view: one row a process, with its pid on both sides of the glass. */
+
+import { h, fill, RowList, setText } from "./dom.js";
+import { bytes, count, percent, UNKNOWN } from "./format.js";
+import { processKey, type ProcessesFrame, type ProcessRow } from "./frames.js";
+import { glow, moveFocus } from "./rows.js";
+import { treeItems, type TreeItem } from "./processes-tree.js";
+import type { Panel } from "./shell.js";
+import { words } from "./words.js";
+
+const STATES: Record<string, string> = {
+  R: "running",
+  S: "sleeping",
+  D: "waiting for a device",
+  T: "stopped",
+  t: "traced",
+  Z: "zombie: it has ended, its parent has not asked how",
+  X: "ended",
+  I: "idle",
+  "?": "unknown",
+};
+const SIGNALS: Record<number, string> = {
+  1: "SIGHUP",
+  2: "SIGINT",
+  3: "SIGQUIT",
+  4: "SIGILL",
+  6: "SIGABRT",
+  7: "SIGBUS",
+  8: "SIGFPE",
+  9: "SIGKILL",
+  11: "SIGSEGV",
+  13: "SIGPIPE",
+  14: "SIGALRM",
+  15: "SIGTERM",
+};
+const HEADINGS = [
+  "process",
+  "host pid ⇄ container pid",
+  "user",
+  "state",
+  "CPU",
+  "memory",
+  "threads",
+];
+
+export function processesPanel(): Panel<ProcessesFrame> {
+  return new ProcessesPanel();
+}
+
+class ProcessesPanel implements Panel<ProcessesFrame> {
+  readonly element: HTMLElement;
+  private readonly body = h("div", { class: "wd-rows", role: "rowgroup" });
+  private readonly empty = h("p", { class: "wd-empty" }, words.noProcesses);
+  private readonly more = h("p", { class: "wd-more" });
+  private readonly detail = h("div", { class: "wd-detail", aria: { live: "polite" } });
+  private readonly rows: RowList<TreeItem, ProcessLine>;
+  private selected: string | null = null;
+  private frame: ProcessesFrame | null = null;
+
+  constructor() {
+    this.rows = new RowList(
+      this.body,
+      (_item: TreeItem, key) => new ProcessLine(key, this.frame, () => this.select(key))
+    );
+    this.detail.hidden = true;
+    this.element = h(
+      "div",
+      { class: "wd-body wd-main" },
+      h(
+        "div",
+        {
+          class: "wd-table",
+          role: "treegrid",
+          aria: { label: words.processes },
+          on: { keydown: (event) => this.onKey(event) },
+        },
+        h(
+          "div",
+          { class: "wd-line wd-headings", role: "row" },
+          ...HEADINGS.map((heading, place) =>
+            h("span", { role: "columnheader", title: place === 1 ? words.pidHint : "" }, heading)
+          )
+        ),
+        this.body
+      ),
+      this.empty,
+      this.more,
+      this.detail
+    );
+  }
+
+  show(frame: ProcessesFrame): void {
+    const items = treeItems(frame.rows);
+    const isFirst = this.frame === null;
+    this.rows.show(items.map((item) => [processKey(item.row), item]));
+    this.frame = frame;
+    if (isFirst) {
+      for (const row of this.body.children) row.classList.remove("wd-glow");
+    }
+    this.empty.hidden = items.length > 0;
+    this.more.hidden = frame.left_out === 0;
+    setText(this.more, `${frame.left_out} more are not listed`);
+    const lines = [...this.body.children] as HTMLElement[];
+    const current = lines.find((line) => line.tabIndex === 0) ?? lines[0];
+    lines.forEach((line) => (line.tabIndex = line === current ? 0 : -1));
+    this.showDetail();
+  }
+
+  private select(key: string): void {
+    this.selected = this.selected === key ? null : key;
+    this.showDetail();
+  }
+
+  private showDetail(): void {
+    const rows = this.frame?.rows ?? [];
+    const row = rows.find((candidate) => processKey(candidate) === this.selected);
+    for (const line of this.body.children) {
+      const isSelected = row !== undefined && (line as HTMLElement).dataset.key === this.selected;
+      line.setAttribute("aria-selected", String(isSelected));
+    }
+    this.detail.hidden = row === undefined;
+    if (row !== undefined) {
+      const parent = rows.find((candidate) => candidate.host_pid === row.parent_host_pid);
+      fill(this.detail, h("h4", {}, row.comm), facts(row, parent));
+    }
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const line = (event.target as HTMLElement).closest<HTMLElement>(".wd-line");
+    if (line === null) return;
+    if (event.key === "ArrowDown") moveFocus(line, line.nextElementSibling);
+    else if (event.key === "ArrowUp") moveFocus(line, line.previousElementSibling);
+    else if (event.key === "Enter" || event.key === " ") this.select(line.dataset.key ?? "");
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has its own idea of these keys
+  }
+}
+
+function facts(row: ProcessRow, parent: ProcessRow | undefined): HTMLElement {
+  const pids = [row.host_pid, ...row.container_pids].join(" ⇄ ");
+  const levels = row.container_pids.length > 1 ? " (one more PID namespace inside)" : "";
+  const user =
+    row.uid === null
+      ? `${count(row.host_uid)} on the host, no user inside`
+      : `${row.uid} in the container, ${count(row.host_uid)} on the host`;
+  const pairs: [string, string][] = [
+    ["host pid ⇄ container pid", pids + levels],
+    ["command line", row.args || UNKNOWN],
+    ["parent", parent === undefined ? "outside the container" : twin(parent)],
+    ["user", user],
+    ["state", row.ended_s === null ? (STATES[row.state] ?? row.state) : ending(row)],
+  ];
+  return h(
+    "dl",
+    { class: "wd-facts" },
+    ...pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])
+  );
+}
+
+function twin(row: ProcessRow): string {
+  const inside = row.container_pids[row.container_pids.length - 1];
+  return `${row.comm} ${row.host_pid} ⇄ ${inside ?? UNKNOWN}`;
+}
+
+/** How a process ended, in the shell's numbers. */
+export function ending(row: ProcessRow): string {
+  const status = row.exit_status;
+  if (status === null) return "ended";
+  if (status > 128) return `killed by ${SIGNALS[status - 128] ?? `signal ${status - 128}`}`;
+  return `exit ${status}`;
+}
+
+class ProcessLine {
+  readonly element: HTMLElement;
+  private readonly lines = h("span", { class: "wd-lines", aria: { hidden: "true" } });
+  private readonly comm = h("span", { class: "wd-name" });
+  private readonly args = h("span", { class: "wd-args" });
+  private readonly hostPid = h("span", { class: "wd-host-pid" });
+  private readonly containerPid = h("span", { class: "wd-container-pid" });
+  private readonly user = h("span", { class: "wd-user", role: "gridcell" });
+  private readonly state = h("span", { class: "wd-state", role: "gridcell" });
+  private readonly meter = h("span", { class: "wd-meter", aria: { hidden: "true" } });
+  private readonly cpu = h("span", { class: "wd-figure" });
+  private readonly memory = h("span", { class: "wd-figure", role: "gridcell" });
+  private readonly threads = h("span", { class: "wd-figure", role: "gridcell" });
+
+  constructor(key: string, before: ProcessesFrame | null, onSelect: () => void) {
+    this.element = h(
+      "div",
+      {
+        class: "wd-line",
+        role: "row",
+        data: { key },
+        aria: { selected: "false" },
+        attributes: { tabindex: "-1" },
+        on: { click: onSelect },
+      },
+      h("span", { class: "wd-process", role: "gridcell" }, this.lines, this.comm, this.args),
+      h(
+        "span",
+        { class: "wd-pids", role: "gridcell" },
+        this.hostPid,
+        h("span", { class: "wd-twin", aria: { hidden: "true" } }, "⇄"),
+        this.containerPid
+      ),
+      this.user,
+      this.state,
+      h("span", { class: "wd-cpu", role: "gridcell" }, this.meter, this.cpu),
+      this.memory,
+      this.threads
+    );
+    if (before !== null) {
+      glow(this.element);
+    }
+  }
+
+  update(item: TreeItem): void {
+    const { row } = item;
+    this.element.setAttribute("aria-level", String(item.depth));
+    this.element.dataset.state = row.ended_s === null ? row.state : "X";
+    drawLines(this.lines, item);
+    setText(this.comm, row.comm);
+    setText(this.args, argumentsOf(row));
+    this.args.title = row.args;
+    setText(this.hostPid, String(row.host_pid));
+    setText(this.containerPid, row.container_pids.join(" ⇄ ") || UNKNOWN);
+    setText(this.user, row.uid === 0 ? "root" : count(row.uid));
+    this.user.title = `uid ${count(row.uid)} in the container, ${count(row.host_uid)} on the host`;
+    setText(this.state, row.ended_s === null ? shortState(row.state) : ending(row));
+    this.state.title = STATES[row.state] ?? "";
+    this.meter.style.setProperty("--wd-share", String(Math.min(100, row.cpu_percent ?? 0)));
+    setText(this.cpu, row.ended_s === null ? percent(row.cpu_percent) : "");
+    setText(this.memory, row.ended_s === null ? bytes(row.rss_bytes) : "");
+    setText(this.threads, row.ended_s === null ? count(row.threads) : "");
+  }
+}
+
+function drawLines(place: HTMLElement, item: TreeItem): void {
+  const through = item.lines.map((goesOn) => (goesOn ? "wd-through" : "wd-gap"));
+  const own = item.depth > 1 ? [item.isLast ? "wd-corner" : "wd-branch"] : [];
+  const wanted = [...through, ...own].join(" ");
+  if (place.dataset.lines !== wanted) {
+    place.dataset.lines = wanted;
+    fill(place, ...[...through, ...own].map((kind) => h("i", { class: kind })));
+  }
+}
+
+function shortState(letter: string): string {
+  return letter === "Z" ? "zombie" : letter === "D" ? "waiting" : (STATES[letter] ?? letter);
+}
+
+/** The command line without its first word where that only repeats the name. */
+function argumentsOf(row: ProcessRow): string {
+  const [first = "", ...rest] = row.args.split(" ");
+  return first.slice(first.lastIndexOf("/") + 1) === row.comm ? rest.join(" ") : row.args;
+}

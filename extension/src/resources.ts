@@ -1,0 +1,209 @@
+/** The resources view: memory, CPU and processes against their limits, now and over time. */
+
+import type { HostMessage } from "./channel.js";
+import { Chart, type Line } from "./chart.js";
+import { fill, h, setText } from "./dom.js";
+import { bytes, count, limit, percent } from "./format.js";
+import type { ResourcesFrame } from "./frames.js";
+import type { Panel } from "./shell.js";
+import type { Timeline } from "./timeline.js";
+import { words } from "./words.js";
+
+type Figures = Pick<
+  ResourcesFrame,
+  | "time_s"
+  | "memory_current_bytes"
+  | "memory_limit_bytes"
+  | "cpu_percent"
+  | "cpu_limit_percent"
+  | "throttled_percent"
+  | "pids_current"
+  | "pids_limit"
+  | "oom_kills"
+>;
+
+const MEMORY_PARTS = [
+  ["anon", "memory_anon_bytes", "memory that programs have allocated"],
+  ["file", "memory_file_bytes", "the page cache: files that were read or written"],
+  ["kernel", "memory_kernel_bytes", "what the kernel keeps for them: stacks, page tables, sockets"],
+] as const;
+
+export function resourcesPanel(): Panel<ResourcesFrame> {
+  return new ResourcesPanel();
+}
+
+class ResourcesPanel implements Panel<ResourcesFrame> {
+  readonly element: HTMLElement;
+  private readonly memory = new Gauge(words.memory, "current / limit (peak)", [
+    { label: "current", color: "--wd-memory", isFilled: true },
+    { label: "limit", color: "--wd-limit", isDashed: true },
+  ]);
+  private readonly cpu = new Gauge(words.cpu, "% of one core (throttled %)", [
+    { label: "used", color: "--wd-cpu", isFilled: true },
+    { label: "throttled", color: "--wd-throttled" },
+    { label: "limit", color: "--wd-limit", isDashed: true },
+  ]);
+  private readonly pids = new Gauge(words.pids, "current / limit", [
+    { label: "current", color: "--wd-pids", isFilled: true, isStepped: true },
+    { label: "limit", color: "--wd-limit", isDashed: true },
+  ]);
+  private readonly parts = h("div", { class: "wd-parts" });
+  private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
+  private readonly origin = h("p", { class: "wd-more" });
+  private before: Figures[] = [];
+
+  constructor() {
+    this.memory.element.append(this.parts, this.oom);
+    this.element = h(
+      "div",
+      { class: "wd-body wd-gauges" },
+      this.memory.element,
+      this.cpu.element,
+      this.pids.element,
+      this.origin
+    );
+  }
+
+  show(frame: ResourcesFrame, timeline: Timeline<ResourcesFrame>): void {
+    const first = timeline.past[0]?.time_s ?? 0;
+    const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...timeline.past];
+    const memoryLimit = limit(frame.memory_limit_bytes, bytes);
+    this.memory.say(
+      `${bytes(frame.memory_current_bytes)} / ${memoryLimit}`,
+      `peak ${bytes(frame.memory_peak_bytes)}`
+    );
+    this.cpu.say(
+      `${percent(frame.cpu_percent)} ${words.ofOneCore}`,
+      `throttled ${percent(frame.throttled_percent)}`
+    );
+    this.pids.say(`${count(frame.pids_current)} / ${limit(frame.pids_limit, String)}`, "");
+    this.showParts(frame);
+    this.showOom(frame);
+    setText(this.origin, frame.cgroup);
+    const times = series.map((f) => f.time_s);
+    const pins = oomTimes(series);
+    this.memory.chart.draw(
+      times,
+      [series.map((f) => f.memory_current_bytes), series.map((f) => near(f.memory_limit_bytes))],
+      { format: bytes, ceiling: frame.memory_limit_bytes, floor: 8 << 20, base: 2, pins }
+    );
+    this.cpu.chart.draw(
+      times,
+      [
+        series.map((f) => f.cpu_percent),
+        series.map((f) => f.throttled_percent),
+        series.map((f) => f.cpu_limit_percent),
+      ],
+      {
+        format: (value) => `${value} %`,
+        ceiling: frame.cpu_limit_percent,
+        floor: 100,
+        base: 10,
+        pins: [],
+      }
+    );
+    this.pids.chart.draw(
+      times,
+      [series.map((f) => f.pids_current), series.map((f) => near(f.pids_limit))],
+      { format: String, ceiling: frame.pids_limit, floor: 4, base: 10, pins: [] }
+    );
+  }
+
+  hear(message: HostMessage): void {
+    if (message.kind === "history") {
+      this.before = fromColumns(message.columns);
+    }
+  }
+
+  dispose(): void {
+    for (const gauge of [this.memory, this.cpu, this.pids]) gauge.chart.dispose();
+  }
+
+  private showParts(frame: ResourcesFrame): void {
+    const total = Math.max(frame.memory_limit_bytes ?? 0, frame.memory_current_bytes ?? 0, 1);
+    fill(
+      this.parts,
+      h(
+        "div",
+        { class: "wd-bar", aria: { hidden: "true" } },
+        ...MEMORY_PARTS.map(([name, field]) =>
+          h("i", {
+            class: `wd-part wd-part-${name}`,
+            style: { width: `${(100 * (frame[field] ?? 0)) / total}%` },
+          })
+        )
+      ),
+      ...MEMORY_PARTS.map(([name, field, hint]) =>
+        h(
+          "span",
+          { class: "wd-key", title: hint },
+          h("i", { class: `wd-part wd-part-${name}` }),
+          `${name} `,
+          h("span", { class: "wd-figure" }, bytes(frame[field]))
+        )
+      )
+    );
+  }
+
+  private showOom(frame: ResourcesFrame): void {
+    const kills = frame.oom_kills ?? 0;
+    this.oom.hidden = kills === 0;
+    const what = kills === 1 ? "a process" : `${kills} processes`;
+    setText(this.oom, kills === 0 ? "" : `Out of memory: the kernel has killed ${what}`);
+  }
+}
+
+/** A heading, the figures in words, and the chart. */
+class Gauge {
+  readonly element: HTMLElement;
+  readonly chart: Chart;
+  private readonly figure = h("span", { class: "wd-big" });
+  private readonly aside = h("span", { class: "wd-aside" });
+
+  constructor(title: string, explains: string, lines: readonly Line[]) {
+    const place = h("div", { class: "wd-chart", aria: { hidden: "true" } });
+    this.chart = new Chart(place, lines);
+    this.element = h(
+      "div",
+      { class: "wd-gauge", role: "group", aria: { label: title } },
+      h("h4", { title: explains }, title),
+      h("p", { class: "wd-figures", title: explains }, this.figure, this.aside),
+      place
+    );
+  }
+
+  say(figure: string, aside: string): void {
+    setText(this.figure, figure);
+    setText(this.aside, aside === "" ? "" : `(${aside})`);
+  }
+}
+
+/** The moments at which the kernel's count of OOM kills went up. */
+export function oomTimes(series: readonly Figures[]): number[] {
+  return series
+    .filter((f, i) => i > 0 && (f.oom_kills ?? 0) > (series[i - 1]?.oom_kills ?? 0))
+    .map((f) => f.time_s);
+}
+
+/** A limit in the petabytes is none, and would flatten the curve. */
+function near(value: number | null): number | null {
+  return value !== null && value < 2 ** 50 ? value : null;
+}
+
+function fromColumns(columns: Record<string, (number | null)[]>): Figures[] {
+  const times = columns.time_s ?? [];
+  return times.map((time_s, i) => {
+    const at = (name: string): number | null => columns[name]?.[i] ?? null;
+    return {
+      time_s: time_s ?? 0,
+      memory_current_bytes: at("memory_current_bytes"),
+      memory_limit_bytes: at("memory_limit_bytes"),
+      cpu_percent: at("cpu_percent"),
+      cpu_limit_percent: at("cpu_limit_percent"),
+      throttled_percent: at("throttled_percent"),
+      pids_current: at("pids_current"),
+      pids_limit: at("pids_limit"),
+      oom_kills: at("oom_kills"),
+    };
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * What all views share: the heading with the container's name, whether what is shown is live, the
+ * controls to pause and step, and the listening to the host.
+ */
+
+import { Attention } from "./attention.js";
+import type { Beginning, Channel, HostMessage } from "./channel.js";
+import { fill, h, setText } from "./dom.js";
+import { clock } from "./format.js";
+import type { Frame, Frames, View } from "./frames.js";
+import { Timeline } from "./timeline.js";
+import { words } from "./words.js";
+
+/** The inside of a view. */
+export interface Panel<F extends Frame> {
+  readonly element: HTMLElement;
+  show(frame: F, past: Timeline<F>): void;
+  hear?(message: HostMessage, timeline: Timeline<F>): void;
+  dispose?(): void;
+}
+
+export type BuildPanel<F extends Frame> = (channel: Channel, announce: Announce) => Panel<F>;
+
+/** Tells a screen reader of something that has just been done. */
+export type Announce = (text: string) => void;
+
+const PLAY_MS = 100;
+let numbered = 0;
+
+/** Puts a view into `host`; returns how to take it away. */
+export function mount<V extends View>(
+  view: V,
+  host: HTMLElement,
+  beginning: Beginning,
+  channel: Channel,
+  build: BuildPanel<Frames[V]>
+): () => void {
+  const shell = new Shell<Frames[V]>(view, beginning, channel, build);
+  host.append(shell.element);
+  shell.start();
+  return () => {
+    shell.dispose();
+    shell.element.remove();
+  };
+}
+
+class Shell<F extends Frame> {
+  readonly element: HTMLElement;
+  private readonly timeline = new Timeline<F>();
+  private readonly panel: Panel<F>;
+  private readonly name = h("span", { class: "wd-container" });
+  private readonly status = h("span", { class: "wd-status", role: "status" });
+  private readonly notice = h("p", { class: "wd-notice" }, words.waiting);
+  private readonly spoken = h("span", { class: "wd-spoken", aria: { live: "polite" } });
+  private readonly controls: Controls<F>;
+  private readonly id = `${Date.now().toString(36)}-${(numbered += 1)}`;
+  private attention: Attention | null = null;
+  private stopListening: (() => void) | null = null;
+  private drawing = 0;
+  private error: string | null = null;
+  private heard = false;
+
+  constructor(
+    private readonly view: View,
+    private readonly beginning: Beginning,
+    private readonly channel: Channel,
+    build: BuildPanel<F>
+  ) {
+    this.panel = build(channel, (text) => setText(this.spoken, text));
+    this.controls = new Controls(this.timeline, () => this.draw());
+    this.element = h(
+      "section",
+      { class: `wd-view wd-${view}`, aria: { label: `${words[view]}: ${beginning.container}` } },
+      h(
+        "header",
+        { class: "wd-head" },
+        h("h3", {}, words[view]),
+        this.name,
+        this.status,
+        this.controls.element
+      ),
+      this.notice,
+      this.panel.element,
+      this.spoken
+    );
+    this.panel.element.hidden = true;
+    setText(this.name, beginning.container);
+  }
+
+  start(): void {
+    const { frame, recording } = this.beginning;
+    if (recording !== null) {
+      recording.messages.forEach((message) => this.timeline.take(message));
+    } else {
+      if (frame !== null) {
+        this.timeline.take(frame);
+      }
+      this.stopListening = this.channel.listen((message) => this.hear(message));
+      this.attention = new Attention(this.element, (visible) => {
+        this.channel.send({ kind: "visible", id: this.id, visible });
+      });
+    }
+    this.draw();
+  }
+
+  dispose(): void {
+    this.attention?.dispose();
+    this.stopListening?.();
+    this.controls.dispose();
+    cancelAnimationFrame(this.drawing);
+    this.panel.dispose?.();
+  }
+
+  private hear(message: HostMessage): void {
+    this.heard = true;
+    switch (message.kind) {
+      case "full":
+      case "delta":
+        this.error = null;
+        this.timeline.take(message);
+        break;
+      case "error":
+        this.error = message.hint ? `${message.what} (${message.hint})` : message.what;
+        break;
+      default:
+        this.panel.hear?.(message, this.timeline);
+    }
+    // However many messages come, at most one drawing a frame of the screen.
+    cancelAnimationFrame(this.drawing);
+    this.drawing = requestAnimationFrame(() => this.draw());
+  }
+
+  private draw(): void {
+    const frame = this.timeline.current;
+    this.element.dataset.status = this.statusName(frame);
+    setText(this.status, this.statusText(frame));
+    this.controls.update(this.beginning.recording !== null);
+    this.notice.hidden = frame !== null && this.error === null;
+    setText(this.notice, this.error ?? words.waiting);
+    this.panel.element.hidden = frame === null;
+    if (frame !== null) {
+      setText(this.name, frame.container);
+      this.panel.show(frame, this.timeline);
+    }
+  }
+
+  private statusName(frame: F | null): "recorded" | "ended" | "paused" | "saved" | "live" {
+    if (this.beginning.recording !== null) return "recorded";
+    if (this.error !== null) return "ended";
+    if (!this.timeline.isLive) return "paused";
+    return this.heard || frame === null ? "live" : "saved";
+  }
+
+  private statusText(frame: F | null): string {
+    const name = this.statusName(frame);
+    if (frame !== null && (name === "recorded" || name === "paused")) {
+      return `${words[name]} ${clock(frame.time_s)}`;
+    }
+    // Figures are always polled; of files and processes we expect to be told.
+    const isPolled = frame?.source === "polling" && this.view !== "resources";
+    return name === "live" && isPolled ? words.polling : words[name];
+  }
+}
+
+/** Pause, step back and forth, and, once paused, a slider over all frames. */
+class Controls<F extends Frame> {
+  readonly element: HTMLElement;
+  private readonly toggle = button("wd-toggle", () => this.onToggle());
+  private readonly back = button("wd-step", () => this.step(-1), words.back, "◀");
+  private readonly forward = button("wd-step", () => this.step(1), words.forward, "▶");
+  private readonly slider = h("input", {
+    class: "wd-slider",
+    aria: { label: words.position },
+    attributes: { type: "range", min: "0" },
+    on: { input: () => this.seek(Number(this.slider.value)) },
+  });
+  private playing: ReturnType<typeof setInterval> | null = null;
+  private isRecording = false;
+
+  constructor(
+    private readonly timeline: Timeline<F>,
+    private readonly draw: () => void
+  ) {
+    this.element = h(
+      "div",
+      { class: "wd-controls", role: "group" },
+      this.slider,
+      this.back,
+      this.forward,
+      this.toggle
+    );
+  }
+
+  update(isRecording: boolean): void {
+    this.isRecording = isRecording;
+    const { isLive, length, position } = this.timeline;
+    const isRunning = isRecording ? this.playing !== null : isLive;
+    const label = isRunning ? words.pause : isRecording ? words.play : words.resume;
+    setText(this.toggle, isRunning ? "❚❚" : "▶▶");
+    this.toggle.title = label;
+    this.toggle.setAttribute("aria-label", label);
+    this.element.hidden = length === 0;
+    const isStepping = !isRunning;
+    for (const part of [this.slider, this.back, this.forward]) part.hidden = !isStepping;
+    this.slider.max = String(Math.max(0, length - 1));
+    this.slider.value = String(position);
+    this.back.disabled = position <= 0;
+    this.forward.disabled = position >= length - 1;
+  }
+
+  dispose(): void {
+    this.stop();
+  }
+
+  private onToggle(): void {
+    if (!this.isRecording) {
+      if (this.timeline.isLive) this.timeline.pause();
+      else this.timeline.resume();
+    } else if (this.playing !== null) {
+      this.stop();
+    } else {
+      this.play();
+    }
+    this.draw();
+  }
+
+  private play(): void {
+    if (this.timeline.position >= this.timeline.length - 1) this.timeline.seek(0);
+    this.playing = setInterval(() => {
+      this.timeline.seek(this.timeline.position + 1);
+      if (this.timeline.position >= this.timeline.length - 1) this.stop();
+      this.draw();
+    }, PLAY_MS);
+  }
+
+  private stop(): void {
+    if (this.playing !== null) clearInterval(this.playing);
+    this.playing = null;
+  }
+
+  private step(by: number): void {
+    this.seek(this.timeline.position + by);
+  }
+
+  private seek(position: number): void {
+    this.stop();
+    this.timeline.seek(position);
+    this.draw();
+  }
+}
+
+/** A button that says what it does, to eyes and to screen readers. */
+export function button(
+  className: string,
+  action: () => void,
+  label = "",
+  text = ""
+): HTMLButtonElement {
+  const made = h("button", {
+    class: className,
+    title: label,
+    aria: label ? { label } : {},
+    attributes: { type: "button" },
+    on: { click: action },
+  });
+  fill(made, text);
+  return made;
+}

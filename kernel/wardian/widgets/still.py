@@ -1,0 +1,101 @@
+"""The static form of a view: what nbviewer, nbconvert, GitHub and a closed kernel show.
+
+nbval compares a cell's text/html with that of the run before, so only what is the same in every
+run of the same notebook goes in: names, marks, the tree of processes, the limits. Pids, sizes that
+depend on the host, and the figures of the moment are for the live view (and for a recording).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from wardian.observe.frames import (
+    Frame,
+    Kind,
+    LayersFrame,
+    Mark,
+    ProcessesFrame,
+    ProcessRow,
+    ResourcesFrame,
+    UpperEntry,
+)
+
+_MAX_ROWS = 60
+_MARKS = {Mark.UNCHANGED: " ", Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "−"}
+_BOX = "border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:52em"
+_CODE = "font-family:monospace;white-space:pre-wrap"
+
+
+def still(frame: Frame) -> str:
+    """HTML of a frame, the same on every run that came to the same state."""
+    if isinstance(frame, LayersFrame):
+        return _box("Layers", frame.container, _layers(frame))
+    if isinstance(frame, ProcessesFrame):
+        return _box("Processes", frame.container, _processes(frame))
+    return _box("Resources", frame.container, _resources(frame))
+
+
+def size(size_bytes: int | None) -> str:
+    """A limit in the words of the views."""
+    if size_bytes is None:
+        return "no limit"
+    figure, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while figure >= 1000 and len(units) > 1:
+        figure /= 1024
+        units.pop(0)
+    return f"{figure:.0f} {units[0]}" if figure == int(figure) else f"{figure:.1f} {units[0]}"
+
+
+def _box(title: str, container: str, lines: Iterable[str]) -> str:
+    head = f"<b>{title}</b> <code>{escape(container)}</code>"
+    body = "\n".join(lines)
+    return f'<div style="{_BOX}">{head}<div style="{_CODE}">{body}</div></div>'
+
+
+def _layers(frame: LayersFrame) -> list[str]:
+    names = ["merged", *(layer.name for layer in frame.layers)]
+    entries = sorted(frame.entries, key=lambda entry: entry.path)
+    return [" → ".join(names), *_capped([_entry(entry) for entry in entries])]
+
+
+def _entry(entry: UpperEntry) -> str:
+    slash = "/" if entry.kind is Kind.DIRECTORY else ""
+    hides = f"  (hides {entry.hides})" if entry.hides and not slash else ""
+    path = escape(entry.path) + slash
+    shown = f"<s>{path}</s>" if entry.mark is Mark.DELETED else path
+    return f"{_MARKS[entry.mark]} {shown}{hides}"
+
+
+def _processes(frame: ProcessesFrame) -> list[str]:
+    alive = [row for row in frame.rows if row.ended_s is None]
+    pids = {row.host_pid for row in alive}
+    children: dict[int | None, list[ProcessRow]] = {}
+    for row in sorted(alive, key=lambda row: (row.start_ticks, row.host_pid)):
+        parent = row.parent_host_pid if row.parent_host_pid in pids else None
+        children.setdefault(parent, []).append(row)
+    lines: list[str] = []
+    queue = [(row, 0) for row in reversed(children.get(None, []))]
+    while queue:
+        row, depth = queue.pop()
+        lines.append("  " * depth + escape(row.comm))
+        queue.extend((child, depth + 1) for child in reversed(children.get(row.host_pid, [])))
+    return _capped(lines)
+
+
+def _resources(frame: ResourcesFrame) -> list[str]:
+    cpu = frame.cpu_limit_percent
+    lines = [
+        f"memory limit     {size(frame.memory_limit_bytes)}",
+        f"CPU limit        {'no limit' if cpu is None else f'{cpu:.0f} % of one core'}",
+        f"processes limit  {'no limit' if frame.pids_limit is None else frame.pids_limit}",
+    ]
+    if frame.oom_kills:
+        lines.append(f"killed for want of memory: {frame.oom_kills}")
+    return lines
+
+
+def _capped(lines: Sequence[str]) -> list[str]:
+    if len(lines) <= _MAX_ROWS:
+        return list(lines)
+    return [*lines[:_MAX_ROWS], f"… and {len(lines) - _MAX_ROWS} more"]
