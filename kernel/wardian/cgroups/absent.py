@@ -37,6 +37,9 @@ class AbsentCgroup(Cgroup):
     def add(self, host_pid: int) -> None:
         """The process stays where it is."""
 
+    def admission_fds(self) -> list[int]:
+        return []
+
     def clone_fd(self) -> int | None:
         return None
 

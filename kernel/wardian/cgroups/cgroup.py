@@ -69,6 +69,14 @@ class Cgroup(abc.ABC):
         """Move a process in."""
 
     @abc.abstractmethod
+    def admission_fds(self) -> list[int]:
+        """Descriptors for a process born by `clone_fd` to move *itself* into the rest of the group.
+
+        It writes ``0`` to each. The kernel checks the rights of who opened them (us), and the wait
+        for an RCU grace period that a move costs (10 ms) is the process's own, not ours.
+        """
+
+    @abc.abstractmethod
     def clone_fd(self) -> int | None:
         """A descriptor for CLONE_INTO_CGROUP (clone(2)), the caller's to close; None without v2."""
 

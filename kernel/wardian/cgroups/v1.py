@@ -110,6 +110,13 @@ class V1Cgroup(Cgroup):
             if controller != "unified" or host_pid not in _numbers(path / "cgroup.procs"):
                 write(path / "cgroup.procs", host_pid)
 
+    def admission_fds(self) -> list[int]:
+        return [
+            os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            for controller, path in self._paths.items()
+            if controller != "unified"
+        ]
+
     def clone_fd(self) -> int | None:
         if path := self._paths.get("unified"):
             return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -105,6 +105,9 @@ class V2Cgroup(Cgroup):
         if host_pid not in self.processes():  # CLONE_INTO_CGROUP has put it there already
             write(self._path / "cgroup.procs", host_pid)
 
+    def admission_fds(self) -> list[int]:
+        return []  # clone_fd does it all
+
     def clone_fd(self) -> int | None:
         return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 

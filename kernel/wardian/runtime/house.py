@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
@@ -107,7 +108,7 @@ class House:
                     hint="leave out --userns=host",
                 )
             return None
-        return ids.choose(self._taken())
+        return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
     def _give_to_root_inside(self, container_id: str, maps: ids.IdMaps | None) -> None:
         """The writable layer belongs to the container's root, whoever that is on the host."""

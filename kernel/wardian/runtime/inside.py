@@ -63,7 +63,11 @@ def main(sync: wire.Connection) -> NoReturn:
 
 
 def _settle(sync: wire.Connection) -> Init:
-    furnish = m.decode(sync.receive().data, m.Furnish)
+    first = sync.receive()
+    furnish = m.decode(first.data, m.Furnish)
+    for fd in first.fds:
+        os.write(fd, b"0")
+        os.close(fd)
     _become_root()
     mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
     mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")

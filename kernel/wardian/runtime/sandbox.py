@@ -4,9 +4,8 @@
     ------                                   --------------------
     clone3 ────────────────────────────────→ waits
     writes the id maps
-    FURNISH ───────────────────────────────→ builds /proc, /dev, /sys on a scratch tmpfs
-    puts it into its cgroup (slow on v1,       (meanwhile)
-      so it runs side by side)
+    FURNISH + cgroup descriptors ──────────→ moves itself into its cgroup (slow on v1),
+                                             builds /proc, /dev, /sys on a scratch tmpfs
                  … a prepared sandbox rests here until a container wants it …
     maps the layers to its ids
     ENTER + descriptors ───────────────────→ mounts the overlay, cgroup namespace, pivot_root,
@@ -88,8 +87,10 @@ class Sandbox:
             in_user_namespace=self.ids is not None,
             has_tty_group=self.ids is None or self.ids.maps_tty_group,
         )
-        self._sync.send(m.encode(order))
-        self.cgroup.add(self.host_pid)
+        admission = self.cgroup.admission_fds()
+        self._sync.send(m.encode(order), admission)
+        for fd in admission:
+            os.close(fd)
 
     def enter(self, spec: ContainerSpec, site: Site) -> None:
         """Give it its root; when this returns it is ready to serve. Raises what went wrong."""
