@@ -1,6 +1,6 @@
-"""Hostile text made safe to show: file names, command lines and names that a container chose.
+r"""Hostile text made safe to show: file names, command lines and names that a container chose.
 
-A container's root can name a file ``\\x1b[2J``, a right-to-left override or 4,096 spaces. What a
+A container's root can name a file ``\x1b[2J``, a right-to-left override or 4,096 spaces. What a
 view shows is one line of printable characters, of bounded length, and two different names never
 become the same label.
 """
@@ -12,6 +12,8 @@ import zlib
 
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _ELLIPSIS = "…"
+_BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # how os.fsdecode keeps bytes that are not UTF-8
+_LATIN_TO = 0xFF
 
 
 def label(text: str, *, max_chars: int = 1024) -> str:
@@ -34,8 +36,8 @@ def _escape(char: str) -> str:
     if char == "\\":
         return "\\\\"
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode keeps it
-        return f"\\x{code - 0xDC00:02x}"
+    if _BYTES_FROM <= code <= _BYTES_TO:
+        return f"\\x{code - _BYTES_FROM + 0x80:02x}"
     if unicodedata.category(char) not in _HIDDEN:
         return char
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+    return f"\\x{code:02x}" if code <= _LATIN_TO else f"\\u{{{code:x}}}"

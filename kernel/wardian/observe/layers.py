@@ -91,7 +91,7 @@ class LayersSampler:
         return self._frame()
 
     def versions(self, shown_path: str) -> PathVersions:
-        """All versions of a path of the frame, uppermost first: which layer wins?"""
+        """All versions of a path of the frame, uppermost first: they say which layer wins."""
         path = self._path_of.get(shown_path)
         if path is None or self._tree is None or self._stack is None:
             raise NotFound(f"the upper layer has no {shown_path[:200]!r} now")

@@ -23,7 +23,7 @@ from wardian.errors import WardianError
 from wardian.observe.frames import Frame
 
 MIN_INTERVAL_S = 0.1
-CPU_SHARE = 0.02
+CPU_SHARE = 0.01
 _SETTLE_S = 0.01
 
 F_co = TypeVar("F_co", bound=Frame, covariant=True)

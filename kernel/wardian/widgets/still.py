@@ -22,7 +22,8 @@ from wardian.observe.frames import (
 )
 
 _MAX_ROWS = 60
-_MARKS = {Mark.UNCHANGED: " ", Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "−"}
+_KIB = 1024
+_MARKS = {Mark.UNCHANGED: " ", Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "-"}
 _BOX = "border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:52em"
 _CODE = "font-family:monospace;white-space:pre-wrap"
 
@@ -41,8 +42,8 @@ def size(size_bytes: int | None) -> str:
     if size_bytes is None:
         return "no limit"
     figure, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while figure >= 1000 and len(units) > 1:
-        figure /= 1024
+    while figure >= _KIB and len(units) > 1:
+        figure /= _KIB
         units.pop(0)
     return f"{figure:.0f} {units[0]}" if figure == int(figure) else f"{figure:.1f} {units[0]}"
 

@@ -1,0 +1,49 @@
+"""Names that a container chose can't do anything to whoever looks at them."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wardian.observe.label import label
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    assert label("/etc/hosts") == "/etc/hosts"
+    assert label("/srv/한국어 пример") == "/srv/한국어 пример"
+
+
+def test_terminal_escapes_become_visible() -> None:
+    assert label("a\x1b[2Jb\n") == "a\\x1b[2Jb\\x0a"
+
+
+def test_right_to_left_override_becomes_visible() -> None:
+    assert label("exe\u202efdp") == "exe\\u{202e}fdp"
+
+
+def test_bytes_that_are_not_utf8_become_visible() -> None:
+    assert label(os.fsdecode(b"\xff\xfe")) == "\\xff\\xfe"
+
+
+def test_an_escape_can_not_be_forged() -> None:
+    assert label("\\x1b") == "\\\\x1b" != label("\x1b")
+
+
+@given(st.text())
+def test_a_label_has_no_control_or_format_characters(text: str) -> None:
+    assert all(
+        char.isprintable() or char == " " for char in label(text).replace("\u3000", " ")
+    ) or (not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in label(text)))
+
+
+@given(st.text(), st.text())
+def test_two_names_never_share_a_label(one: str, other: str) -> None:
+    assert (label(one) == label(other)) == (one == other)
+
+
+def test_long_names_are_cut_and_stay_different() -> None:
+    one, other = label("a" * 5000 + "1", max_chars=100), label("a" * 5000 + "2", max_chars=100)
+    assert len(one) == len(other) == 100
+    assert one != other

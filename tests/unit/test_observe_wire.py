@@ -1,0 +1,163 @@
+"""Whatever happens between two frames, the messages carry it; a recording is the same frames."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wardian.errors import InvalidInput
+from wardian.observe import wire
+from wardian.observe.frames import (
+    Frame,
+    Kind,
+    Layer,
+    LayersFrame,
+    Mark,
+    ProcessesFrame,
+    ProcessRow,
+    ResourcesFrame,
+    Source,
+    State,
+    UpperEntry,
+)
+from wardian.observe.recording import Recording
+
+entries = st.builds(
+    UpperEntry,
+    path=st.sampled_from(["/a", "/b", "/b/c", "/한", "/\\x1b"]),
+    mark=st.sampled_from(Mark),
+    kind=st.sampled_from(Kind),
+    size_bytes=st.integers(0, 1 << 40),
+    mode=st.integers(0, 0o7777),
+    changed_s=st.floats(0, 2e9),
+    is_opaque=st.booleans(),
+    hides=st.none() | st.just("lower 0"),
+    hidden_bytes=st.none() | st.integers(0, 1 << 40),
+)
+layers_frames = st.builds(
+    LayersFrame,
+    time_s=st.floats(0, 2e9),
+    container=st.just("web"),
+    source=st.sampled_from(Source),
+    layers=st.just((Layer(name="upper", host_path="/u"), Layer(name="lower 0", host_path="/l"))),
+    work_host_path=st.just("/w"),
+    merged_host_path=st.just("/m"),
+    entries=st.lists(entries, unique_by=lambda entry: entry.path).map(tuple),
+    left_out=st.integers(0, 9),
+    unreadable=st.integers(0, 9),
+    added=st.integers(0, 9),
+    modified=st.integers(0, 9),
+    deleted=st.integers(0, 9),
+    upper_bytes=st.integers(0, 1 << 40),
+)
+rows = st.builds(
+    ProcessRow,
+    host_pid=st.integers(1, 5),
+    start_ticks=st.integers(1, 3),
+    container_pids=st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    parent_host_pid=st.none() | st.integers(1, 5),
+    state=st.sampled_from(State),
+    comm=st.text(max_size=5),
+    args=st.text(max_size=5),
+    uid=st.none() | st.integers(0, 9),
+    host_uid=st.none() | st.integers(0, 9),
+    threads=st.none() | st.integers(1, 9),
+    rss_bytes=st.none() | st.integers(0, 1 << 40),
+    cpu_percent=st.none() | st.floats(0, 400),
+)
+processes_frames = st.builds(
+    ProcessesFrame,
+    time_s=st.floats(0, 2e9),
+    container=st.just("web"),
+    source=st.sampled_from(Source),
+    init_host_pid=st.just(1),
+    rows=st.lists(rows, unique_by=lambda row: row.key).map(tuple),
+    left_out=st.integers(0, 9),
+    running=st.integers(0, 9),
+)
+
+
+def unordered(frame: Frame) -> Frame:
+    """The frame with its rows in the order of their keys: deltas keep no order."""
+    if frame.rows_field is None:
+        return frame
+    rows = sorted(getattr(frame, frame.rows_field), key=lambda row: str(row.key))
+    return replace(frame, **{frame.rows_field: tuple(rows)})
+
+
+def check_deltas(frames: list[Frame]) -> None:
+    shown = wire.apply(None, wire.full(frames[0]))
+    for before, after in pairwise(frames):
+        shown = wire.apply(shown, wire.delta(before, after))
+        assert unordered(shown) == unordered(after)
+
+
+@given(st.lists(layers_frames, min_size=2, max_size=4))
+def test_deltas_lead_from_any_layers_to_any_others(frames: list[Frame]) -> None:
+    check_deltas(frames)
+
+
+@given(st.lists(processes_frames, min_size=2, max_size=4))
+def test_deltas_lead_from_any_processes_to_any_others(frames: list[Frame]) -> None:
+    check_deltas(frames)
+
+
+def resources_frame(**changes: Any) -> ResourcesFrame:
+    figures: dict[str, Any] = dict.fromkeys(
+        name
+        for name in ResourcesFrame.__dataclass_fields__
+        if name not in ("view", "rows_field", "source")
+    )
+    figures |= {"time_s": 1.0, "container": "web", "source": Source.POLLING, "cgroup": "v1"}
+    return ResourcesFrame(**(figures | changes))
+
+
+def test_a_delta_holds_only_what_changed() -> None:
+    before = resources_frame(memory_current_bytes=1, pids_current=2)
+    after = resources_frame(memory_current_bytes=1, pids_current=3)
+    assert json.loads(wire.delta(before, after))["set"] == {"pids_current": 3}
+
+
+def test_a_recording_replays_the_same_frames() -> None:
+    recording = Recording("resources", "web")
+    frames = [resources_frame(time_s=float(n), pids_current=n) for n in range(20)]
+    for frame in frames:
+        recording.append(frame)
+    stored = json.loads(json.dumps(recording.to_json()))
+    assert list(Recording.from_json(stored)) == frames
+
+
+def test_a_recording_keeps_the_latest_frames() -> None:
+    recording = Recording("resources", "web", max_frames=3)
+    for n in range(10):
+        recording.append(resources_frame(pids_current=n))
+    assert [frame.pids_current for frame in recording if isinstance(frame, ResourcesFrame)] == [
+        7,
+        8,
+        9,
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"format": "wardian-recording/1", "view": "none", "container": "", "messages": []},
+        {"format": "wardian-recording/1", "view": "layers", "container": "", "messages": [{}]},
+        {
+            "format": "wardian-recording/1",
+            "view": "layers",
+            "container": "",
+            "messages": [{"kind": "delta", "view": "layers", "set": {}}],
+        },
+    ],
+)
+def test_what_is_no_recording_is_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        Recording.from_json(content)
