@@ -1,0 +1,75 @@
+# Wardian. `make lab` opens the tour; `make test` runs every test; the rest is for developers.
+
+SHELL := /bin/sh
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+
+LAB_FLAGS ?=
+PYTEST_FLAGS ?=
+TOUR := notebooks/en/00-tour.ipynb
+
+# jupyter refuses to serve as root unless told so.
+ifeq ($(shell id -u),0)
+ROOT_FLAG := --allow-root
+endif
+
+FRONT_END := kernel/wardian/widgets/static/layers.js
+LABEXTENSION := $(VENV)/share/jupyter/labextensions/wardian
+FRONT_END_SOURCES := $(shell find extension/src extension/style extension/schema \
+    extension/*.json extension/*.mjs -type f 2>/dev/null)
+
+.PHONY: help lab test check bench dist clean install-lab install-dev
+
+help:
+	@echo 'make lab     open the tour in JupyterLab'
+	@echo 'make test    run every test that this machine can run'
+	@echo 'make check   lint, format, types, front-end tests, import arrow'
+	@echo 'make bench   Wardian beside its peers'
+	@echo 'make dist    wheel and sdist'
+	@echo 'make clean   remove what was made here'
+
+lab: install-lab
+	exec jupyter lab $(ROOT_FLAG) $(LAB_FLAGS) $(TOUR)
+
+install-lab:
+	@scripts/bootstrap lab
+
+install-dev:
+	@scripts/bootstrap dev
+
+extension/node_modules: extension/package-lock.json | install-dev
+	npm --prefix extension ci --no-fund --no-audit
+	@touch $@
+
+# The first install builds the front end; from then on, what changed in extension/ does.
+$(FRONT_END): $(FRONT_END_SOURCES) | install-dev extension/node_modules
+	npm --prefix extension run build
+	rm -rf $(LABEXTENSION)
+	cp -r extension/labextension $(LABEXTENSION)
+	@touch $@
+
+test: install-dev $(FRONT_END)
+	@scripts/bootstrap apt
+	pytest $(PYTEST_FLAGS)
+
+check: install-dev extension/node_modules
+	ruff check .
+	ruff format --check .
+	mypy
+	npm --prefix extension run check
+	npm --prefix extension test
+	pytest -q tests/unit/test_imports_point_one_way.py tests/unit/test_shape_of_the_code.py
+
+bench: install-dev $(FRONT_END)
+	@scripts/bootstrap apt
+	python -m tests.benchmarks $(BENCH_FLAGS)
+
+dist: install-dev
+	rm -rf dist
+	python -m build --outdir dist .
+
+clean:
+	rm -rf .venv build dist extension/node_modules extension/lib extension/labextension
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f kernel/wardian/widgets/static/*.js kernel/wardian/widgets/static/*.css
+	find kernel tests notebooks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,59 @@
+"""For every test: in CI a skip is a failure unless its reason is one of the accepted ones."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+ACCEPTED_SKIPS = Path(__file__).with_name("accepted-skips.txt")
+
+
+def accepted_reasons(text: str) -> list[re.Pattern[str]]:
+    """One regular expression per line; ``#`` lines and empty ones are remarks."""
+    lines = (line.strip() for line in text.splitlines())
+    return [re.compile(line) for line in lines if line and not line.startswith("#")]
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """What the test said when it skipped."""
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def fail_unless_accepted(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip without an accepted reason into a failure."""
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = reason_of(report)
+    if any(one.search(reason) for one in accepted_reasons(ACCEPTED_SKIPS.read_text())):
+        return
+    report.outcome = "failed"
+    report.longrepr = f"skipped in CI, which is to run everything: {reason}"
+
+
+if os.environ.get("CI") == "true":
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Judge the skip of a test."""
+        del item, call
+        report = yield
+        fail_unless_accepted(report)
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        collector: pytest.Collector,
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Judge the skip of a whole module."""
+        del collector
+        report = yield
+        fail_unless_accepted(report)
+        return report

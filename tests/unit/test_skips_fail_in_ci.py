@@ -1,0 +1,57 @@
+"""The rule that CI runs everything, tried with pytest inside pytest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SKIPPING = """
+import pytest
+
+def test_runs():
+    pass
+
+def test_skips():
+    pytest.skip({reason!r})
+"""
+
+
+def run_pytest(folder: Path, *, reason: str, ci: str) -> str:
+    (folder / "test_it.py").write_text(SKIPPING.format(reason=reason))
+    (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    (folder / "accepted-skips.txt").write_text((TESTS / "accepted-skips.txt").read_text())
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
+        cwd=folder,
+        env={"CI": ci, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "ci", "expected"),
+    [
+        ("no chromium here", "true", "1 failed, 1 passed"),
+        ("needs cgroup v2 (this host: hybrid)", "true", "1 passed, 1 skipped"),
+        ("no chromium here", "false", "1 passed, 1 skipped"),
+    ],
+)
+def test_skip_fails_in_ci_unless_its_reason_is_accepted(
+    tmp_path: Path, reason: str, ci: str, expected: str
+) -> None:
+    assert expected in run_pytest(tmp_path, reason=reason, ci=ci)
+
+
+def test_skipped_module_fails_in_ci(tmp_path: Path) -> None:
+    (tmp_path / "test_module.py").write_text(
+        "import pytest\npytest.importorskip('no_such_module')\n"
+    )
+    assert "could not import 'no_such_module'" in run_pytest(
+        tmp_path, reason="needs cgroup v2", ci="true"
+    )
