@@ -123,9 +123,10 @@ class V1Cgroup(Cgroup):
         return None
 
     def processes(self) -> list[int]:
+        # Opened anew each time: while a descriptor is being read, v1 shows it the list of its first
+        # reading (cgroup_pidlist_start in kernel/cgroup/cgroup-v1.c).
         for path in self._paths.values():
-            text = self._files.text(path / "cgroup.procs")
-            return [int(word) for word in (text or "").split()]
+            return _numbers(path / "cgroup.procs")
         return []
 
     def usage(self) -> Usage:
