@@ -120,7 +120,7 @@ def test_an_event_makes_a_frame(pulse: Pulse, sampler: PipeSampler) -> None:
 
 
 def test_without_a_watch_nothing_runs(pulse: Pulse, sampler: PipeSampler) -> None:
-    assert not pulse.is_beating
+    assert pulse.wait_stopped(0)
     listener = Listener()
     watch = pulse.watch(sampler, listener.publish, listener.fail)
     sampler.say()

@@ -88,7 +88,8 @@ def unordered(frame: Frame) -> Frame:
     if frame.rows_field is None:
         return frame
     rows = sorted(getattr(frame, frame.rows_field), key=lambda row: str(row.key))
-    return replace(frame, **{frame.rows_field: tuple(rows)})
+    changes: dict[str, Any] = {frame.rows_field: tuple(rows)}
+    return replace(frame, **changes)
 
 
 def check_deltas(frames: list[Frame]) -> None:

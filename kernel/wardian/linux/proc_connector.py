@@ -119,7 +119,8 @@ def _is_acknowledged(connection: socket.socket) -> bool:
         return False
     data = connection.recv(256)
     (what,) = _WHAT.unpack_from(data, _EVENT_AT)
-    return what != What.ACK or _WHAT.unpack_from(data, _ERROR_AT)[0] == 0
+    (error,) = _WHAT.unpack_from(data, _ERROR_AT)
+    return bool(what != What.ACK or error == 0)
 
 
 def _parse(data: bytes) -> ProcEvent | None:
