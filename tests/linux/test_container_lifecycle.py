@@ -213,4 +213,5 @@ def test_half_made_and_unreadable_state_is_swept_at_start(state: Path) -> None:
     (state / "containers" / "cafe" / "container.json").write_text("{")
     with Client.connect(state) as client:
         assert client.list() == []
+    wait_until(lambda: keeper_pid(state) is None)
     assert list((state / "containers").iterdir()) == []

@@ -89,7 +89,7 @@ class Calls:
             self._house.remove(record)
             raise
 
-    def _start(self, reply: Reply, call: m.NameCall, fds: tuple[int, ...]) -> None:
+    def _start(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
         self._begin(self._house.find(call.name), reply, (), (), terminal=False)
 
     def _begin(

@@ -39,6 +39,7 @@ class Client:
         self.root = root
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._was_served = False
         self._next_id = 1
         self.attached: dict[str, m.AttachCall] = {}
 
@@ -108,11 +109,13 @@ class Client:
     ) -> tuple[T, tuple[int, ...]]:
         """One request and its answer: the value and its descriptors. Raises WardianError."""
         with self._lock:
+            # A keeper that was just leaving closes the door on whoever has just come.
+            is_new = not self._was_served
             try:
                 answer, given = self._exchange(name, body, fds)
             except EOFError:
                 self._reopen()
-                if name not in _REPEATABLE:
+                if name not in _REPEATABLE and not is_new:
                     raise SetupError(
                         f"the keeper was replaced during `{name}`",
                         hint="try again; the containers go on",
@@ -157,6 +160,7 @@ class Client:
             if answer.id == number:
                 break
             message.close()  # the late answer to a request that was given up
+        self._was_served = True
         if answer.failure is not None:
             raise _as_error(answer.failure)
         return bytes(answer.body), message.fds
@@ -170,8 +174,7 @@ class Client:
     def _open(self) -> None:
         for _ in range(START_ATTEMPTS):
             try:
-                self._connection = Connection(wire.connect(self.root / "keeper.sock"))
-                return
+                sock = wire.connect(self.root / "keeper.sock")
             except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
                 start_keeper(self.root)
             except OSError as error:
@@ -179,6 +182,9 @@ class Client:
                     f"cannot reach the keeper: {error.strerror}",
                     hint="the state directory belongs to another user; set WARDIAN_ROOT",
                 ) from error
+            else:
+                self._connection, self._was_served = Connection(sock), False
+                return
         raise SetupError("the keeper does not start", hint=f"see {self.root / 'keeper.log'}")
 
 

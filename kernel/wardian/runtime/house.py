@@ -42,7 +42,9 @@ class House:
         self._hierarchy = Hierarchy.detect()
         self._live: dict[str, Live] = {}
         self._graces: dict[str, Timer] = {}
-        self._nursery = Nursery(loop, self._hierarchy, self._taken)
+        self._nursery = Nursery(
+            loop, self._hierarchy, self._taken, reserve=self._reserve, release=self._release
+        )
         self.records: dict[str, Record] = {}
         self.listeners: list[Listener] = []
 
@@ -79,22 +81,20 @@ class House:
         spare = self._nursery.reserve(spec) if to_start else None
         container_id = spare.container_id if spare else state.new_id()
         maps = spare.sandbox.ids if spare else self._choose_ids(spec)
-        if not spec.hostname:
-            spec = replace(spec, hostname=container_id[:12])
-        self._snapshots.prepare(container_id, [Path(lower) for lower in spec.lowers])
         record = Record(
             version=state.VERSION,
             id=container_id,
-            spec=spec,
+            spec=replace(spec, hostname=spec.hostname or container_id[:12]),
             status=Status.CREATED,
             created_at=time.time(),
             first_host_id=maps.first_host_id if maps else None,
         )
         try:
-            self._give_to_root_inside(container_id, maps)
+            if spare is None:
+                self._reserve(container_id, maps)
             self._disk.create(record)
         except BaseException:
-            self._snapshots.remove(container_id)
+            self._release(container_id)
             raise
         self.records[container_id] = record
         self._tell("create", record)
@@ -110,13 +110,22 @@ class House:
             return None
         return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
-    def _give_to_root_inside(self, container_id: str, maps: ids.IdMaps | None) -> None:
-        """The writable layer belongs to the container's root, whoever that is on the host."""
+    def _reserve(self, container_id: str, maps: ids.IdMaps | None) -> None:
+        """Make a container's directories, owned by its root, whoever that is on the host."""
+        self._disk.reserve(container_id)
+        snapshot = self._snapshots.prepare(container_id)
         if maps is None or maps.first_host_id is None:
             return
-        snapshot = self._snapshots.get(container_id)
         for directory in (snapshot.upper.parent, snapshot.upper, snapshot.work):
             os.chown(directory, maps.first_host_id, maps.first_host_id)
+
+    def _release(self, container_id: str) -> None:
+        """Take a reservation back."""
+        if sandbox := self._nursery.take(container_id):
+            sandbox.discard()
+            self._sweep_cgroup(sandbox.cgroup)
+        self._disk.remove(container_id)
+        self._snapshots.remove(container_id)
 
     def start(self, record: Record) -> Live:
         """Make the container run, with init alone in it."""
@@ -210,7 +219,7 @@ class House:
 
     def _note_end(self, live: Live) -> None:
         """Init has ended, and with it every process of the container."""
-        code = _reap(live, live.record.host_pid)
+        code = _reap(live.record.host_pid)
         record = live.record
         del self._live[record.id]
         was_oom_killed = False
@@ -263,8 +272,7 @@ class House:
                 hint=f"stop it first, or use `wardian rm --force {record.spec.name}`",
             )
         self._cancel_grace(record.id)
-        self._disk.remove(record.id)
-        self._snapshots.remove(record.id)
+        self._release(record.id)
         self.records.pop(record.id, None)
         self._tell("destroy", record)
 
@@ -444,7 +452,7 @@ class House:
             listener(event)
 
 
-def _reap(live: Live, host_pid: int | None) -> int:
+def _reap(host_pid: int | None) -> int:
     """Init's exit code; 137 when it was not our child (adopted)."""
     if host_pid is None:
         return 137

@@ -12,6 +12,7 @@ from wardian.errors import SetupError
 from wardian.linux.idmap import IdRange, subordinate_ranges
 
 RANGE = 65536
+TTY_GID = 5
 # systemd's UIDS-GIDS document names 0x70000000 and up as unused by any known program, until the
 # "foreign" range at 0x7FFE0000.
 FIRST, LAST = 0x70000000, 0x7FFE0000
@@ -29,7 +30,7 @@ class IdMaps:
     @property
     def maps_tty_group(self) -> bool:
         """Whether gid 5 (tty) exists inside, for devpts."""
-        return any(r.container_id <= 5 < r.container_id + r.count for r in self.gids)
+        return any(r.container_id <= TTY_GID < r.container_id + r.count for r in self.gids)
 
 
 def choose(taken: Iterable[int | None]) -> IdMaps:

@@ -65,7 +65,7 @@ class Init:
     def run(self) -> NoReturn:
         """Serve until told to shut down or until the main process ends."""
         wake = self._watch_signals()
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
         while True:
@@ -95,7 +95,7 @@ class Init:
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             sock, _ = self._listener.accept()
-            sock.setblocking(False)
+            sock.settimeout(0)
             keeper = Connection(sock)
             self._keepers.append(keeper)
             self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve(keeper))
@@ -261,7 +261,7 @@ class Init:
             os._exit(self._exits.get(child.key, 0))
 
     def _end_if_empty(self) -> None:
-        """After Shutdown: leave when nothing is left or the time is up (the kernel ends the rest)."""
+        """After Shutdown: leave when alone or when the time is up (the kernel ends the rest)."""
         try:
             os.kill(-1, 0)
             alone = False

@@ -75,6 +75,10 @@ def _settle(sync: wire.Connection) -> Init:
     if furnish.own_network:
         namespaces.bring_up_loopback()
     furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
+    # The cgroup namespace's root is the group we are in now (cgroup_namespaces(7)).
+    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    if furnish.own_network:
+        furniture.mount_cgroups(furnish.cgroup_mounts)
     message = sync.receive()
     return _enter(m.decode(message.data, m.Enter), message.fds, furnish, sync)
 
@@ -106,10 +110,6 @@ def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.
         in_user_namespace=furnish.in_user_namespace,
     )
     namespaces.sethostname(spec.hostname)
-    # The cgroup namespace's root is the group we are in now (cgroup_namespaces(7)).
-    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
-    if furnish.own_network:
-        furniture.mount_cgroups(order.cgroup_mounts)
     root_fd = rootfs.mount_overlay(overlay)
     rootfs.furnish(root_fd, furniture.TREES, binds, spec)
     rootfs.enter(root_fd)

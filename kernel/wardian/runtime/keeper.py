@@ -44,7 +44,7 @@ class Keeper:
         self._holds: dict[Connection, dict[str, Keep]] = {}
         self._listener = wire.listen(root / SOCKET)
         os.chmod(root / SOCKET, 0o600)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         loop.watch(self._listener.fileno(), self._accept)
         self._house.adopt()
         loop.later(IDLE_S, self._leave_if_idle)
@@ -87,6 +87,10 @@ class Keeper:
             reply.fail(ProtocolError(f"the keeper does not understand {request.call}: {error}"))
         except OSError as error:
             reply.fail(WardianError(f"{request.call}: {error}", hint="see keeper.log"))
+        except Exception as error:
+            what = f"{request.call}: the keeper made a mistake: {type(error).__name__}: {error}"
+            reply.fail(WardianError(what, hint="see keeper.log, and please report it"))
+            raise
         finally:
             message.close()
 
@@ -105,6 +109,7 @@ class Keeper:
                 self._house.abandoned(container_id, keep)
 
     def _leave_if_idle(self) -> None:
+        self._accept()  # somebody may be at the door
         if self._clients or self._house.is_busy:
             self._loop.later(IDLE_S, self._leave_if_idle)
         else:
@@ -132,6 +137,7 @@ def serve(root: Path, ready_fd: int) -> None:
     process.set_name("wardian-keeper")
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
+    m.warm_up()
     loop = Loop()
     keeper = Keeper(root, loop)
     gc.collect()

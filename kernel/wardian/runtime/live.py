@@ -21,6 +21,8 @@ from wardian.runtime.spec import ProcessSpec
 from wardian.runtime.state import Record
 from wardian.runtime.wire import Connection, Message
 
+REMEMBERED_EXITS = 512
+STREAMS = ("stdout", "stderr")
 Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
 Ended = Callable[[int], None]
 
@@ -192,7 +194,7 @@ class Live:
             return
         self.running.pop(key, None)
         self.exits[key] = exit_code
-        while len(self.exits) > 512:
+        while len(self.exits) > REMEMBERED_EXITS:
             self.exits.pop(next(iter(self.exits)))
         for done in self.waiting.pop(key, ()):
             done(exit_code)
@@ -207,7 +209,7 @@ class Live:
         self.exits.update(table.exited)
         known = [key for key, _ in (*table.running, *table.exited)]
         self._next_key = max([self._next_key, *(key + 1 for key in known)])
-        if len(kept) == 2:
+        if len(kept) == len(STREAMS):
             self._follow_log(*kept)
         else:
             for fd in kept:
@@ -217,7 +219,7 @@ class Live:
 
     def _follow_log(self, out_fd: int, err_fd: int) -> None:
         writer = LogWriter(self.home)
-        for stream, fd in (("stdout", out_fd), ("stderr", err_fd)):
+        for stream, fd in zip(STREAMS, (out_fd, err_fd), strict=True):
             os.set_blocking(fd, False)
             self._log_pipes.append(fd)
             self.loop.watch(fd, lambda fd=fd, stream=stream: self._log(writer, stream, fd))  # type: ignore[misc]
@@ -243,7 +245,7 @@ class Live:
         for number, fd in enumerate(list(self._log_pipes)):
             with suppress(BlockingIOError):
                 while data := os.read(fd, 1 << 16):
-                    writer.write(("stdout", "stderr")[number % 2], data)
+                    writer.write(STREAMS[number % 2], data)
             self._end_log(fd)
         if self.init is not None:
             self.loop.drop(self.init)

@@ -56,7 +56,7 @@ class Loop:
         self, connection: Connection, on_message: Callable[[Message], None], on_gone: Callback
     ) -> None:
         """Hand over every message of a connection; ``on_gone`` once, when it ends or lies."""
-        connection.sock.setblocking(False)
+        connection.sock.settimeout(0)
 
         def ready() -> None:
             try:

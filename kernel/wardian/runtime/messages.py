@@ -102,6 +102,7 @@ class Furnish(Struct, frozen=True):
     own_network: bool
     in_user_namespace: bool
     has_tty_group: bool
+    cgroup_mounts: tuple[tuple[str, str], ...]
 
 
 class Enter(Struct, frozen=True):
@@ -112,7 +113,6 @@ class Enter(Struct, frozen=True):
     upper: str
     work: str
     binds: tuple[tuple[str, bool], ...]
-    cgroup_mounts: tuple[tuple[str, str], ...]
 
 
 # --- client → keeper -------------------------------------------------------------------------
@@ -144,6 +144,8 @@ class Answer(Struct, frozen=True):
 
 
 class CreateCall(Struct, frozen=True):
+    """``create``: a container that does not run yet."""
+
     spec: ContainerSpec
 
 
@@ -156,27 +158,37 @@ class RunCall(Struct, frozen=True):
 
 
 class NameCall(Struct, frozen=True):
+    """A call that needs nothing but which container (name, id or start of an id)."""
+
     name: str
 
 
 class StopCall(Struct, frozen=True):
+    """``stop``: a signal, and SIGKILL after the timeout."""
+
     name: str
     timeout_s: float = 10.0
     signal: int = 15
 
 
 class KillCall(Struct, frozen=True):
+    """``kill``: a signal to one process or to the main one."""
+
     name: str
     signal: int = 9
     key: int | None = None
 
 
 class RemoveCall(Struct, frozen=True):
+    """``rm``."""
+
     name: str
     force: bool = False
 
 
 class SpawnCall(Struct, frozen=True):
+    """``exec``: the message's descriptors become the numbers in ``targets``."""
+
     name: str
     process: ProcessSpec
     targets: tuple[int, ...]
@@ -184,16 +196,22 @@ class SpawnCall(Struct, frozen=True):
 
 
 class WaitCall(Struct, frozen=True):
+    """``wait``: for one process, or for the container."""
+
     name: str
     key: int | None = None
 
 
 class AttachCall(Struct, frozen=True):
+    """``attach``: hold the container with this connection."""
+
     name: str
     keep: Keep
 
 
 class LimitsCall(Struct, frozen=True):
+    """``update``."""
+
     name: str
     limits: Limits
 
@@ -231,7 +249,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True):
-    """Something happened to a container: create, start, oom, die, pause, unpause, destroy …"""
+    """Something happened to a container: create, start, die, pause, unpause, update, destroy."""
 
     time: float
     action: str
@@ -258,8 +276,14 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
-    """A value of ``kind`` from JSON. A decoder takes a millisecond to make, so each is kept."""
+    """A value of ``kind`` from JSON. A decoder takes half a millisecond to make: each is kept."""
     return _decoder(kind).decode(data)
+
+
+def warm_up() -> None:
+    """Make the decoders of a start before the first one, and before a child is forked."""
+    for kind in (Furnish, Enter, Failure, RunCall, NameCall, SpawnCall, WaitCall, AttachCall):
+        _decoder(kind)
 
 
 decode_to_init = msgspec.json.Decoder(ToInit).decode

@@ -91,7 +91,7 @@ def start(
     failure_fd: int,
     controlling_terminal: bool,
 ) -> NoReturn:
-    """Become the program of ``spec``; on failure write ``exit_code\\nwhat\\nhint`` and exit.
+    """Become the program of ``spec``; on failure write three lines: exit code, what, hint.
 
     Runs in a child that was just forked. ``descriptors`` maps the program's numbers to ours;
     everything else is closed before execve (CVE-2024-21626 and its kin).

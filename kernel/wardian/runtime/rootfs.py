@@ -8,6 +8,7 @@ CVE-2025-31133, CVE-2026-41579).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -132,7 +133,7 @@ def target(root_fd: int, path: str, *, directory: bool, create: bool = True) -> 
     try:
         return openat2(root_fd, path, flags, resolve=resolve)
     except KernelRefused as error:
-        if not create or error.errno != 2:
+        if not create or error.errno != errno.ENOENT:
             raise InvalidInput(
                 f"cannot mount at /{path} in the container: {os.strerror(error.errno)}",
                 hint="the path must be a directory for a directory, a file for a file",
@@ -179,7 +180,7 @@ def _real_directory(root_fd: int, path: str) -> int:
             resolve=RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
         )
     except KernelRefused as error:
-        if error.errno == 2:
+        if error.errno == errno.ENOENT:
             return target(root_fd, path, directory=True)
         raise InvalidInput(
             f"the image's /{path} is not a real directory",

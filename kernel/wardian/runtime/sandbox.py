@@ -86,6 +86,7 @@ class Sandbox:
             own_network=self.network is Network.NONE,
             in_user_namespace=self.ids is not None,
             has_tty_group=self.ids is None or self.ids.maps_tty_group,
+            cgroup_mounts=cgroup_mounts(self.cgroup),
         )
         admission = self.cgroup.admission_fds()
         self._sync.send(m.encode(order), admission)
@@ -102,7 +103,6 @@ class Sandbox:
                 upper=site.upper.name,
                 work=site.work.name,
                 binds=binds,
-                cgroup_mounts=cgroup_mounts(self.cgroup),
             )
             self._sync.send(m.encode(order), [*fds, listener.fileno()])
             try:
@@ -193,7 +193,10 @@ def _why_not() -> str:
             )
     with suppress(OSError):
         if Path("/proc/sys/user/max_user_namespaces").read_text().strip() == "0":
-            return "user namespaces are switched off; as root: sysctl -w user.max_user_namespaces=15000"
+            return (
+                "user namespaces are switched off; as root:"
+                " sysctl -w user.max_user_namespaces=15000"
+            )
     return "`wardian doctor` tells what this host allows"
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import secrets
 import shutil
@@ -86,24 +87,22 @@ class Records:
         """The container's own directory."""
         return self.directory / container_id
 
-    def create(self, record: Record) -> None:
-        """Write a new record: the directory appears whole or not at all."""
-        staging = self.directory / f".new-{record.id}"
-        staging.mkdir(mode=0o711)
+    def reserve(self, container_id: str) -> None:
+        """Make a container's directory. Until it has a record (`create`) it is nobody's."""
+        home = self.home(container_id)
         try:
-            hostname = record.spec.hostname or record.id[:12]
-            (staging / "hostname").write_text(hostname + "\n")
-            (staging / "hosts").write_text(
-                f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
-            )
-            self._write(staging, record)
-            staging.rename(self.home(record.id))
+            home.mkdir(mode=0o711, exist_ok=True)
+            _write_names(home, container_id[:12])
         except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise SetupError(
-                f"cannot store the container's state: {error.strerror}",
-                hint="free some space, or set WARDIAN_ROOT to another file system",
-            ) from error
+            shutil.rmtree(home, ignore_errors=True)
+            raise _cannot_store(error) from error
+
+    def create(self, record: Record) -> None:
+        """Write the first record of a reserved container: from now on it exists."""
+        home = self.home(record.id)
+        if record.spec.hostname != record.id[:12]:
+            _write_names(home, record.spec.hostname)
+        self._write(home, record)
 
     def update(self, record: Record, **changes: object) -> Record:
         """Store and return the record with some fields changed."""
@@ -118,10 +117,7 @@ class Records:
             scratch.rename(home / FILE)
         except OSError as error:
             scratch.unlink(missing_ok=True)
-            raise SetupError(
-                f"cannot store the container's state: {error.strerror}",
-                hint="free some space, or set WARDIAN_ROOT to another file system",
-            ) from error
+            raise _cannot_store(error) from error
 
     def remove(self, container_id: str) -> None:
         """Forget a container: its record goes first, so that half a removal is no container."""
@@ -139,6 +135,20 @@ class Records:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 continue
             yield record
+
+
+def _write_names(home: Path, hostname: str) -> None:
+    (home / "hostname").write_text(hostname + "\n")
+    (home / "hosts").write_text(
+        f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
+    )
+
+
+def _cannot_store(error: OSError) -> SetupError:
+    return SetupError(
+        f"cannot store the container's state: {error.strerror}",
+        hint="free some space, or set WARDIAN_ROOT to another file system",
+    )
 
 
 def new_id() -> str:
@@ -168,6 +178,7 @@ def ensure_free(records: dict[str, Record], name: str) -> None:
         )
 
 
+@functools.cache
 def boot_id() -> str:
     """The id of this boot of the host (random(4)): PIDs mean nothing across boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

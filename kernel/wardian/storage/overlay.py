@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from wardian.errors import AlreadyExists, NotFound, SetupError
 from wardian.storage.snapshotter import Snapshot
 
-UPPER, WORK, LOWERS = "upper", "work", "lowers.json"
+UPPER, WORK = "upper", "work"
 OVERLAYFS_MAGIC = 0x794C7630
 
 
 class OverlaySnapshotter:
-    """Snapshots below ``<root>/snapshots/<key>/`` : ``data/upper``, ``data/work``, ``lowers.json``."""
+    """Snapshots below ``<root>/snapshots/<key>/`` : ``data/upper``, ``data/work``."""
 
     def __init__(self, root: Path) -> None:
         self._directory = root / "snapshots"
@@ -26,7 +25,7 @@ class OverlaySnapshotter:
         except OSError as error:
             raise _cannot_store(error) from error
 
-    def prepare(self, key: str, lowers: Sequence[Path]) -> Snapshot:
+    def prepare(self, key: str) -> Snapshot:
         home = self._directory / key
         if home.exists():
             raise AlreadyExists(f"snapshot {key} exists")
@@ -36,23 +35,17 @@ class OverlaySnapshotter:
             for name in (UPPER, WORK):
                 (staging / "data" / name).mkdir(parents=True, mode=0o755)
             (staging / "data").chmod(0o711)
-            (staging / LOWERS).write_text(json.dumps([str(lower) for lower in lowers]))
             staging.rename(home)
         except OSError as error:
             shutil.rmtree(staging, ignore_errors=True)
             raise _cannot_store(error) from error
-        return self._snapshot(key, tuple(lowers))
+        return self.get(key)
 
     def get(self, key: str) -> Snapshot:
-        try:
-            lowers = json.loads((self._directory / key / LOWERS).read_text())
-        except FileNotFoundError:
-            raise NotFound(f"no snapshot {key}") from None
-        return self._snapshot(key, tuple(map(Path, lowers)))
-
-    def _snapshot(self, key: str, lowers: tuple[Path, ...]) -> Snapshot:
         data = self._directory / key / "data"
-        return Snapshot(key, lowers, data / UPPER, data / WORK)
+        if not data.exists():
+            raise NotFound(f"no snapshot {key}")
+        return Snapshot(key, data / UPPER, data / WORK)
 
     def remove(self, key: str) -> None:
         home = self._directory / key
@@ -78,7 +71,7 @@ class OverlaySnapshotter:
         return total
 
     def _refuse_overlay(self) -> None:
-        """overlayfs cannot be another's upper layer (Documentation/filesystems/overlayfs.rst)."""
+        """Overlayfs cannot be another's upper layer (Documentation/filesystems/overlayfs.rst)."""
         if _file_system(self._directory) == "overlay":
             raise SetupError(
                 "the state directory is on overlayfs, which cannot carry a writable layer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,14 +10,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An active snapshot: a writable ``upper`` on the committed ``lowers``, uppermost first.
+    """An active snapshot: the writable ``upper``; which layers it lies on is its user's to know.
 
     ``work`` is overlayfs' scratch directory. ``upper`` and ``work`` have the same parent, which
     holds nothing else.
     """
 
     key: str
-    lowers: tuple[Path, ...]
     upper: Path
     work: Path
 
@@ -25,8 +24,8 @@ class Snapshot:
 class Snapshotter(Protocol):
     """A storage driver. ``prepare`` is atomic; a key names at most one snapshot."""
 
-    def prepare(self, key: str, lowers: Sequence[Path]) -> Snapshot:
-        """A new active snapshot on these layers; AlreadyExists, SetupError."""
+    def prepare(self, key: str) -> Snapshot:
+        """A new, empty active snapshot; AlreadyExists, SetupError."""
 
     def get(self, key: str) -> Snapshot:
         """The snapshot of this key; NotFound."""
