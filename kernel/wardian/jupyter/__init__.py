@@ -1,0 +1,1 @@
+"""The Jupyter side of Wardian: the kernel, its magics, comms, kernelspecs."""

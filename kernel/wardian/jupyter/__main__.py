@@ -1,0 +1,45 @@
+"""``python -m wardian.jupyter -f connection.json``: start a kernel.
+
+The container and the interpreter in it are started first; while they start, this process
+imports the libraries that it needs to talk to the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from wardian.cells.runner import Language
+from wardian.jupyter.connection_file import connection_file
+from wardian.jupyter.workspaces import Workspaces
+
+# While libraries are imported in one thread, the loop's thread has short but urgent work.
+SWITCH_INTERVAL_S = 0.0005
+
+
+async def serve(file: Path, language: Language) -> None:
+    """Run a kernel until it is told to end."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    workspaces = Workspaces.of_kernel(
+        session_name=os.environ.get("JPY_SESSION_NAME", ""), kernel_name=file.stem
+    )
+    workspaces.begin(language)
+    app = await asyncio.to_thread(import_module, "wardian.jupyter.app")
+    sys.setswitchinterval(usual)
+    app.set_up_log()
+    await app.KernelApp(file, workspaces, language).run()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the command line, which kernel.json writes."""
+    words = sys.argv[1:] if arguments is None else arguments
+    language = Language.SHELL if "--language=shell" in words else Language.PYTHON
+    asyncio.run(serve(connection_file(words), language))
+
+
+if __name__ == "__main__":
+    main()

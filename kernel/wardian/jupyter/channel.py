@@ -1,0 +1,93 @@
+"""ZeroMQ sockets on the asyncio loop, without another thread between them and the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+Frames = list[bytes]
+
+
+class Channel:
+    """A socket whose messages are handed to ``handler`` as they come.
+
+    ZeroMQ's descriptor is edge-triggered: it tells that *something* changed, once. So a wake-up
+    reads until there is nothing left, and after a send, which may swallow the edge, we look
+    again (zmq_getsockopt(3), ZMQ_FD).
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], handler: Callable[[Frames], None]) -> None:
+        self._socket = socket
+        self._handler = handler
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to read; called on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._drain)
+        self._loop.call_soon(self._drain)
+
+    def stop(self) -> None:
+        """Read no more; sending goes on."""
+        if self._loop is not None and not self._socket.closed:
+            self._loop.remove_reader(self._socket.fileno())
+        self._loop = None
+
+    def drain(self) -> None:
+        """Hand over what has come but was not yet seen."""
+        self._drain()
+
+    def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
+        """Send at once; the signature is what jupyter_client's Session calls."""
+        self._socket.send_multipart(frames, copy=copy)
+        if self._loop is not None and self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        while self._loop is not None:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._handler(frames)
+
+
+class Publisher:
+    """The iopub socket: any thread may send, the loop's own thread without a hop.
+
+    A thread's messages keep their order; the loop sends them.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], welcome: Callable[[bytes], Frames]) -> None:
+        self._channel = Channel(socket, self._subscribed)
+        self._welcome = welcome
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = threading.get_ident()
+
+    def start(self) -> None:
+        """Answer new subscribers from now on; called on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        self._channel.start()
+
+    def stop(self) -> None:
+        """Answer no more subscribers."""
+        self._channel.stop()
+
+    def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
+        """Publish; from another thread it is published in its turn."""
+        if threading.get_ident() == self._thread_id or self._loop is None:
+            self._channel.send_multipart(frames, copy=copy)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._channel.send_multipart, frames)
+
+    def _subscribed(self, frames: Frames) -> None:
+        """XPUB passes on subscriptions: 1 and the topic (JEP 65 wants a welcome)."""
+        for frame in frames:
+            if frame[:1] == b"\x01":
+                topic = frame[1:]
+                self._channel.send_multipart([topic, *self._welcome(topic)])

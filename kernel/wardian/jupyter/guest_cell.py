@@ -1,0 +1,141 @@
+"""One piece of code in one runner: its time limit, its cost, and why it ended if it did badly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from wardian.cells.runner import ExecuteRequest, Runner, RunnerExited
+from wardian.cgroups.limits import Limits
+from wardian.errors import WardianError
+from wardian.jupyter import diagnosis
+from wardian.jupyter.cost import Cost, Gauge, Mark
+from wardian.jupyter.diagnosis import Circumstances
+from wardian.jupyter.failure import Failure
+from wardian.jupyter.outputs import decode_error
+from wardian.jupyter.request import Request
+
+if TYPE_CHECKING:
+    from wardian.jupyter.kernel import WardianKernel
+    from wardian.jupyter.workspace import Workspace
+
+INTERRUPT_GRACE_S = 1.0
+
+
+class TimeLimit:
+    """Interrupts a runner when its time is up, and kills it if that does not help."""
+
+    def __init__(self, runner: Runner, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+        self.was_hit = False
+        self._runner = runner
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout_s is not None:
+            self._later(timeout_s, self._interrupt)
+
+    def _later(self, delay_s: float, act: Any) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, act)
+
+    def _interrupt(self) -> None:
+        self.was_hit = True
+        self._runner.interrupt()
+        self._later(INTERRUPT_GRACE_S, self._kill)
+
+    def _kill(self) -> None:
+        self._runner.process.signal(signal.SIGKILL)
+
+    def cancel(self) -> None:
+        """The cell has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class GuestCell:
+    """Runs a piece of code in a workspace and finds the one error to be shown, if any."""
+
+    def __init__(self, kernel: WardianKernel, workspace: Workspace, request: Request) -> None:
+        self._kernel = kernel
+        self._workspace = workspace
+        self._request = request
+        self.cost: Cost | None = None
+
+    async def run(
+        self, runner: Runner, message: ExecuteRequest, timeout_s: float | None
+    ) -> dict[str, Any]:
+        """The content of the reply; the error, if any, has been published."""
+        gauge = self._workspace.gauge
+        limit = TimeLimit(runner, timeout_s)
+        before = gauge.mark()
+        self._request.interrupt = runner.interrupt
+        try:
+            reply = await runner.execute(message)
+            failure = await self._look_at(reply, limit, before)
+        except RunnerExited as gone:
+            failure = await self._explain(gone, limit, before)
+            reply = failure.reply
+        finally:
+            limit.cancel()
+            self._request.interrupt = None
+        self.cost = gauge.cost(before)
+        if failure is not None:
+            self._show(failure)
+            return failure.reply
+        self._kernel.outputs.release_error(self._request)
+        return reply
+
+    def _show(self, failure: Failure) -> None:
+        self._request.held_error = None
+        if self._request.capture is not None:
+            self._request.capture.failure = failure
+        else:
+            self._kernel.publish("error", failure.content, self._request.parent)
+
+    async def _look_at(
+        self, reply: dict[str, Any], limit: TimeLimit, before: Mark
+    ) -> Failure | None:
+        """A better word than the runner's for how the cell ended; None if there is none."""
+        if limit.was_hit and limit.timeout_s is not None:
+            return diagnosis.timed_out(limit.timeout_s, is_runner_alive=True)
+        after = self._workspace.gauge.events()
+        if after == before.events:
+            return None
+        what = Circumstances(
+            before=before.events, after=after, limits=self._limits(), is_container_running=True
+        )
+        if what.was_oom_killed:
+            self._kernel.publish(
+                "stream",
+                {"name": "stderr", "text": diagnosis.oom_note(what)},
+                self._request.parent,
+            )
+        if what.was_fork_refused and self._request.held_error is not None:
+            try:
+                error = decode_error(self._request.held_error)
+            except msgspec.MsgspecError:
+                return None
+            if diagnosis.is_about_forking(error):
+                return diagnosis.fork_refused(what, error)
+        return None
+
+    async def _explain(self, gone: RunnerExited, limit: TimeLimit, before: Mark) -> Failure:
+        after = self._workspace.gauge.events()
+        is_running = await asyncio.to_thread(self._workspace.is_container_running)
+        self._kernel.guest_comms.forget_dead()
+        limits = self._limits()
+        if not is_running:
+            await self._workspace.reopen()
+        if limit.was_hit and limit.timeout_s is not None:
+            return diagnosis.timed_out(limit.timeout_s, is_runner_alive=False)
+        what = Circumstances(
+            before=before.events, after=after, limits=limits, is_container_running=is_running
+        )
+        return diagnosis.runner_gone(what, gone.reason)
+
+    def _limits(self) -> Limits:
+        try:
+            return self._workspace.container.info.spec.limits
+        except WardianError:
+            return Limits()

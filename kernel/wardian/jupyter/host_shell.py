@@ -1,0 +1,108 @@
+"""``%%host``: Python in the kernel process itself, outside of any container.
+
+IPython is imported when the first such cell runs. Cells run in one thread of their own, so that
+the kernel goes on answering, comm messages above all, while they run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import io
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.zmqshell import ZMQInteractiveShell
+
+from wardian.jupyter.failure import OK_REPLY
+
+if TYPE_CHECKING:
+    from wardian.jupyter.kernel import WardianKernel
+    from wardian.jupyter.request import Request
+
+
+class HostStream(io.TextIOBase):
+    """What replaces ``sys.stdout`` and ``sys.stderr`` in the kernel process."""
+
+    def __init__(self, kernel: WardianKernel, name: str) -> None:
+        self._kernel = kernel
+        self._name = name
+        self._parent: dict[str, Any] | None = None
+
+    def set_parent(self, parent: dict[str, Any]) -> None:
+        """From now on what is written belongs to this request."""
+        self._parent = parent
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # typeshed has it as an attribute
+        return "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if text and self._parent is not None:
+            self._kernel.publish("stream", {"name": self._name, "text": text}, self._parent)
+        return len(text)
+
+
+class HostShell:
+    """IPython in the kernel process."""
+
+    def __init__(self, kernel: WardianKernel) -> None:
+        self._kernel = kernel
+        self._executor = ThreadPoolExecutor(1, "host-cell")
+        self._thread_id: int | None = None
+        sys.stdout = HostStream(kernel, "stdout")
+        sys.stderr = HostStream(kernel, "stderr")
+        self._shell: Any = self._executor.submit(self._make_shell).result()
+
+    def _make_shell(self) -> Any:
+        shell: Any = ZMQInteractiveShell.instance(kernel=self._kernel)
+        shell.history_manager.enabled = False
+        shell.displayhook.session = shell.display_pub.session = self._kernel.session
+        shell.displayhook.pub_socket = shell.display_pub.pub_socket = self._kernel.iopub_socket
+        shell.displayhook.topic = b"execute_result"
+        return shell
+
+    async def run(self, request: Request, code: str) -> dict[str, Any]:
+        """Run a cell; the content of the reply."""
+        request.interrupt = self._interrupt
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, self._run, request, code)
+        finally:
+            request.interrupt = None
+
+    def _run(self, request: Request, code: str) -> dict[str, Any]:
+        shell = self._shell
+        shell.set_parent(request.parent)
+        self._kernel._shell_parent.set(request.parent)
+        shell.execution_count = request.count
+        self._thread_id = threading.get_ident()
+        try:
+            result = shell.run_cell(code, store_history=False, silent=request.is_silent)
+        finally:
+            self._thread_id = None
+        payload = shell.payload_manager.read_payload()
+        shell.payload_manager.clear_payload()
+        if result.success:
+            return {**OK_REPLY, "payload": payload}
+        error = result.error_before_exec or result.error_in_exec
+        return {
+            "status": "error",
+            "ename": type(error).__name__,
+            "evalue": str(error),
+            "traceback": shell._last_traceback or [],
+            "user_expressions": {},
+            "payload": payload,
+        }
+
+    def _interrupt(self) -> None:
+        """KeyboardInterrupt in the cell's thread, at its next bytecode."""
+        if self._thread_id is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread_id), ctypes.py_object(KeyboardInterrupt)
+            )

@@ -1,0 +1,69 @@
+"""``%%both``: the same command on the host and in the container, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import html
+
+from wardian.cells.runner import Language
+from wardian.jupyter.magics.base import OK, Call, Magic, Parser, Reply
+from wardian.jupyter.request import Capture
+
+
+class Both(Magic):
+    """Shows what isolation changes: each side's output under its name."""
+
+    name = "both"
+    is_cell = True
+    summary = "Run this cell's shell commands on the host and in the container."
+    example = "  %%both\n  hostname; ls /"
+
+    def configure(self, parser: Parser) -> None:
+        parser.add_argument("--on", metavar="NAME", help="in another container")
+
+    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
+        if options.on:
+            call = call.elsewhere(workspace=await call.kernel.workspaces.get(options.on))
+        sides = [
+            ("host", await _on_host(body)),
+            (call.workspace.name, await _in_container(call, body)),
+        ]
+        plain = "\n\n".join(f"── {name} ──\n{text.rstrip()}".rstrip() for name, text in sides)
+        cells = "".join(
+            '<td style="vertical-align: top; text-align: left">'
+            f"<b>{html.escape(name)}</b><pre>{html.escape(text.rstrip())}</pre></td>"
+            for name, text in sides
+        )
+        call.display({"text/plain": plain, "text/html": f"<table><tr>{cells}</tr></table>"})
+        return dict(OK)
+
+
+async def _on_host(commands: str) -> str:
+    """stdout and stderr together, and a status that is not 0."""
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        commands,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    text = output.decode(errors="replace")
+    return text if process.returncode == 0 else f"{text}[exit status {process.returncode}]\n"
+
+
+async def _in_container(call: Call, commands: str) -> str:
+    capture = call.request.capture = Capture()
+    try:
+        inside = call.elsewhere(language=Language.SHELL)
+        reply = await inside.run_code(commands, stores_history=False)
+    finally:
+        call.request.capture = None
+    text = capture.of("stdout") + capture.of("stderr")
+    return text if reply["status"] == "ok" else f"{text}[{reply.get('evalue', 'failed')}]\n"

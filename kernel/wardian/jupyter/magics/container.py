@@ -1,0 +1,159 @@
+"""``%container``: the notebook's containers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from wardian.errors import InvalidInput
+from wardian.jupyter import wording
+from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, chosen_limits
+from wardian.jupyter.source import MAIN, local_name
+
+if TYPE_CHECKING:
+    from wardian.jupyter.workspace import Workspace
+    from wardian.runtime.messages import ContainerInfo
+
+HEADS = ("", "NAME", "IMAGE", "STATUS", "MEMORY", "CPUS", "PIDS")
+
+
+class ContainerMagic(Magic):
+    """Status, and the verbs that make, choose, keep and end containers."""
+
+    name = "container"
+    summary = "The containers of this notebook. Without a verb: the current one."
+    example = "  %container new web --image wardian/busybox --memory 64m\n  %container use web"
+    verbs: ClassVar[dict[str, str]] = {
+        "list": "all containers of this notebook; * marks the current one",
+        "new": "make a container; cells go on to run in the current one",
+        "use": "run the following cells in another container",
+        "keep": "let it run on when the kernel is shut down",
+        "restart": "end its processes and start it again; files stay",
+        "reset": "replace it by a new one: files and processes are lost",
+        "rm": "remove it: files and processes are lost",
+    }
+
+    def configure(self, parser: Parser) -> None:
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+        for verb, text in self.verbs.items():
+            one = verbs.add_parser(verb, help=text, add_help=False, prog=f"%container {verb}")
+            if verb == "list":
+                continue
+            is_named = verb in ("new", "use")
+            one.add_argument("container", nargs=None if is_named else "?", metavar="NAME")
+            if verb in ("new", "reset"):
+                one.add_argument("--image", help="the image, like wardian/base")
+                one.add_argument("--python", choices=("toolbox", "image"), help="whose Python")
+                add_limit_options(one)
+
+    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+        await getattr(self, f"_{options.verb or 'status'}")(call, options)
+
+    async def arguments(self, call: Call, words: list[str]) -> list[str]:
+        if not words:
+            return list(self.verbs)
+        if len(words) == 1 and words[0] != "new":
+            return [local_name(info) for info in await call.kernel.workspaces.list()]
+        return []
+
+    async def _named(self, call: Call, options: argparse.Namespace) -> Workspace:
+        workspaces = call.kernel.workspaces
+        return await workspaces.get(options.container) if options.container else call.workspace
+
+    async def _status(self, call: Call, options: argparse.Namespace) -> None:
+        info = await call.kernel.workspaces.info(call.workspace.name)
+        if info is None:
+            call.print(f"{call.workspace.name}: not started yet")
+            return
+        rows = [("image", info.image), ("status", info.status.value)]
+        rows += wording.limits(info.spec.limits, timeout_s=call.workspace.timeout_s)
+        call.print(f"{call.workspace.name}\n{wording.table([('', *row) for row in rows])}")
+
+    async def _list(self, call: Call, options: argparse.Namespace) -> None:
+        current = call.kernel.workspaces.current.name
+        infos = await call.kernel.workspaces.list()
+        rows = [_row(info, current) for info in sorted(infos, key=_order)]
+        known = {local_name(info) for info in infos}
+        rows += [
+            ("*" if name == current else "", name, "", "not started", "", "", "")
+            for name in call.kernel.workspaces.names
+            if name not in known
+        ]
+        call.print(wording.table([HEADS, *rows]))
+
+    async def _new(self, call: Call, options: argparse.Namespace) -> None:
+        workspaces = call.kernel.workspaces
+        settings = workspaces.read_settings().with_words(chosen_limits(options))
+        workspace = await workspaces.new(options.container, settings)
+        try:
+            await workspace.launcher()
+        except BaseException:
+            workspaces.drop(workspace)
+            raise
+        call.print(f"{workspace.name}: made from {settings.image}")
+        await _warn(call, workspace)
+
+    async def _use(self, call: Call, options: argparse.Namespace) -> None:
+        workspace = await call.kernel.workspaces.get(options.container)
+        await workspace.launcher()
+        call.kernel.workspaces.current = workspace
+        call.print(f"cells run in {workspace.name} now")
+
+    async def _keep(self, call: Call, options: argparse.Namespace) -> None:
+        workspace = await self._named(call, options)
+        await workspace.launcher()
+        if workspace.source is not None and not workspace.source.is_notebook:
+            raise InvalidInput(
+                "this kernel has no notebook by which the container could be found again",
+                hint="save the notebook and open it in JupyterLab",
+            )
+        if workspace.source is not None:
+            await asyncio.to_thread(workspace.source.keep_always, workspace.container)
+        call.print(f"{workspace.name}: goes on when the kernel is shut down")
+
+    async def _restart(self, call: Call, options: argparse.Namespace) -> None:
+        workspace = await self._named(call, options)
+        await workspace.launcher()
+        await workspace.restart()
+        call.print(f"{workspace.name}: restarted; files are as they were, processes are gone")
+
+    async def _reset(self, call: Call, options: argparse.Namespace) -> None:
+        workspace = await self._named(call, options)
+        await workspace.discard()
+        if words := chosen_limits(options):
+            workspace.choose(call.kernel.workspaces.read_settings().with_words(words))
+        await workspace.launcher()
+        call.print(f"{workspace.name}: new from {workspace.settings.image}")
+        await _warn(call, workspace)
+
+    async def _rm(self, call: Call, options: argparse.Namespace) -> None:
+        workspace = await self._named(call, options)
+        await call.kernel.workspaces.remove(workspace.name)
+        call.print(f"{workspace.name}: removed")
+
+
+def _row(info: ContainerInfo, current: str) -> tuple[str, ...]:
+    limits = dict(wording.limits(info.spec.limits))
+    name = local_name(info)
+    mark = "*" if name == current else ""
+    return (
+        mark,
+        name,
+        info.image,
+        info.status.value,
+        limits["memory"],
+        limits["cpus"],
+        limits["pids"],
+    )
+
+
+def _order(info: ContainerInfo) -> tuple[bool, str]:
+    return (local_name(info) != MAIN, local_name(info))
+
+
+async def _warn(call: Call, workspace: Workspace) -> None:
+    """A limit that is not in force is said."""
+    info = await asyncio.to_thread(lambda: workspace.container.info)
+    for warning in info.warnings:
+        call.print(f"warning: {warning}", stream="stderr")

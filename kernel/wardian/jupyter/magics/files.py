@@ -1,0 +1,72 @@
+"""``%layers`` and ``%diff``: what the container's files are made of."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wardian.jupyter.magics.base import Call, Magic, Parser
+from wardian.jupyter.magics.view import show_view
+
+if TYPE_CHECKING:
+    from wardian.runtime.messages import ContainerInfo
+
+
+class Layers(Magic):
+    """The overlay's stack, live."""
+
+    name = "layers"
+    summary = "Show the container's layers, live: lower …, upper, work, merged."
+
+    def configure(self, parser: Parser) -> None:
+        parser.add_argument("--text", action="store_true", help="text only")
+
+    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+        await call.workspace.launcher()
+        container = call.workspace.container
+        info = await asyncio.to_thread(lambda: container.info)
+        lowers = [f"lower {len(info.lowers) - 1 - number}" for number in range(len(info.lowers))]
+        text = "\n".join(["merged", "upper", *lowers])
+        if options.text:
+            call.print(text)
+        else:
+            show_view(call, "layers", container, text)
+
+
+class Diff(Magic):
+    """What differs from the image, as ``docker diff`` says it."""
+
+    name = "diff"
+    summary = "List what was added (A), changed (C) and deleted (D) since the image."
+    example = "  %diff /etc"
+
+    def configure(self, parser: Parser) -> None:
+        parser.add_argument("path", nargs="?", default="/", help="only below this directory")
+
+    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+        await call.workspace.launcher()
+        container = call.workspace.container
+        info = await asyncio.to_thread(lambda: container.info)
+        lines = await asyncio.to_thread(diff_lines, info, options.path)
+        call.print("\n".join(lines) if lines else "nothing has changed")
+
+
+def diff_lines(info: ContainerInfo, below: str) -> list[str]:
+    """``A /path``, ``C /path``, ``D /path``, by path, of what lies at or below a directory."""
+    from wardian.storage.changes import ChangeKind, changes
+    from wardian.storage.snapshotter import Snapshot
+
+    letters = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "C", ChangeKind.DELETED: "D"}
+    snapshot = Snapshot(key=info.id, upper=Path(info.upper), work=Path(info.work))
+    top = "/" + below.strip("/")
+    lowers = [Path(lower) for lower in info.lowers]
+    found = {
+        f"/{change.path.lstrip('/')}": letters[change.kind] for change in changes(snapshot, lowers)
+    }
+    return [
+        f"{letter} {path}"
+        for path, letter in sorted(found.items())
+        if top == "/" or path == top or path.startswith(f"{top}/")
+    ]

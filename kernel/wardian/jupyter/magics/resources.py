@@ -1,0 +1,74 @@
+"""``%stats``: what the container uses."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from wardian.cgroups.cgroup import Usage
+from wardian.jupyter import wording
+from wardian.jupyter.magics.base import Call, Magic, Parser
+from wardian.jupyter.magics.view import show_view
+
+
+class Stats(Magic):
+    """Memory, CPU and processes, live."""
+
+    name = "stats"
+    summary = "Show what the container uses of memory, CPU and processes, live."
+
+    def configure(self, parser: Parser) -> None:
+        parser.add_argument("--text", action="store_true", help="text only: the limits")
+        parser.add_argument("--now", action="store_true", help="text only: the figures of now")
+
+    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+        await call.workspace.launcher()
+        container = call.workspace.container
+        if options.now:
+            cgroup = await asyncio.to_thread(lambda: call.workspace.cgroup)
+            usage = await asyncio.to_thread(cgroup.usage) if cgroup else Usage()
+            call.print(figures(usage))
+            return
+        info = await asyncio.to_thread(lambda: container.info)
+        text = wording.table(wording.limits(info.spec.limits)[:3])
+        if options.text:
+            call.print(text)
+        else:
+            show_view(call, "resources", container, text)
+
+
+def figures(usage: Usage) -> str:
+    """What is known now; what this host does not tell is said to be unknown."""
+    seconds = usage.cpu_usage_usec
+    throttled = usage.throttled_usec
+    rows = [
+        ("", "NOW", "PEAK", "LIMIT"),
+        (
+            "memory",
+            _size(usage.memory_current_bytes),
+            _size(usage.memory_peak_bytes),
+            _size(usage.memory_limit_bytes, "unlimited"),
+        ),
+        (
+            "pids",
+            _count(usage.pids_current),
+            _count(usage.pids_peak),
+            _count(usage.pids_limit, "unlimited"),
+        ),
+        (
+            "cpu",
+            "unknown" if seconds is None else f"{seconds / 1e6:.2f} s",
+            "" if throttled is None else f"throttled {throttled / 1e6:.2f} s",
+            "unlimited" if usage.cpu_quota_cores is None else f"{usage.cpu_quota_cores:g} cores",
+        ),
+        ("oom kills", _count(usage.oom_kill), "", ""),
+    ]
+    return wording.table(rows)
+
+
+def _size(value: int | None, otherwise: str = "unknown") -> str:
+    return otherwise if value is None else wording.size(value)
+
+
+def _count(value: int | None, otherwise: str = "unknown") -> str:
+    return otherwise if value is None else str(value)

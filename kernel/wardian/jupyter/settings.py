@@ -1,0 +1,95 @@
+"""What a notebook asks of its container: image, limits, time for a cell.
+
+Three places say it, the later one winning: the kernelspec (``WARDIAN_IMAGE``,
+``WARDIAN_MEMORY``, … in its ``env``), the notebook's metadata, the cell's metadata
+(``"wardian": {"image": …, "memory": "512m", "cpus": 1.5, "pids": 100, "timeout": 30}``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wardian.cgroups.limits import Limits
+from wardian.errors import InvalidInput
+
+DEFAULT_IMAGE = "wardian/base"
+WORDS = ("image", "memory", "cpus", "pids", "timeout", "python")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited."""
+
+    image: str = DEFAULT_IMAGE
+    memory: str | None = None
+    cpus: str | None = None
+    pids: str | None = None
+    timeout: str | None = None
+    python: str = "toolbox"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """What ``WARDIAN_…`` variables say."""
+        said = {word: environment.get(f"WARDIAN_{word.upper()}") for word in WORDS}
+        return cls().with_words({word: value for word, value in said.items() if value})
+
+    def with_words(self, words: object) -> Settings:
+        """These settings with others on top; raises InvalidInput for what they cannot be."""
+        if words is None:
+            return self
+        if not isinstance(words, Mapping):
+            raise InvalidInput(
+                "the metadata's `wardian` is not an object",
+                hint='write it like {"memory": "512m", "timeout": 30}',
+            )
+        unknown = sorted(set(map(str, words)) - set(WORDS))
+        if unknown:
+            raise InvalidInput(
+                f"unknown setting in the metadata: {unknown[0][:40]}",
+                hint=f"the settings are {', '.join(WORDS)}",
+            )
+        changed = {word: _as_text(word, value) for word, value in words.items()}
+        settings = replace(self, **changed)
+        if settings.python not in ("toolbox", "image"):
+            raise InvalidInput(
+                f"not a python: {settings.python[:40]}", hint="it is toolbox or image"
+            )
+        return settings
+
+    @property
+    def limits(self) -> Limits:
+        """The container's limits; raises InvalidInput."""
+        return Limits.parse(memory=self.memory, cpus=self.cpus, pids=self.pids)
+
+    def limits_over(self, usual: Limits) -> Limits:
+        """These limits where they say something, else the usual ones; raises InvalidInput."""
+        ours = self.limits
+        return replace(
+            usual,
+            memory_bytes=ours.memory_bytes if self.memory else usual.memory_bytes,
+            cpus=ours.cpus if self.cpus else usual.cpus,
+            pids=ours.pids if self.pids else usual.pids,
+        )
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long a cell may run; raises InvalidInput."""
+        if self.timeout in (None, "", "0"):
+            return None
+        try:
+            seconds = float(str(self.timeout).removesuffix("s"))
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < 1e7:
+            raise InvalidInput(f"not a time limit: {self.timeout}", hint="write seconds, like 30")
+        return seconds
+
+
+def _as_text(word: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    raise InvalidInput(f"the setting {word} is not a text or a number", hint=f"see {word} in help")

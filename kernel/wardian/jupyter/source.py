@@ -1,0 +1,149 @@
+"""Where a kernel gets its containers from: the runtime, by names that belong to the notebook."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wardian.errors import NotFound, WardianError
+from wardian.jupyter.settings import Settings
+
+if TYPE_CHECKING:
+    from wardian.runtime.client import Client
+    from wardian.runtime.container import Container
+    from wardian.runtime.messages import ContainerInfo
+
+MAIN = "main"
+NOTEBOOK_LABEL = "wardian.notebook"
+NAME_LABEL = "wardian.name"
+STOP_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class ContainerSource:
+    """The containers of one notebook (or of one kernel that has no notebook).
+
+    ``owner`` names it on this host. A notebook's containers are kept when the kernel goes, their
+    processes ended; those of a kernel without a notebook are removed. All methods block.
+    """
+
+    owner: str
+    is_notebook: bool
+    label: str
+    _client: Client | None = field(default=None)
+
+    @property
+    def client(self) -> Client:
+        """The connection to the keeper, which holds the containers as long as it is open."""
+        if self._client is None:
+            from wardian.runtime.client import Client
+
+            self._client = Client.connect()
+        return self._client
+
+    def host_name(self, name: str) -> str:
+        """The name on this host of the notebook's container ``name``."""
+        return f"{self.owner}.{name}"
+
+    def obtain(self, name: str, settings: Settings) -> Container:
+        """The running container of this name: found again, started again, or new."""
+        container = self.find(name)
+        if container is None:
+            container = self._create(name, settings)
+        elif container.info.host_pid is None:
+            container.start()
+        self._hold(container)
+        return container
+
+    def find(self, name: str) -> Container | None:
+        """The container of this name, running or not; None if there is none."""
+        with suppress(NotFound):
+            return self.client.container(self.host_name(name))
+        return None
+
+    def list(self) -> list[ContainerInfo]:
+        """The notebook's containers, oldest first."""
+        return [
+            info
+            for info in self.client.list()
+            if info.spec.labels.get(NOTEBOOK_LABEL) == self.label
+        ]
+
+    def forget(self) -> None:
+        """Let go of all: what becomes of each is as it was attached."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def prepare_restart(self, container: Container) -> None:
+        """The next kernel shall find it as it is: nothing is ended for a few seconds."""
+        from wardian.runtime.spec import Keep
+
+        if container.info.spec.keep is Keep.NEVER:
+            container.attach(Keep.STOP)
+
+    def keep_always(self, container: Container) -> None:
+        """Let it run on when the kernel goes."""
+        from wardian.runtime.spec import Keep
+
+        container.attach(Keep.ALWAYS)
+
+    def stop(self, container: Container) -> None:
+        """The kernel ends for good: end the processes unless the container is to be kept."""
+        from wardian.runtime.spec import Keep
+
+        keep = container.info.spec.keep
+        if keep is Keep.NEVER:
+            container.remove(force=True)
+        elif keep is Keep.STOP:
+            container.stop(timeout_s=STOP_TIMEOUT_S)
+
+    def discard(self, name: str) -> None:
+        """Remove the container of this name, if there is one, running or not."""
+        if (container := self.find(name)) is not None:
+            container.remove(force=True)
+
+    def _hold(self, container: Container) -> None:
+        from wardian.runtime.spec import Keep
+
+        usual = Keep.STOP if self.is_notebook else Keep.NEVER
+        kept = container.info.spec.keep
+        container.attach(Keep.ALWAYS if kept is Keep.ALWAYS and self.is_notebook else usual)
+
+    def _create(self, name: str, settings: Settings) -> Container:
+        from wardian.cells.toolbox import toolbox_binds
+        from wardian.images.resolve import resolve
+        from wardian.images.store import ImageStore
+        from wardian.runtime.spec import ContainerSpec, Keep
+
+        store = ImageStore(self.client.root)
+        image = resolve(store, settings.image)
+        spec = ContainerSpec(
+            name=self.host_name(name),
+            image=settings.image,
+            lowers=tuple(str(store.layer_directory(layer)) for layer in reversed(image.layers)),
+            hostname=name,
+            limits=settings.limits,
+            binds=tuple(toolbox_binds(self.client.root)),
+            labels={NOTEBOOK_LABEL: self.label, NAME_LABEL: name},
+            keep=Keep.STOP if self.is_notebook else Keep.NEVER,
+        )
+        return self.client.run(spec)
+
+
+def local_name(info: ContainerInfo) -> str:
+    """What the notebook calls the container."""
+    return info.spec.labels.get(NAME_LABEL, info.name)
+
+
+def explain(error: OSError) -> WardianError:
+    """An error of the operating system that nobody below has put into words."""
+    from wardian.errors import SetupError
+
+    where = f" ({Path(os.fsdecode(error.filename)).name})" if error.filename else ""
+    return SetupError(
+        f"cannot get a container: {error.strerror or error}{where}", hint="run `wardian doctor`"
+    )

@@ -1,0 +1,203 @@
+"""A container of the notebook, and the runners that run cells in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from wardian.cells.runner import Interpreter, Language, Launcher, Runner, Setting
+from wardian.errors import FailedPrecondition, WardianError
+from wardian.jupyter.cost import Gauge
+from wardian.jupyter.outputs import RunnerOutput
+from wardian.jupyter.settings import Settings
+from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, explain
+from wardian.jupyter.usage import CpuMeter
+
+if TYPE_CHECKING:
+    from wardian.cgroups.cgroup import Cgroup
+    from wardian.jupyter.kernel import WardianKernel
+    from wardian.runtime.container import Container
+
+# What a shell and Python need to speak UTF-8 and to break lines alike everywhere.
+ENVIRONMENT = {"LANG": "C.UTF-8", "TERM": "xterm-color", "COLUMNS": "80"}
+
+
+class Workspace:
+    """One container under the notebook's own name for it; started when it is first needed."""
+
+    def __init__(
+        self, name: str, read_settings: Callable[[], Settings], source: ContainerSource | None
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.settings = Settings()
+        self.timeout_s: float | None = None
+        self.kernel: WardianKernel | None = None
+        self.gauge = Gauge(None)
+        self.cpu_meter = CpuMeter()
+        self._read_settings = read_settings
+        self._launching: asyncio.Task[Launcher] | None = None
+        self._runners: dict[Language, asyncio.Task[Runner]] = {}
+        self._cgroup: Cgroup | None = None
+
+    # --- opening -------------------------------------------------------------------------
+
+    async def launcher(self) -> Launcher:
+        """The container, got if that has not been tried or has failed. Raises WardianError."""
+        if self._launching is None or _has_failed(self._launching):
+            self._launching = asyncio.create_task(asyncio.to_thread(self._launch))
+        return await asyncio.shield(self._launching)
+
+    def _launch(self) -> Launcher:
+        """Get the container; blocks."""
+        self.settings = self._read_settings()
+        self.timeout_s = self.settings.timeout_s
+        if self.source is None:
+            from wardian.cells.local import LocalLauncher
+
+            return LocalLauncher()
+        try:
+            return self.source.obtain(self.name, self.settings)
+        except OSError as error:
+            raise explain(error) from error
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the container is there, as far as we know."""
+        task = self._launching
+        return task is not None and task.done() and not _has_failed(task)
+
+    @property
+    def container(self) -> Container:
+        """The container. Raises FailedPrecondition if there is none (yet)."""
+        if self.source is None:
+            raise FailedPrecondition(
+                "this kernel runs its cells without a container",
+                hint="unset WARDIAN_LAUNCHER and restart the kernel",
+            )
+        if self._launching is None or not self.is_open:
+            raise FailedPrecondition(
+                f"container {self.name} is not started yet", hint="run a cell in it first"
+            )
+        launcher: Any = self._launching.result()
+        return cast("Container", launcher)
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """The container's group, for its figures; None if it cannot be told. Blocks."""
+        if self._cgroup is None and self.is_open and self.source is not None:
+            from wardian.observe.subject import Subject
+
+            with suppress(WardianError):
+                self._cgroup = cast("Cgroup", Subject.of(self.container.info).group)
+        return self._cgroup
+
+    def is_container_running(self) -> bool:
+        """Whether the container still has its PID 1. Blocks."""
+        if self.source is None:
+            return True
+        try:
+            return self.container.info.host_pid is not None
+        except WardianError:
+            return False
+
+    # --- runners -------------------------------------------------------------------------
+
+    async def runner(self, language: Language) -> Runner:
+        """The runner of this language, started if need be. Raises WardianError."""
+        task = self._runners.get(language)
+        if task is None or (task.done() and _is_unusable(task)):
+            task = self._runners[language] = asyncio.create_task(self._start(language))
+        return await asyncio.shield(task)
+
+    def running(self, language: Language) -> Runner | None:
+        """The runner of this language if it is there and alive."""
+        task = self._runners.get(language)
+        if task is None or not task.done() or _is_unusable(task):
+            return None
+        return task.result()
+
+    async def _start(self, language: Language) -> Runner:
+        launcher = await self.launcher()
+        sink = RunnerOutput(self)
+        setting = await asyncio.to_thread(self._setting)
+        sink.runner = await Runner.start(launcher, language=language, sink=sink, setting=setting)
+        if self.source is not None and self.gauge.is_blind:
+            self.gauge = Gauge(await asyncio.to_thread(lambda: self.cgroup))
+            asyncio.get_running_loop().run_in_executor(None, self._watch_upper, self.gauge)
+        return sink.runner
+
+    def _setting(self) -> Setting:
+        if self.source is None:
+            return Setting(
+                env={**os.environ, **ENVIRONMENT},
+                workdir=os.getcwd(),
+                interpreter=Interpreter.HOST,
+            )
+        return Setting(
+            env=ENVIRONMENT, workdir="/root", interpreter=Interpreter(self.settings.python)
+        )
+
+    def _watch_upper(self, gauge: Gauge) -> None:
+        with suppress(WardianError):
+            gauge.watch(Path(self.container.info.upper))
+
+    async def close_runners(self) -> None:
+        """End the interpreters; all else in the container goes on."""
+        tasks, self._runners = self._runners, {}
+        for task in tasks.values():
+            if not task.done():
+                task.cancel()
+            elif not _is_unusable(task):
+                await task.result().close()
+
+    def choose(self, settings: Settings) -> None:
+        """What the next container under this name is to be made from."""
+        self._read_settings = lambda: settings
+
+    # --- the container's life ------------------------------------------------------------
+
+    async def reopen(self) -> None:
+        """The container was stopped or replaced: what was known of it is void."""
+        await self.close_runners()
+        self._launching = None
+        self._cgroup = None
+        self.gauge.close()
+        self.gauge = Gauge(None)
+
+    async def restart(self) -> None:
+        """End every process and start anew; files stay."""
+        container = self.container
+        await self.close_runners()
+        await asyncio.to_thread(container.stop, timeout_s=STOP_TIMEOUT_S)
+        await self.reopen()
+        await self.launcher()
+
+    async def discard(self) -> None:
+        """Remove the container, files and all."""
+        await self.close_runners()
+        if self.source is not None:
+            await asyncio.to_thread(self.source.discard, self.name)
+        await self.reopen()
+
+    async def leave(self, *, restart: bool) -> None:
+        """The kernel ends: prepare for the next one, or end the processes."""
+        is_open = self.is_open
+        await self.close_runners()
+        if is_open and self.source is not None:
+            end = self.source.prepare_restart if restart else self.source.stop
+            with suppress(WardianError):
+                await asyncio.to_thread(end, self.container)
+        self.gauge.close()
+
+
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _is_unusable(task: asyncio.Task[Runner]) -> bool:
+    return _has_failed(task) or task.result().exited.done()
