@@ -25,6 +25,7 @@ from wardian.observe.frames import Frame
 MIN_INTERVAL_S = 0.1
 CPU_SHARE = 0.01
 _SETTLE_S = 0.01
+_MAX_SLEEP_S = 3600.0
 
 F_co = TypeVar("F_co", bound=Frame, covariant=True)
 F = TypeVar("F", bound=Frame)
@@ -220,7 +221,7 @@ class _Beat:
         now = time.monotonic()
         times = [w.due_s for w in self._watches]
         times += [w.arm_s for w in self._watches if not w.is_armed and w.sources]
-        timeout = max(0.0, min(times) - now) if times else None
+        timeout = max(0.0, min(min(times) - now, _MAX_SLEEP_S)) if times else None
         for key, _ in self._selector.select(timeout):
             if key.fd == self._wake_fd:
                 with suppress(BlockingIOError):

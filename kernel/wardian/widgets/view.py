@@ -17,7 +17,7 @@ import anywidget
 import msgspec
 import traitlets
 
-from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.errors import FailedPrecondition, InvalidInput, SetupError, WardianError
 from wardian.observe import wire
 from wardian.observe.frames import Frame
 from wardian.observe.pulse import Pulse, Sampler, Watch
@@ -72,7 +72,10 @@ class ContainerView(anywidget.AnyWidget, Generic[F]):
     @classmethod
     def replay(cls, frozen: dict[str, Any]) -> ContainerView[F]:
         """A view of what ``freeze`` kept: needs no container and no kernel of ours."""
-        return cls(replay=Recording.from_json(frozen))
+        recording = Recording.from_json(frozen)
+        if recording.view != cls.view:
+            raise InvalidInput(f"a recording of {recording.view}, not of {cls.view}")
+        return cls(replay=recording)
 
     def freeze(self) -> dict[str, Any]:
         """The frames seen so far as JSON-able data; ``replay`` shows them again."""

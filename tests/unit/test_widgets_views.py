@@ -1,0 +1,179 @@
+"""The views without a browser: what a notebook stores, and what a hostile page can't do."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comm
+import pytest
+from comm.base_comm import BaseComm
+
+from tests.unit.test_observe_processes import Members
+from wardian.errors import FailedPrecondition, InvalidInput
+from wardian.observe.subject import Subject
+from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
+from wardian.widgets.view import PULSE
+
+PATIENCE_S = 10.0
+VIEWS = (LayersView, ProcessesView, ResourcesView)
+
+
+class RecordingComm(BaseComm):
+    """Keeps what would have gone to the page."""
+
+    sent: list[tuple[str, dict[str, Any], list[bytes]]]
+
+    def publish_msg(
+        self,
+        msg_type: str,
+        data: Any = None,
+        metadata: Any = None,  # noqa: ARG002  # the base class's signature
+        buffers: Any = None,
+        **keys: Any,  # noqa: ARG002
+    ) -> None:
+        if not hasattr(self, "sent"):
+            self.sent = []
+        self.sent.append((msg_type, data or {}, [bytes(b) for b in buffers or ()]))
+
+
+@pytest.fixture(autouse=True)
+def page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comm, "create_comm", RecordingComm)
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Subject:
+    for name in ("upper", "lower"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower/base").write_text("base")
+    (tmp_path / "upper/base").write_text("changed")
+    (tmp_path / "upper/<script>").write_text("x")
+    return Subject(
+        name="web",
+        init_host_pid=os.getpid(),
+        lowers=(tmp_path / "lower",),
+        upper=tmp_path / "upper",
+        work=tmp_path / "work",
+        group=Members(os.getpid()),
+        digests=("sha256:0011223344556677",),
+    )
+
+
+@pytest.fixture(params=VIEWS, ids=lambda view: str(view.__name__))
+def view(request: pytest.FixtureRequest, subject: Subject) -> Iterator[ContainerView[Any]]:
+    made = request.param(lambda: subject)
+    yield made
+    made.close()
+    assert PULSE.wait_stopped(PATIENCE_S)
+
+
+def say(view: ContainerView[Any], content: Any) -> None:
+    data = {"method": "custom", "content": content}
+    view.comm.handle_msg({"content": {"data": data}, "buffers": []})
+
+
+def bundle(view: ContainerView[Any]) -> dict[str, Any]:
+    made = view._repr_mimebundle_()
+    assert made is not None
+    return made[0]
+
+
+def test_text_form_has_neither_addresses_nor_figures(view: ContainerView[Any]) -> None:
+    assert bundle(view)["text/plain"] == f"{type(view).__name__}('web')"
+
+
+def test_static_form_is_the_same_on_a_second_run(
+    view: ContainerView[Any], subject: Subject
+) -> None:
+    again = type(view)(lambda: subject)
+    assert bundle(view)["text/html"] == bundle(again)["text/html"]
+    again.close()
+
+
+def test_static_form_has_no_pids_paths_or_markup_of_the_container(
+    view: ContainerView[Any], subject: Subject
+) -> None:
+    html = bundle(view)["text/html"]
+    assert str(os.getpid()) not in html
+    assert str(subject.upper) not in html
+    assert "<script>" not in html
+
+
+def test_static_layers_show_what_changed(subject: Subject) -> None:
+    html = bundle(LayersView(lambda: subject))["text/html"]
+    assert "~ /base  (hides lower 0)" in html
+    assert "+ /&lt;script&gt;" in html
+
+
+def test_state_holds_a_frame_before_anybody_looks(view: ContainerView[Any]) -> None:
+    message = json.loads(view.frame)
+    assert (message["kind"], message["view"]) == ("full", view.view)
+
+
+def test_nothing_is_sampled_until_somebody_looks(view: ContainerView[Any]) -> None:
+    assert PULSE.wait_stopped(0)
+    say(view, {"kind": "visible", "id": "a", "visible": True})
+    assert PULSE.is_beating
+    say(view, {"kind": "visible", "id": "a", "visible": False})
+    assert PULSE.wait_stopped(PATIENCE_S)
+
+
+def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView[Any]) -> None:
+    for viewer in ("a", "b"):
+        say(view, {"kind": "visible", "id": viewer, "visible": True})
+    say(view, {"kind": "visible", "id": "a", "visible": False})
+    assert PULSE.is_beating
+    say(view, {"kind": "visible", "id": "b", "visible": False})
+    assert PULSE.wait_stopped(PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        "visible",
+        {"kind": "visible"},
+        {"kind": "visible", "id": {"$ne": 1}, "visible": True},
+        {"kind": "versions"},
+        {"kind": "versions", "path": ["/etc"]},
+        {"kind": "versions", "path": "/../../etc/shadow"},
+        {"kind": "unheard of", "path": "/base"},
+    ],
+)
+def test_nonsense_from_the_page_does_nothing(
+    view: ContainerView[Any], content: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(view, {"kind": "visible", "id": "a", "visible": True})
+    say(view, content)
+    assert view._viewers.keys() == {"a"}
+    assert caplog.text == ""
+
+
+def test_frozen_view_is_json_and_replays(view: ContainerView[Any]) -> None:
+    frozen = json.loads(json.dumps(view.freeze()))
+    replayed = type(view).replay(frozen)
+    assert repr(replayed) == f"{type(view).__name__}('web', recorded)"
+    assert json.loads(replayed.recording) == frozen
+    assert bundle(replayed)["text/html"] == bundle(view)["text/html"]
+    say(replayed, {"kind": "visible", "id": "a", "visible": True})
+    assert not PULSE.is_beating
+    replayed.close()
+
+
+def test_recording_of_another_view_is_refused(subject: Subject) -> None:
+    frozen = LayersView(lambda: subject).freeze()
+    with pytest.raises(InvalidInput):
+        ProcessesView.replay(frozen)
+
+
+def test_view_of_a_container_that_does_not_run_says_so() -> None:
+    def gone() -> Subject:
+        raise FailedPrecondition("container 'web' is not running")
+
+    with pytest.raises(FailedPrecondition):
+        LayersView(gone)
