@@ -1,83 +1,196 @@
-"""The cell protocol: what the host and a runner say to each other over one stream socket.
+"""The cell protocol: what the host and a Python runner say to each other over one stream socket.
 
 A frame is ``!II`` (head length, buffers' total length), then the head (a JSON object), then the
 buffers one after another. The head names the message in ``t`` and the buffers' sizes in ``b``.
-This module uses the standard library only, because the runner imports it inside the container,
-where there may be nothing else.
+``guest/frames.py`` has the bytes, this module the meaning, checked: a runner is hostile, so the
+host caps every length, decodes into typed structs, and never evaluates.
 
-Host to runner (every request carries ``id``, a positive integer that the host counts up)::
+``id`` numbers a request; the host counts them up. ``cell`` names what output belongs to: a number
+that the kernel chose for an execute request or a comm message, whose Jupyter header is ``header``.
 
-    execute      code silent store_history user_expressions allow_stdin count cell_id
-    complete     code cursor_pos
-    inspect      code cursor_pos detail_level omit_sections
-    is_complete  code
-    history      as in Jupyter's history_request
-    comm_open / comm_msg / comm_close    content (Jupyter's), metadata, buffers
-    comm_info    target_name
-    debug        content (a debug_request's)
-    input_reply  value                   (no id: answers the pending input_request)
+Host to runner::
+
+    hello        nonce options                     (first, once)
+    execute      id cell header code silent store_history user_expressions allow_stdin count cell_id
+    complete     id code cursor_pos
+    inspect      id code cursor_pos detail_level omit_sections
+    is_complete  id code
+    history      id + the fields of Jupyter's history_request
+    comm_info    id target_name
+    debug        id request                        (a debug_request's content)
+    comm_open / comm_msg / comm_close    cell header content metadata buffers
+    input_reply  value                             (answers the pending input_request)
     shutdown
 
 Runner to host::
 
-    ready        language_info banner implementation features pid
-    publish      id kind content metadata buffers: one iopub message, Jupyter's content as it is
-    stream       id name text: output of a thread or task of an earlier cell
-    input_request  id prompt password
-    reply        id content: ends the request with that id, content as Jupyter's *_reply
+    ready          info                            (once: language_info, banner, features …)
+    publish        cell kind content metadata buffers: one iopub message, Jupyter's content as it is
+    stream         cell name text: output of a task or thread of an earlier cell
+    input_request  cell prompt password
+    reply          id content: ends the request with that id, content as Jupyter's *_reply
 
-What the running cell writes to stdout and stderr does not come this way but through two pipes
-(the runner's file descriptors 1 and 2), so that the order between ``print`` and a subprocess is
-the true one and a cell that prints 10 GB is slowed down by the pipe. The runner flushes them
-before it sends a frame; the host empties them before it handles one: hence text always appears
-before the display that followed it.
-
-The runner is hostile: the host caps every length, checks every type, and never evaluates.
+What the running cell writes to stdout and stderr comes through two pipes (the runner's file
+descriptors 1 and 2), so that the order between ``print`` and a subprocess is the true one, and a
+cell that prints 10 GB is slowed down by the pipe. After each ``publish`` the runner writes a mark
+with the number of publications so far into both pipes; the host shows what stands before the mark
+first, then the publication, then the rest. So displays and text keep the order in which the cell
+made them, and nobody waits for anybody.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
-HEADER = struct.Struct("!II")
-MAX_HEAD_BYTES = 512 << 20
-MAX_BUFFER_BYTES = 1 << 30
-PUBLISHABLE = frozenset(
-    {
-        "display_data",
-        "update_display_data",
-        "execute_result",
-        "clear_output",
-        "error",
-        "debug_event",
-        "comm_open",
-        "comm_msg",
-        "comm_close",
-    }
-)
+import msgspec
 
+from wardian.errors import ProtocolError
 
-def pack(message: dict[str, Any], buffers: Sequence[bytes | memoryview] = ()) -> list[bytes]:
-    """The pieces of one frame, to be written one after another."""
-    if buffers:
-        message = {**message, "b": [memoryview(b).nbytes for b in buffers]}
-    head = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
-    total = sum(message.get("b", ()))
-    return [HEADER.pack(len(head), total) + head, *(bytes(b) for b in buffers)]
+MAX_HEAD_BYTES = 256 << 20
+MAX_BUFFERS_BYTES = 512 << 20
+MAX_BUFFERS = 4096
+MAX_PROMPT_CHARS = 1 << 16
+
+PublishKind = Literal[
+    "display_data",
+    "update_display_data",
+    "execute_result",
+    "clear_output",
+    "error",
+    "debug_event",
+    "comm_open",
+    "comm_msg",
+    "comm_close",
+]
+Object = dict[str, msgspec.Raw]
 
 
-def read_frame(read_exactly: Callable[[int], bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """Read one frame with a function that returns exactly n bytes (or raises EOFError)."""
-    head_len, buffers_len = HEADER.unpack(read_exactly(HEADER.size))
-    if head_len > MAX_HEAD_BYTES or buffers_len > MAX_BUFFER_BYTES:
-        raise ValueError(f"frame too long: {head_len} + {buffers_len} bytes")
-    message = json.loads(read_exactly(head_len))
-    sizes = message.get("b", [])
-    if sum(sizes) != buffers_len or any(size < 0 for size in sizes):
-        raise ValueError("buffer sizes do not add up")
-    return message, [read_exactly(size) for size in sizes]
+class Ready(msgspec.Struct, tag_field="t", tag="ready"):
+    """The runner can take requests."""
+
+    info: dict[str, Any]
+
+
+class Publish(msgspec.Struct, tag_field="t", tag="publish"):
+    """One iopub message. ``content`` is kept as the bytes that came, see `check_content`."""
+
+    cell: int
+    kind: PublishKind
+    content: msgspec.Raw
+    metadata: dict[str, Any] = {}
+    b: tuple[int, ...] = ()
+
+
+class Stream(msgspec.Struct, tag_field="t", tag="stream"):
+    """Text of an earlier cell's task or thread."""
+
+    cell: int
+    name: Literal["stdout", "stderr"]
+    text: str
+
+
+class InputRequest(msgspec.Struct, tag_field="t", tag="input_request"):
+    """The cell waits for a line from the user."""
+
+    cell: int
+    prompt: str
+    password: bool = False
+
+
+class Reply(msgspec.Struct, tag_field="t", tag="reply"):
+    """The end of a request."""
+
+    id: int
+    content: dict[str, Any]
+
+
+FromRunner = Ready | Publish | Stream | InputRequest | Reply
+
+
+class DisplayContent(msgspec.Struct):
+    """display_data and update_display_data."""
+
+    data: Object
+    metadata: Object = {}
+    transient: Object = {}
+
+
+class ResultContent(msgspec.Struct):
+    """execute_result."""
+
+    data: Object
+    execution_count: int
+    metadata: Object = {}
+
+
+class ErrorContent(msgspec.Struct):
+    """error."""
+
+    ename: str
+    evalue: str
+    traceback: list[str]
+
+
+class ClearContent(msgspec.Struct):
+    """clear_output."""
+
+    wait: bool = False
+
+
+class CommContent(msgspec.Struct):
+    """comm_open, comm_msg, comm_close."""
+
+    comm_id: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    target_name: str = ""
+
+
+_decoder = msgspec.json.Decoder(FromRunner)
+_display = msgspec.json.Decoder(DisplayContent)
+_comm = msgspec.json.Decoder(CommContent)
+_contents: dict[str, msgspec.json.Decoder[Any]] = {
+    "display_data": _display,
+    "update_display_data": _display,
+    "execute_result": msgspec.json.Decoder(ResultContent),
+    "error": msgspec.json.Decoder(ErrorContent),
+    "clear_output": msgspec.json.Decoder(ClearContent),
+    "comm_open": _comm,
+    "comm_msg": _comm,
+    "comm_close": _comm,
+    "debug_event": msgspec.json.Decoder(Object),
+}
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """The head of a frame to the runner."""
+    return msgspec.json.encode(message)
+
+
+def decode(head: bytes | bytearray | memoryview) -> FromRunner:
+    """A message of the runner; ProtocolError if it is none."""
+    try:
+        message: FromRunner = _decoder.decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"the runner sent what is not a message: {error}") from error
+    return message
+
+
+def check_content(kind: str, content: msgspec.Raw) -> CommContent | None:
+    """Check an iopub content without building it; returns comm contents, which the host tracks.
+
+    ProtocolError when a field is missing or of another type, or the text is not UTF-8.
+    """
+    text = memoryview(content)
+    try:
+        checked = _contents[kind].decode(text)
+        _check_utf8(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"the runner sent a {kind} that is none: {error}") from error
+    return checked if isinstance(checked, CommContent) else None
+
+
+def _check_utf8(text: memoryview) -> None:
+    """Raw fields are skipped by the decoder, so their strings were not looked at."""
+    data = bytes(text) if len(text) < 4096 else text.tobytes()
+    if not data.isascii():
+        data.decode("utf-8")

@@ -1,0 +1,143 @@
+"""Frames on a stream socket, and marks in the output pipes: the bytes of the cell protocol.
+
+Both sides use this module, hence standard library and Python 3.8. What the messages mean is told
+in ``wardian/cells/protocol.py``.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import deque
+from typing import Any, Deque, Iterator, List, Sequence, Union
+
+HEADER = struct.Struct("!II")
+MAX_HEAD_BYTES = 512 << 20
+MAX_BUFFERS_BYTES = 1 << 30
+READ_BYTES = 1 << 16
+
+Bytes = Union[bytes, bytearray, memoryview]
+
+
+class FrameTooLong(ValueError):
+    """The other side announced more than the protocol allows."""
+
+
+class Frame:
+    """One frame: its head, still encoded, and the bytes of its buffers."""
+
+    __slots__ = ("body", "head_bytes")
+
+    def __init__(self, body: Bytes, head_bytes: int) -> None:
+        self.body = body
+        self.head_bytes = head_bytes
+
+    @property
+    def head(self) -> Bytes:
+        """The JSON text of the message."""
+        if len(self.body) == self.head_bytes:
+            return self.body
+        return memoryview(self.body)[: self.head_bytes]
+
+    def buffers(self, sizes: Sequence[int]) -> List[memoryview]:
+        """Cut the rest into the buffers that the head announced; ValueError if that can't be."""
+        rest = memoryview(self.body)[self.head_bytes :]
+        if sum(sizes) != len(rest) or any(size < 0 for size in sizes):
+            raise ValueError("buffer sizes do not add up")
+        cut, start = [], 0
+        for size in sizes:
+            cut.append(rest[start : start + size])
+            start += size
+        return cut
+
+
+class FrameReader:
+    """Reassembles frames from a stream socket, whose reads must not block."""
+
+    def __init__(
+        self, *, max_head_bytes: int = MAX_HEAD_BYTES, max_buffers_bytes: int = MAX_BUFFERS_BYTES
+    ) -> None:
+        self._limits = (max_head_bytes, max_buffers_bytes)
+        self._small = bytearray()
+        self._large = bytearray()  # the one frame that is too large to wait for in _small
+        self._large_filled = 0
+        self._large_head = 0
+
+    def receive(self, sock: socket.socket) -> Iterator[Frame]:
+        """Read once and yield what is complete.
+
+        Raises BlockingIOError when there was nothing to read, EOFError at the end, FrameTooLong.
+        """
+        if self._large:
+            free = memoryview(self._large)[self._large_filled :]
+            count = sock.recv_into(free, 0, socket.MSG_DONTWAIT)
+            if not count:
+                raise EOFError
+            self._large_filled += count
+            if self._large_filled == len(self._large):
+                body, self._large = self._large, bytearray()
+                yield Frame(body, self._large_head)
+            return
+        data = sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        if not data:
+            raise EOFError
+        self._small += data
+        while len(self._small) >= HEADER.size:
+            head, buffers = HEADER.unpack_from(self._small)
+            if head > self._limits[0] or buffers > self._limits[1]:
+                raise FrameTooLong("frame too long: %d + %d bytes" % (head, buffers))
+            end = HEADER.size + head + buffers
+            if len(self._small) < end:
+                if end > READ_BYTES:
+                    self._begin_large(head, head + buffers)
+                return
+            body = bytes(self._small[HEADER.size : end])
+            del self._small[:end]
+            yield Frame(body, head)
+
+    def _begin_large(self, head: int, size: int) -> None:
+        arrived = len(self._small) - HEADER.size
+        self._large = bytearray(size)  # the kernel gives the pages as they are filled
+        self._large[:arrived] = memoryview(self._small)[HEADER.size :]
+        self._large_filled, self._large_head = arrived, head
+        self._small = bytearray()
+
+
+def frame_parts(head: bytes, buffers: Sequence[Bytes] = ()) -> List[Bytes]:
+    """The pieces of a frame, to be written one after another."""
+    return [HEADER.pack(len(head), sum(len(memoryview(b).cast("B")) for b in buffers)), head] + [
+        memoryview(b).cast("B") for b in buffers
+    ]
+
+
+def send_parts(sock: socket.socket, parts: Sequence[Bytes], flags: int = 0) -> Deque[memoryview]:
+    """Send as much as goes; what is left over (nothing, when the socket blocks)."""
+    left: Deque[memoryview] = deque(memoryview(part) for part in parts if len(part))
+    while left:
+        try:
+            sent = sock.sendmsg([left[i] for i in range(min(len(left), 64))], [], flags)
+        except BlockingIOError:
+            break
+        while left and sent >= len(left[0]):
+            sent -= len(left.popleft())
+        if sent:
+            left[0] = left[0][sent:]
+    return left
+
+
+MAX_MARK_BYTES = 128  # well below PIPE_BUF, so a mark is never torn by another writer
+
+
+class Marks:
+    """How a place in an output pipe is named: ``ESC ] nonce ; what BEL``, in one write.
+
+    The nonce keeps a program from writing one by accident; it is no secret.
+    """
+
+    def __init__(self, nonce: str) -> None:
+        self.prefix = b"\x1b]" + nonce.encode("ascii") + b";"
+        self.suffix = b"\x07"
+
+    def mark(self, what: Any) -> bytes:
+        """The bytes of one mark."""
+        return self.prefix + str(what).encode("ascii") + self.suffix

@@ -1,0 +1,152 @@
+"""The runner's end of the socket, and which cell output belongs to."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+from collections import deque
+from contextvars import ContextVar
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
+
+from .frames import Bytes, FrameReader, Marks, frame_parts, send_parts
+from .interrupts import Interrupts
+from .packing import pack
+
+Message = Tuple[Dict[str, Any], List[memoryview]]
+
+# Set while a cell or a comm message is handled; its tasks inherit it. Threads do not: their
+# output belongs to the cell that runs, as in ipykernel.
+_parent: ContextVar[Tuple[int, Dict[str, Any]]] = ContextVar("wardian_parent")
+
+
+class Link:
+    """Sends messages to the host and takes the host's."""
+
+    def __init__(self, sock: socket.socket, interrupts: Interrupts) -> None:
+        self.interrupts = interrupts
+        self.flush: Callable[[], None] = lambda: None
+        self.is_child = False
+        self.running: Tuple[int, Dict[str, Any]] = (0, {})  # the last cell; what the pipes carry
+        self._sock = sock
+        self._reader = FrameReader()
+        self._arrived: Deque[Message] = deque()
+        self._sending = threading.RLock()
+        self._reading = threading.Lock()
+        self._marks: Optional[Marks] = None
+        self._mark_fds: Sequence[int] = ()
+        self._published = 0
+        os.register_at_fork(after_in_child=self._become_child)
+
+    def _become_child(self) -> None:
+        """A forked child may print; the socket is its parent's."""
+        self.is_child = True
+        self._sending = threading.RLock()
+        self._sock.close()
+
+    def use_marks(self, marks: Marks, fds: Sequence[int]) -> None:
+        """Write a mark into these pipes after each publication."""
+        self._marks, self._mark_fds = marks, fds
+
+    # --- whose output it is ----------------------------------------------------------------
+
+    @property
+    def cell(self) -> int:
+        """The number of the cell (or comm message) that runs in this context."""
+        return _parent.get(self.running)[0]
+
+    @property
+    def header(self) -> Dict[str, Any]:
+        """The Jupyter header of the request that runs in this context."""
+        return _parent.get(self.running)[1]
+
+    def begin(self, cell: int, header: Dict[str, Any]) -> None:
+        """From now on, in this context, output belongs to this."""
+        _parent.set((cell, header))
+
+    # --- sending ---------------------------------------------------------------------------
+
+    def send(self, message: Dict[str, Any], buffers: Sequence[Any] = ()) -> None:
+        """One message, whole."""
+        if self.is_child:
+            return
+        views: List[Bytes] = [memoryview(buffer).cast("B") for buffer in buffers]
+        if views:
+            message["b"] = [len(view) for view in views]
+        head = pack(message)
+        with self.interrupts, self._sending:
+            send_parts(self._sock, frame_parts(head, views))
+
+    def publish(
+        self,
+        kind: str,
+        content: Dict[str, Any],
+        metadata: Optional[Dict[str, Any]] = None,
+        buffers: Sequence[Any] = (),
+    ) -> None:
+        """One iopub message, in order with what was printed before and after."""
+        if self.is_child:
+            return
+        self.flush()
+        message = {"t": "publish", "cell": self.cell, "kind": kind, "content": content}
+        if metadata:
+            message["metadata"] = metadata
+        with self.interrupts, self._sending:
+            self.send(message, buffers)
+            self._published += 1
+            if self._marks is not None:
+                for fd in self._mark_fds:
+                    write_all(fd, self._marks.mark(self._published))
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for the event loop."""
+        return self._sock.fileno()
+
+    # --- receiving -------------------------------------------------------------------------
+
+    def receive(self) -> Optional[Message]:
+        """The next message if one is there. EOFError when the host is gone."""
+        if not self._arrived:
+            self._read()
+        return self._arrived.popleft() if self._arrived else None
+
+    def wait_for(self, kind: str) -> Dict[str, Any]:
+        """Wait for a message of this kind; the others keep for `receive`. From any thread."""
+        while True:
+            for message in list(self._arrived):
+                if message[0].get("t") == kind:
+                    self._arrived.remove(message)
+                    return message[0]
+            select.select([self._sock], [], [], 0.1)
+            self._read()
+
+    def discard(self, kind: str) -> None:
+        """Forget messages of this kind that came too late."""
+        for message in [each for each in self._arrived if each[0].get("t") == kind]:
+            self._arrived.remove(message)
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether `wait_for` left some for `receive`."""
+        return bool(self._arrived)
+
+    def _read(self) -> None:
+        with self.interrupts, self._reading:
+            try:
+                for frame in self._reader.receive(self._sock):
+                    message = json.loads(bytes(frame.head))
+                    self._arrived.append((message, frame.buffers(message.get("b", ()))))
+            except BlockingIOError:
+                pass
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything, also where a program made the pipe non-blocking."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            select.select([], [fd], [])

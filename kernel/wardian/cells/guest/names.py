@@ -1,0 +1,36 @@
+"""The file name that stands for a cell in code objects and tracebacks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+SEED = 0xC70F6907
+MASK = 0xFFFFFFFF
+
+
+def cell_file_name(code: str) -> str:
+    """A name that depends on the cell's text only; frontends compute the same for breakpoints."""
+    given = os.environ.get("IPYKERNEL_CELL_NAME")
+    return given or os.path.join(cell_folder(), "%d.py" % murmur2(code.encode("utf-8"), SEED))
+
+
+def cell_folder() -> str:
+    """Where cells would be if they were files."""
+    return os.path.join(tempfile.gettempdir(), "ipykernel_%d" % os.getpid())
+
+
+def murmur2(data: bytes, seed: int) -> int:
+    """MurmurHash2 (32 bits), the hash that the Jupyter debugger protocol announces."""
+    m = 0x5BD1E995
+    value = seed ^ len(data)
+    whole = len(data) & ~3
+    for start in range(0, whole, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * m & MASK
+        k = (k ^ (k >> 24)) * m & MASK
+        value = (value * m & MASK) ^ k
+    rest = data[whole:]
+    if rest:
+        value = (value ^ int.from_bytes(rest, "little")) * m & MASK
+    value = (value ^ (value >> 13)) * m & MASK
+    return value ^ (value >> 15)
