@@ -1,0 +1,88 @@
+"""One test here for each test that runs in the guest, known by asking pytest to collect them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.vm import machine
+from tests.vm.debian_kernel import DebianKernel, Unavailable
+
+ROOT = Path(__file__).parents[2]
+GUEST_TESTS = ("tests/linux",)
+TIMEOUT_S = 420.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one test ended in the guest: "passed", "failed" or "skipped", and what it said."""
+
+    kind: str
+    text: str = ""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One case for each test that the guest will run."""
+    if "guest_test" in metafunc.fixturenames:
+        metafunc.parametrize("guest_test", collected())
+
+
+def collected() -> list[object]:
+    """The guest's tests by node id, or one case that says why there is no guest."""
+    try:
+        machine.require()
+    except Unavailable as reason:
+        return [pytest.param("none", marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--color=no", *GUEST_TESTS]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
+    if said.returncode or not tests:
+        raise pytest.UsageError(f"cannot collect the guest's tests:\n{said.stdout[-2000:]}")
+    return tests
+
+
+@pytest.fixture(scope="session")
+def guest_outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Outcome]:
+    """Boot the guest once, with the tests that were asked for."""
+    wanted = [
+        str(item.callspec.params["guest_test"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "guest_test" in item.fixturenames
+    ]
+    try:
+        kernel = DebianKernel.fetched(ROOT / "build" / "vm")
+        work = tmp_path_factory.mktemp("guest")
+        script = Path(__file__).with_name("guest_tests")
+        report = machine.run(kernel, work, script, wanted, TIMEOUT_S)
+    except Unavailable as reason:
+        pytest.skip(f"no guest: {reason}")
+    console = (work / "console.log").read_text(errors="replace")
+    if not report.rstrip().endswith("</testsuites>"):
+        pytest.fail(f"the guest gave no whole report; its console ends:\n{console[-4000:]}")
+    return outcomes(report)
+
+
+def outcomes(report: str) -> dict[str, Outcome]:
+    """A junit report by test, named as junit does: dotted module, dot, function."""
+    found = {}
+    for case in ET.fromstring(report).iter("testcase"):  # noqa: S314 - pytest's own report
+        found[f"{case.get('classname')}.{case.get('name')}"] = outcome(case)
+    return found
+
+
+def outcome(case: ET.Element) -> Outcome:
+    """A case has a child only if it did not simply pass."""
+    for child in case:
+        text = f"{child.get('message')}\n{child.text or ''}"
+        if child.tag == "skipped":
+            return Outcome("skipped", child.get("message") or "")
+        if child.tag in {"failure", "error"}:
+            return Outcome("failed", text)
+    return Outcome("passed")

@@ -1,0 +1,17 @@
+"""Lifecycle and cgroup tests on a host with cgroup v2, as every current distribution has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vm.conftest import TIMEOUT_S, Outcome
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+def test_passes_on_a_cgroup_v2_host(guest_test: str, guest_outcomes: dict[str, Outcome]) -> None:
+    path, _, name = guest_test.partition("::")
+    key = f"{path.removesuffix('.py')}::{name}".replace("/", ".").replace("::", ".")
+    outcome = guest_outcomes[key]
+    if outcome.kind == "skipped":
+        pytest.skip(outcome.text)
+    assert outcome.kind == "passed", outcome.text
