@@ -187,7 +187,8 @@ class Pulse:
             beat.adopt(wanted)
             for call in calls:
                 _guarded(call)
-            beat.wait()
+            if wanted:
+                beat.wait()
             self.cpu_s = time.thread_time()
         beat.adopt(set())
         beat.close()
