@@ -24,8 +24,11 @@ log = logging.getLogger("wardian.kernel")
 
 
 class KernelApp:
-    """One kernel on its sockets. ipykernel's app is not used: it is built around IPython, three
-    threads and configuration files, none of which this side of the glass needs."""
+    """One kernel on its sockets.
+
+    ipykernel's own app is not used: it is built around IPython, three threads and configuration
+    files, none of which this side of the glass needs.
+    """
 
     def __init__(self, file: Path, workspaces: Workspaces, language: Language) -> None:
         self._ended = asyncio.Event()
@@ -38,13 +41,9 @@ class KernelApp:
             key=connection.key, signature_scheme=connection.signature_scheme, username="kernel"
         )
         self._iopub = Publisher(self._sockets.iopub, self._welcome)
-        self._shell = Channel(self._sockets.shell, lambda frames: self._kernel.on_shell(frames))
-        self._control = Channel(
-            self._sockets.control, lambda frames: self._kernel.on_control(frames)
-        )
-        self._stdin = Channel(
-            self._sockets.stdin, lambda frames: self._kernel.stdin.receive(frames)
-        )
+        self._shell = Channel(self._sockets.shell)
+        self._control = Channel(self._sockets.control)
+        self._stdin = Channel(self._sockets.stdin)
         self._kernel = WardianKernel.instance(
             language=language,
             workspaces=workspaces,
@@ -55,7 +54,7 @@ class KernelApp:
             stdin_socket=self._stdin,
             log=log,
         )
-        self._kernel.on_shutdown = lambda restart: self._ended.set()
+        self._kernel.on_shutdown = self._ended.set
         self._kernel.record_ports(
             {
                 "shell_port": connection.shell_port,
@@ -74,10 +73,10 @@ class KernelApp:
         loop.add_signal_handler(signal.SIGINT, self._kernel.execution.interrupt)
         self._watch_parent(loop)
         self._iopub.start()
-        self._stdin.start()
-        self._control.start()
+        self._stdin.start(self._kernel.stdin.receive)
+        self._control.start(self._kernel.on_control)
         self._kernel.start()
-        self._shell.start()
+        self._shell.start(self._kernel.on_shell)
         await self._ended.wait()
         await self._workspaces.close(restart=False)
         for channel in (self._shell, self._control, self._stdin, self._iopub):
@@ -106,7 +105,7 @@ class KernelApp:
 
 
 def _beat(connection: Connection) -> tuple[Heartbeat, Connection]:
-    """ipykernel's heartbeat, in its thread: it answers even while this process is busy."""
+    """The heartbeat of ipykernel, in its thread: it answers even while this process is busy."""
     from dataclasses import replace
 
     public, secret = connection.curve_keys or (None, None)

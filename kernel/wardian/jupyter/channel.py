@@ -13,20 +13,21 @@ Frames = list[bytes]
 
 
 class Channel:
-    """A socket whose messages are handed to ``handler`` as they come.
+    """A socket whose messages are handed to a function as they come.
 
     ZeroMQ's descriptor is edge-triggered: it tells that *something* changed, once. So a wake-up
     reads until there is nothing left, and after a send, which may swallow the edge, we look
     again (zmq_getsockopt(3), ZMQ_FD).
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], handler: Callable[[Frames], None]) -> None:
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
-        self._handler = handler
+        self._handler: Callable[[Frames], None] = lambda _: None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def start(self) -> None:
-        """Begin to read; called on the running loop."""
+    def start(self, handler: Callable[[Frames], None]) -> None:
+        """Begin to read, with ``handler`` taking each message; called on the running loop."""
+        self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._drain)
         self._loop.call_soon(self._drain)
@@ -44,7 +45,7 @@ class Channel:
     def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
         """Send at once; the signature is what jupyter_client's Session calls."""
         self._socket.send_multipart(frames, copy=copy)
-        if self._loop is not None and self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+        if self._loop is not None and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
@@ -63,7 +64,7 @@ class Publisher:
     """
 
     def __init__(self, socket: zmq.Socket[bytes], welcome: Callable[[bytes], Frames]) -> None:
-        self._channel = Channel(socket, self._subscribed)
+        self._channel = Channel(socket)
         self._welcome = welcome
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = threading.get_ident()
@@ -72,7 +73,7 @@ class Publisher:
         """Answer new subscribers from now on; called on the running loop."""
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
-        self._channel.start()
+        self._channel.start(self._subscribed)
 
     def stop(self) -> None:
         """Answer no more subscribers."""
@@ -90,4 +91,5 @@ class Publisher:
         for frame in frames:
             if frame[:1] == b"\x01":
                 topic = frame[1:]
-                self._channel.send_multipart([topic, *self._welcome(topic)])
+                prefix = [topic] if topic else []
+                self._channel.send_multipart([*prefix, *self._welcome(topic)])

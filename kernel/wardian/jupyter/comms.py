@@ -29,7 +29,7 @@ Interceptor = Callable[[str, memoryview, Sequence[memoryview]], None]
 decode_comm = msgspec.json.Decoder(CommContent).decode
 
 
-class HostComm(BaseComm):  # type: ignore[misc]  # the comm package has no annotations
+class HostComm(BaseComm):
     """A comm that code in the kernel process opened or answers."""
 
     kernel: WardianKernel | None = None

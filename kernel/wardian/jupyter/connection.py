@@ -93,13 +93,14 @@ class Sockets:
         """Bind them; also returns the connection with the ports that were chosen."""
         context: zmq.Context[Any] = zmq.Context()
         bound: dict[str, Any] = {}
+        ports: dict[str, Any] = {}
         kinds = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "iopub": zmq.XPUB}
         for name, kind in kinds.items():
             socket = _open(context, kind, connection)
             port = _bind(socket, connection, getattr(connection, f"{name}_port"))
-            connection = replace(connection, **{f"{name}_port": port})
+            ports[f"{name}_port"] = port
             bound[name] = socket
-        return cls(context, **bound), connection
+        return cls(context, **bound), replace(connection, **ports)
 
     def close(self) -> None:
         """Close them all; what was sent has a second to leave."""
@@ -109,7 +110,7 @@ class Sockets:
 
 
 def _open(context: zmq.Context[Any], kind: int, connection: Connection) -> zmq.Socket[Any]:
-    socket = context.socket(kind)
+    socket: zmq.Socket[Any] = context.socket(kind)
     socket.linger = LINGER_MS
     if kind == zmq.ROUTER:
         # A client that reconnects with its identity takes over (ipython/ipykernel#270).

@@ -48,16 +48,17 @@ class Execution:
                 reply = await self.run_in(
                     workspace, self._kernel.language, code, request, content=content
                 )
-        except (Exception, asyncio.CancelledError) as error:
-            reply = self._fail(error, request)
+        except asyncio.CancelledError as error:
+            reply = self._fail(Failure.of(error), request)
+        except Exception as error:
+            if not isinstance(error, WardianError):
+                self._kernel.log.exception("error while a cell was run")
+            reply = self._fail(Failure.of(error), request)
         finally:
             self._request = None
         return reply, self._cost.metadata if self._cost else {}
 
-    def _fail(self, error: BaseException, request: Request) -> Content:
-        if not isinstance(error, WardianError | asyncio.CancelledError):
-            self._kernel.log.error("error while a cell was run", exc_info=error)
-        failure = Failure.of(error)
+    def _fail(self, failure: Failure, request: Request) -> Content:
         self._kernel.publish("error", failure.content, request.parent)
         return failure.reply
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wardian.cells.runner import ExecuteRequest, Runner, RunnerExited
-from wardian.cgroups.limits import Limits
-from wardian.errors import WardianError
 from wardian.jupyter import diagnosis
-from wardian.jupyter.cost import Cost, Gauge, Mark
+from wardian.jupyter.cost import Cost, Mark
 from wardian.jupyter.diagnosis import Circumstances
 from wardian.jupyter.failure import Failure
 from wardian.jupyter.outputs import decode_error
@@ -72,7 +70,7 @@ class GuestCell:
         self._request.interrupt = runner.interrupt
         try:
             reply = await runner.execute(message)
-            failure = await self._look_at(reply, limit, before)
+            failure = self._look_at(limit, before)
         except RunnerExited as gone:
             failure = await self._explain(gone, limit, before)
             reply = failure.reply
@@ -93,9 +91,7 @@ class GuestCell:
         else:
             self._kernel.publish("error", failure.content, self._request.parent)
 
-    async def _look_at(
-        self, reply: dict[str, Any], limit: TimeLimit, before: Mark
-    ) -> Failure | None:
+    def _look_at(self, limit: TimeLimit, before: Mark) -> Failure | None:
         """A better word than the runner's for how the cell ended; None if there is none."""
         if limit.was_hit and limit.timeout_s is not None:
             return diagnosis.timed_out(limit.timeout_s, is_runner_alive=True)
@@ -103,7 +99,10 @@ class GuestCell:
         if after == before.events:
             return None
         what = Circumstances(
-            before=before.events, after=after, limits=self._limits(), is_container_running=True
+            before=before.events,
+            after=after,
+            limits=self._workspace.limits,
+            is_container_running=True,
         )
         if what.was_oom_killed:
             self._kernel.publish(
@@ -124,7 +123,7 @@ class GuestCell:
         after = self._workspace.gauge.events()
         is_running = await asyncio.to_thread(self._workspace.is_container_running)
         self._kernel.guest_comms.forget_dead()
-        limits = self._limits()
+        limits = self._workspace.limits
         if not is_running:
             await self._workspace.reopen()
         if limit.was_hit and limit.timeout_s is not None:
@@ -133,9 +132,3 @@ class GuestCell:
             before=before.events, after=after, limits=limits, is_container_running=is_running
         )
         return diagnosis.runner_gone(what, gone.reason)
-
-    def _limits(self) -> Limits:
-        try:
-            return self._workspace.container.info.spec.limits
-        except WardianError:
-            return Limits()

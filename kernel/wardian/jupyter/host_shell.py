@@ -79,7 +79,7 @@ class HostShell:
     def _run(self, request: Request, code: str) -> dict[str, Any]:
         shell = self._shell
         shell.set_parent(request.parent)
-        self._kernel._shell_parent.set(request.parent)
+        self._kernel.set_thread_parent(request.parent)
         shell.execution_count = request.count
         self._thread_id = threading.get_ident()
         try:

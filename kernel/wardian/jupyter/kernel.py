@@ -36,13 +36,14 @@ COMM_KINDS = frozenset({"comm_open", "comm_msg", "comm_close"})
 AT_ONCE = frozenset({"kernel_info_request", "comm_info_request", "connect_request"})
 
 
-class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated throughout
+class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to speak of
     """One notebook's kernel; ``language`` is that of a cell without a magic."""
 
     implementation = "wardian"
     implementation_version = __version__
     # The base class names a class of IPython's here, which we have no use for on the host.
     profile_dir = AnyTrait(None, allow_none=True)
+    execution_count: int = 0
     shell_socket = AnyTrait()
     control_socket = AnyTrait()
     help_links: ClassVar[list[dict[str, str]]] = []
@@ -56,7 +57,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
         self.guest_comms = GuestComms()
         self.comm_manager = comms.install(self)
         self.execution = Execution(self)
-        self.on_shutdown: Callable[[bool], None] = lambda restart: None
+        self.on_shutdown: Callable[[], None] = lambda: None
         self._controls: dict[str, WidgetControl] = {}
         self._waiting: deque[tuple[list[bytes], Message]] = deque()
         self._arrived = asyncio.Event()
@@ -65,7 +66,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
         workspaces.bind(self)
 
     @property
-    def language_info(self) -> dict[str, Any]:  # type: ignore[override]
+    def language_info(self) -> dict[str, Any]:
         """The language of this kernel's cells, as far as it is known by now."""
         return self.workspaces.language_info(self.language)
 
@@ -121,7 +122,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
             idents, parts = self.session.feed_identities(frames)
             return idents, self.session.deserialize(parts)
         except (ValueError, TypeError, KeyError) as error:
-            self.log.error("invalid message: %s", error)
+            self.log.warning("invalid message: %s", error)
             return None
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
@@ -180,6 +181,10 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
                 await self._call(handler, self.control_socket, idents, message)
             self._publish_status("idle", "control", parent=message)
             self._say_busy_again()
+
+    def set_thread_parent(self, parent: Message) -> None:
+        """What this thread publishes from now on belongs to this message."""
+        self._shell_parent.set(parent)
 
     # --- messages out --------------------------------------------------------------------
 
@@ -286,7 +291,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
     async def comm_info_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """The open comms of the host and of the containers."""
         wanted = parent["content"].get("target_name")
-        known = {**self.comm_manager.comms, **self.guest_comms.comms}
+        known: dict[str, Any] = {**self.comm_manager.comms, **self.guest_comms.comms}
         content = {
             "status": "ok",
             "comms": {
@@ -320,7 +325,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
             else:
                 await control.receive(message)
         elif comm_id in self.comm_manager.comms:
-            getattr(self.comm_manager, kind)(self.shell_socket, [], message)
+            getattr(self.comm_manager, kind)(self.shell_socket, "", message)
         elif (guest := self.guest_comms.comms.get(comm_id)) is not None:
             if kind == "comm_close":
                 del self.guest_comms.comms[comm_id]
@@ -331,7 +336,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
             self._controls[comm_id] = WidgetControl(self, comm_id)
             await self._controls[comm_id].open(message)
         elif target_name in self.comm_manager.targets:
-            self.comm_manager.comm_open(self.shell_socket, [], message)
+            self.comm_manager.comm_open(self.shell_socket, "", message)
         else:
             runner = await self.workspaces.current.runner(self.language)
             self.guest_comms.comms[comm_id] = GuestComm(target_name, runner)
@@ -353,4 +358,4 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel is not annotated
         content = {"status": "ok", "restart": restart}
         self.session.send(stream, "shutdown_reply", content, parent, ident=idents)
         self.publish("shutdown_reply", content, parent)
-        self.on_shutdown(restart)
+        self.on_shutdown()

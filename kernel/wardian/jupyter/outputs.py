@@ -104,6 +104,11 @@ class RunnerOutput:
         runner = self.runner
         return runner is not None and self._kernel.guest_comms.see(kind, content, buffers, runner)
 
+    def may_open(self, comm_id: str) -> bool:
+        """Whether nobody else has a comm of this id."""
+        kernel = self._kernel
+        return comm_id not in kernel.comm_manager.comms and comm_id not in kernel.guest_comms.comms
+
     def stream(self, cell: int, name: str, text: str) -> None:
         """Text that a cell wrote."""
         if self._workspace.kernel is None:

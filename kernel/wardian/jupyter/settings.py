@@ -50,7 +50,9 @@ class Settings:
                 f"unknown setting in the metadata: {unknown[0][:40]}",
                 hint=f"the settings are {', '.join(WORDS)}",
             )
-        changed = {word: _as_text(word, value) for word, value in words.items()}
+        changed: dict[str, Any] = {
+            str(word): _as_text(word, value) for word, value in words.items()
+        }
         settings = replace(self, **changed)
         if settings.python not in ("toolbox", "image"):
             raise InvalidInput(

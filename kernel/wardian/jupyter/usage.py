@@ -50,7 +50,7 @@ def usage_content(workspace: Workspace) -> dict[str, Any]:
 
 
 def _memory(usage: Usage) -> dict[str, int | float] | None:
-    """psutil's ``virtual_memory``, with the container's limit, if it has one, as the whole."""
+    """The ``virtual_memory`` of psutil, with the container's limit, if it has one, as the whole."""
     host = _host_memory()
     total, used = usage.memory_limit_bytes, usage.memory_current_bytes
     if total is None or used is None:

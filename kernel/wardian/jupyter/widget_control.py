@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -18,6 +18,8 @@ from wardian.cells.runner import Runner
 from wardian.jupyter.comms import WIDGET_CONTROL
 
 if TYPE_CHECKING:
+    from comm.base_comm import BaseComm
+
     from wardian.jupyter.kernel import WardianKernel
 
 WIDGET = "jupyter.widget"
@@ -75,7 +77,7 @@ class WidgetControl:
     async def open(self, message: dict[str, Any]) -> None:
         """The page opened it: so it is opened with every side that has widgets."""
         if (target := self._kernel.comm_manager.targets.get(WIDGET_CONTROL)) is not None:
-            target(self._host, message)
+            target(cast("BaseComm", self._host), message)
         guests = self._kernel.guest_comms
         self._guests = list(
             {id(known.runner): known.runner for known in guests.of_target(WIDGET)}.values()
@@ -85,8 +87,11 @@ class WidgetControl:
         await self._tell_guests("comm_open", message)
 
     async def receive(self, message: dict[str, Any]) -> None:
-        """The page asks for all states. A busy container's are late: then there is no answer,
-        and the page asks for each widget by itself, which it waits for."""
+        """The page asks for all states.
+
+        A busy container's are late: then there is no answer, and the page asks for each widget by
+        itself, which it waits for.
+        """
         merged = self._host.ask(message)
         await self._tell_guests("comm_msg", message)
         for _ in self._guests:

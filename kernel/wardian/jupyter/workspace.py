@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from wardian.cells.runner import Interpreter, Language, Launcher, Runner, Setting
+from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, WardianError
 from wardian.jupyter.cost import Gauge
 from wardian.jupyter.outputs import RunnerOutput
@@ -85,6 +86,14 @@ class Workspace:
             )
         launcher: Any = self._launching.result()
         return cast("Container", launcher)
+
+    @property
+    def limits(self) -> Limits:
+        """The container's limits as they are now; none are known without a container. Blocks."""
+        try:
+            return self.container.info.spec.limits
+        except WardianError:
+            return Limits()
 
     @property
     def cgroup(self) -> Cgroup | None:

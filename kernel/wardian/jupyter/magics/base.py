@@ -22,13 +22,17 @@ Reply = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Where and for whom a magic runs: ``language`` and ``workspace`` are those of plain code."""
+    """Where and for whom a magic runs: ``language`` and ``workspace`` are those of plain code.
+
+    ``body`` is what stands below a cell magic's line.
+    """
 
     kernel: WardianKernel
     request: Request
     content: dict[str, Any]
     workspace: Workspace
     language: Language
+    body: str = ""
 
     def elsewhere(
         self, *, workspace: Workspace | None = None, language: Language | None = None
@@ -68,7 +72,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{self.prog}: {message}", hint=f"{self.prog.split()[0]}? shows help")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:  # noqa: ARG002
         raise InvalidInput(message or self.prog)
 
     def parse(self, arguments: str) -> argparse.Namespace:
@@ -110,7 +114,7 @@ class Magic(abc.ABC):
     def help(self) -> str:
         """What ``?`` shows, 80 columns wide."""
         parser = self.parser()
-        parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(  # type: ignore[assignment]  # any callable that makes a formatter will do
+        parser.formatter_class = lambda prog: argparse.RawDescriptionHelpFormatter(
             prog, width=80, max_help_position=28
         )
         return parser.format_help().replace("usage: ", "Usage: ", 1)
@@ -120,10 +124,10 @@ class Magic(abc.ABC):
         """Declare options and arguments."""
 
     @abc.abstractmethod
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply | None:
+    async def run(self, call: Call, options: argparse.Namespace) -> Reply | None:
         """Do it. None means that all went well. Raises WardianError."""
 
-    async def arguments(self, call: Call, words: list[str]) -> list[str]:
+    async def arguments(self, call: Call, words: list[str]) -> list[str]:  # noqa: ARG002
         """Completions for a word that is not an option, after ``words``."""
         return []
 

@@ -22,12 +22,12 @@ class Both(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("--on", metavar="NAME", help="in another container")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
+    async def run(self, call: Call, options: argparse.Namespace) -> Reply:
         if options.on:
             call = call.elsewhere(workspace=await call.kernel.workspaces.get(options.on))
         sides = [
-            ("host", await _on_host(body)),
-            (call.workspace.name, await _in_container(call, body)),
+            ("host", await _on_host(call.body)),
+            (call.workspace.name, await _in_container(call)),
         ]
         plain = "\n\n".join(f"── {name} ──\n{text.rstrip()}".rstrip() for name, text in sides)
         cells = "".join(
@@ -40,7 +40,7 @@ class Both(Magic):
 
 
 async def _on_host(commands: str) -> str:
-    """stdout and stderr together, and a status that is not 0."""
+    """Both streams together, and a status that is not 0."""
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",
@@ -58,11 +58,11 @@ async def _on_host(commands: str) -> str:
     return text if process.returncode == 0 else f"{text}[exit status {process.returncode}]\n"
 
 
-async def _in_container(call: Call, commands: str) -> str:
+async def _in_container(call: Call) -> str:
     capture = call.request.capture = Capture()
     try:
         inside = call.elsewhere(language=Language.SHELL)
-        reply = await inside.run_code(commands, stores_history=False)
+        reply = await inside.run_code(call.body, stores_history=False)
     finally:
         call.request.capture = None
     text = capture.of("stdout") + capture.of("stderr")

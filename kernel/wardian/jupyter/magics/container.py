@@ -47,7 +47,7 @@ class ContainerMagic(Magic):
                 one.add_argument("--python", choices=("toolbox", "image"), help="whose Python")
                 add_limit_options(one)
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await getattr(self, f"_{options.verb or 'status'}")(call, options)
 
     async def arguments(self, call: Call, words: list[str]) -> list[str]:
@@ -61,7 +61,7 @@ class ContainerMagic(Magic):
         workspaces = call.kernel.workspaces
         return await workspaces.get(options.container) if options.container else call.workspace
 
-    async def _status(self, call: Call, options: argparse.Namespace) -> None:
+    async def _status(self, call: Call, _options: argparse.Namespace) -> None:
         info = await call.kernel.workspaces.info(call.workspace.name)
         if info is None:
             call.print(f"{call.workspace.name}: not started yet")
@@ -70,7 +70,7 @@ class ContainerMagic(Magic):
         rows += wording.limits(info.spec.limits, timeout_s=call.workspace.timeout_s)
         call.print(f"{call.workspace.name}\n{wording.table([('', *row) for row in rows])}")
 
-    async def _list(self, call: Call, options: argparse.Namespace) -> None:
+    async def _list(self, call: Call, _options: argparse.Namespace) -> None:
         current = call.kernel.workspaces.current.name
         infos = await call.kernel.workspaces.list()
         rows = [_row(info, current) for info in sorted(infos, key=_order)]

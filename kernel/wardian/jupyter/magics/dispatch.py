@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wardian.jupyter.failure import OK_REPLY
@@ -86,11 +86,11 @@ async def run_code(call: Call, code: str) -> Reply:
     if pieces and isinstance(pieces[0], Mention) and pieces[0].is_cell:
         body = pieces[1] if len(pieces) > 1 else ""
         assert isinstance(body, str)
-        return await _run_magic(call, pieces[0], body)
+        return await _run_magic(replace(call, body=body), pieces[0])
     reply: Reply = dict(OK_REPLY)
     for number, piece in enumerate(pieces):
         if isinstance(piece, Mention):
-            reply = await _run_magic(call, piece, "")
+            reply = await _run_magic(call, piece)
         else:
             call = call.elsewhere(workspace=call.kernel.workspaces.current)
             is_last = number == len(pieces) - 1
@@ -131,9 +131,9 @@ def _text(mention: Mention) -> str:
     return f"{percents}{mention.magic.name} {mention.arguments}".rstrip() + "\n"
 
 
-async def _run_magic(call: Call, mention: Mention, body: str) -> Reply:
+async def _run_magic(call: Call, mention: Mention) -> Reply:
     if mention.wants_help:
         payload = {"source": "page", "data": {"text/plain": mention.magic.help}, "start": 0}
         return {**OK_REPLY, "payload": [payload]}
     options = mention.magic.parser().parse(mention.arguments)
-    return await mention.magic.run(call, options, body) or dict(OK_REPLY)
+    return await mention.magic.run(call, options) or dict(OK_REPLY)

@@ -23,7 +23,7 @@ class Layers(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("--text", action="store_true", help="text only")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         container = call.workspace.container
         info = await asyncio.to_thread(lambda: container.info)
@@ -45,7 +45,7 @@ class Diff(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("path", nargs="?", default="/", help="only below this directory")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         container = call.workspace.container
         info = await asyncio.to_thread(lambda: container.info)
@@ -68,5 +68,5 @@ def diff_lines(info: ContainerInfo, below: str) -> list[str]:
     return [
         f"{letter} {path}"
         for path, letter in sorted(found.items())
-        if top == "/" or path == top or path.startswith(f"{top}/")
+        if top in ("/", path) or path.startswith(f"{top}/")
     ]

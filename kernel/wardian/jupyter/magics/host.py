@@ -25,11 +25,11 @@ class Host(Magic):
     def configure(self, parser: Parser) -> None:
         """It takes no options."""
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
-        if not body.strip():
+    async def run(self, call: Call, _options: argparse.Namespace) -> Reply:
+        if not call.body.strip():
             return dict(OK)
         if self._shell is None:
             from wardian.jupyter.host_shell import HostShell
 
             self._shell = HostShell(call.kernel)
-        return await self._shell.run(call.request, body)
+        return await self._shell.run(call.request, call.body)

@@ -27,7 +27,7 @@ class Inspect(Magic):
             "--all", action="store_true", help="also ids, pids, paths and times, which vary"
         )
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         info = await asyncio.to_thread(lambda: call.workspace.container.info)
         facts = msgspec.to_builtins(info) if options.all else _stable(info, call.workspace.name)
@@ -64,7 +64,7 @@ class Logs(Magic):
         parser.add_argument("-n", "--tail", type=int, metavar="LINES", help="only the last lines")
         parser.add_argument("-t", "--timestamps", action="store_true", help="with times")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         info = await asyncio.to_thread(lambda: call.workspace.container.info)
         entries = await asyncio.to_thread(lambda: list(logs.read(Path(info.log_directory))))

@@ -7,6 +7,7 @@ import asyncio
 
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, chosen_limits
+from wardian.jupyter.settings import Settings
 
 
 class LimitsMagic(Magic):
@@ -20,7 +21,7 @@ class LimitsMagic(Magic):
         add_limit_options(parser)
         parser.add_argument("--timeout", metavar="SECONDS", help="time for one cell; 0: unlimited")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         workspace = call.workspace
         await workspace.launcher()
         chosen = chosen_limits(options)
@@ -28,7 +29,7 @@ class LimitsMagic(Magic):
         container = workspace.container
         limits = await asyncio.to_thread(lambda: container.info.spec.limits)
         if chosen.keys() & {"memory", "cpus", "pids"}:
-            limits = type(settings)(**{**chosen, "timeout": None}).limits_over(limits)
+            limits = Settings().with_words(chosen).limits_over(limits)
             info = await asyncio.to_thread(container.update, limits)
             for warning in info.warnings:
                 call.print(f"warning: {warning}", stream="stderr")

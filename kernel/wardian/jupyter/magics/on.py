@@ -9,8 +9,8 @@ from wardian.jupyter.magics.base import OK, Call, Magic, Parser, Reply
 from wardian.jupyter.magics.dispatch import run_code
 
 
-async def _run_body(call: Call, body: str) -> Reply:
-    return await run_code(call, body) if body.strip() else dict(OK)
+async def _run_body(call: Call) -> Reply:
+    return await run_code(call, call.body) if call.body.strip() else dict(OK)
 
 
 class On(Magic):
@@ -24,9 +24,9 @@ class On(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("container", metavar="NAME", help="made by %%container new NAME")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
+    async def run(self, call: Call, options: argparse.Namespace) -> Reply:
         workspace = await call.kernel.workspaces.get(options.container)
-        return await _run_body(call.elsewhere(workspace=workspace), body)
+        return await _run_body(call.elsewhere(workspace=workspace))
 
     async def arguments(self, call: Call, words: list[str]) -> list[str]:
         return [] if words else call.kernel.workspaces.names
@@ -43,8 +43,8 @@ class Shell(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("--on", metavar="NAME", help="in another container")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
-        return await _run_in(call, Language.SHELL, options, body)
+    async def run(self, call: Call, options: argparse.Namespace) -> Reply:
+        return await _run_in(call, Language.SHELL, options)
 
 
 class Python(Magic):
@@ -58,10 +58,10 @@ class Python(Magic):
     def configure(self, parser: Parser) -> None:
         parser.add_argument("--on", metavar="NAME", help="in another container")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> Reply:
-        return await _run_in(call, Language.PYTHON, options, body)
+    async def run(self, call: Call, options: argparse.Namespace) -> Reply:
+        return await _run_in(call, Language.PYTHON, options)
 
 
-async def _run_in(call: Call, language: Language, options: argparse.Namespace, body: str) -> Reply:
+async def _run_in(call: Call, language: Language, options: argparse.Namespace) -> Reply:
     workspace = await call.kernel.workspaces.get(options.on) if options.on else None
-    return await _run_body(call.elsewhere(workspace=workspace, language=language), body)
+    return await _run_body(call.elsewhere(workspace=workspace, language=language))

@@ -39,7 +39,7 @@ class Ps(Magic):
             "--pids", action="store_true", help="with the pids of host and container (text only)"
         )
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         cgroup = await asyncio.to_thread(lambda: call.workspace.cgroup)
         if cgroup is None:

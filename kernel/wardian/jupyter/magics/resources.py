@@ -21,7 +21,7 @@ class Stats(Magic):
         parser.add_argument("--text", action="store_true", help="text only: the limits")
         parser.add_argument("--now", action="store_true", help="text only: the figures of now")
 
-    async def run(self, call: Call, options: argparse.Namespace, body: str) -> None:
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
         container = call.workspace.container
         if options.now:
