@@ -16,7 +16,8 @@ from tests.unit.test_observe_processes import Members
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.observe.subject import Subject
 from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
-from wardian.widgets.view import PULSE
+from wardian.widgets import page as page_comm
+from wardian.widgets.feed import PULSE
 
 PATIENCE_S = 10.0
 VIEWS = (LayersView, ProcessesView, ResourcesView)
@@ -64,38 +65,36 @@ def subject(tmp_path: Path) -> Subject:
 
 
 @pytest.fixture(params=VIEWS, ids=lambda view: str(view.__name__))
-def view(request: pytest.FixtureRequest, subject: Subject) -> Iterator[ContainerView[Any]]:
+def view(request: pytest.FixtureRequest, subject: Subject) -> Iterator[ContainerView]:
     made = request.param(lambda: subject)
     yield made
     made.close()
     assert PULSE.wait_stopped(PATIENCE_S)
 
 
-def say(view: ContainerView[Any], content: Any) -> None:
+def say(view: ContainerView, content: Any) -> None:
     data = {"method": "custom", "content": content}
     view.comm.handle_msg({"content": {"data": data}, "buffers": []})
 
 
-def bundle(view: ContainerView[Any]) -> dict[str, Any]:
+def bundle(view: ContainerView) -> dict[str, Any]:
     made = view._repr_mimebundle_()
     assert made is not None
     return made[0]
 
 
-def test_text_form_has_neither_addresses_nor_figures(view: ContainerView[Any]) -> None:
+def test_text_form_has_neither_addresses_nor_figures(view: ContainerView) -> None:
     assert bundle(view)["text/plain"] == f"{type(view).__name__}('web')"
 
 
-def test_static_form_is_the_same_on_a_second_run(
-    view: ContainerView[Any], subject: Subject
-) -> None:
+def test_static_form_is_the_same_on_a_second_run(view: ContainerView, subject: Subject) -> None:
     again = type(view)(lambda: subject)
     assert bundle(view)["text/html"] == bundle(again)["text/html"]
     again.close()
 
 
 def test_static_form_has_no_pids_paths_or_markup_of_the_container(
-    view: ContainerView[Any], subject: Subject
+    view: ContainerView, subject: Subject
 ) -> None:
     html = bundle(view)["text/html"]
     assert str(os.getpid()) not in html
@@ -109,12 +108,12 @@ def test_static_layers_show_what_changed(subject: Subject) -> None:
     assert "+ /&lt;script&gt;" in html
 
 
-def test_state_holds_a_frame_before_anybody_looks(view: ContainerView[Any]) -> None:
+def test_state_holds_a_frame_before_anybody_looks(view: ContainerView) -> None:
     message = json.loads(view.frame)
     assert (message["kind"], message["view"]) == ("full", view.view)
 
 
-def test_nothing_is_sampled_until_somebody_looks(view: ContainerView[Any]) -> None:
+def test_nothing_is_sampled_until_somebody_looks(view: ContainerView) -> None:
     assert PULSE.wait_stopped(0)
     say(view, {"kind": "visible", "id": "a", "visible": True})
     assert PULSE.is_beating
@@ -122,7 +121,7 @@ def test_nothing_is_sampled_until_somebody_looks(view: ContainerView[Any]) -> No
     assert PULSE.wait_stopped(PATIENCE_S)
 
 
-def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView[Any]) -> None:
+def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView) -> None:
     for viewer in ("a", "b"):
         say(view, {"kind": "visible", "id": viewer, "visible": True})
     say(view, {"kind": "visible", "id": "a", "visible": False})
@@ -146,15 +145,16 @@ def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView[Any]) -> No
     ],
 )
 def test_nonsense_from_the_page_does_nothing(
-    view: ContainerView[Any], content: Any, caplog: pytest.LogCaptureFixture
+    view: ContainerView, content: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     say(view, {"kind": "visible", "id": "a", "visible": True})
     say(view, content)
-    assert view._viewers.keys() == {"a"}
+    assert view._feed is not None
+    assert view._feed._viewers.keys() == {"a"}
     assert caplog.text == ""
 
 
-def test_frozen_view_is_json_and_replays(view: ContainerView[Any]) -> None:
+def test_frozen_view_is_json_and_replays(view: ContainerView) -> None:
     frozen = json.loads(json.dumps(view.freeze()))
     replayed = type(view).replay(frozen)
     assert repr(replayed) == f"{type(view).__name__}('web', recorded)"
@@ -177,3 +177,32 @@ def test_view_of_a_container_that_does_not_run_says_so() -> None:
 
     with pytest.raises(FailedPrecondition):
         LayersView(gone)
+
+
+@pytest.fixture
+def lab(subject: Subject) -> comm.base_comm.CommManager:
+    """The kernel's comms, with ours among their targets."""
+    manager = comm.get_comm_manager()
+    page_comm.register(manager, lambda: subject)
+    return manager
+
+
+def open_comm(lab: comm.base_comm.CommManager, view: str) -> RecordingComm | None:
+    content = {"comm_id": "c1", "target_name": page_comm.TARGET, "data": {"view": view}}
+    lab.comm_open(None, None, {"content": content})
+    opened = lab.get_comm("c1")
+    assert opened is None or isinstance(opened, RecordingComm)
+    return opened
+
+
+def test_lab_sees_the_container_by_a_comm_of_its_own(lab: comm.base_comm.CommManager) -> None:
+    opened = open_comm(lab, "layers")
+    assert opened is not None
+    opened.handle_msg({"content": {"data": {"kind": "visible", "id": "a", "visible": True}}})
+    assert PULSE.is_beating
+    lab.comm_close(None, None, {"content": {"comm_id": "c1", "data": {}}})
+    assert PULSE.wait_stopped(PATIENCE_S)
+
+
+def test_lab_can_not_ask_for_what_there_is_not(lab: comm.base_comm.CommManager) -> None:
+    assert open_comm(lab, "../x") is None

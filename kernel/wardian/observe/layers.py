@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Iterable
 from itertools import islice
+from typing import ClassVar
 
 from wardian.errors import NotFound, SetupError
 from wardian.observe.frames import (
@@ -29,6 +30,7 @@ from wardian.observe.upper import UpperTree
 class LayersSampler:
     """Follows the upper directory; between events it costs nothing."""
 
+    view: ClassVar[str] = "layers"
     max_entries = 2000
     period_s = 0.5
 

@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
@@ -46,6 +47,7 @@ class _Process:
 class ProcessesSampler:
     """Follows the members of the container's cgroup."""
 
+    view: ClassVar[str] = "processes"
     max_rows = 2000
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import ClassVar
 
 from wardian.cgroups.cgroup import Usage
 from wardian.observe.frames import ResourcesFrame, Source
@@ -24,6 +25,7 @@ class _Reading:
 class ResourcesSampler:
     """Reads the figures ten times a second: the kernel tells of no change in them."""
 
+    view: ClassVar[str] = "resources"
     period_s = 0.1
 
     def __init__(self, subject: Subject) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from wardian.observe.subject import Subject
 from wardian.runtime.container import Container
-from wardian.widgets.view import ContainerView
-from wardian.widgets.views import LayersView, ProcessesView, ResourcesView
+from wardian.widgets.view import ContainerView, LayersView, ProcessesView, ResourcesView
 
 __all__ = [
     "ContainerView",

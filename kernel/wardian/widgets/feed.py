@@ -1,0 +1,171 @@
+"""A feed: the frames of one container for whoever looks at it, by way of one comm.
+
+The page says when a view is on screen; only then is anything sampled. Frames go out as bytes
+(:mod:`wardian.observe.wire`): a binary buffer is passed on as it is, where a dict would be packed
+as JSON once more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from wardian.errors import WardianError
+from wardian.observe import wire
+from wardian.observe.frames import Frame
+from wardian.observe.layers import LayersSampler
+from wardian.observe.processes import ProcessesSampler
+from wardian.observe.pulse import Pulse, Sampler, Watch
+from wardian.observe.recording import Recording
+from wardian.observe.resources import ResourcesSampler
+from wardian.observe.subject import Subject
+
+PULSE = Pulse()
+SILENT_S = 60.0  # a view that is seen speaks every 15 s (extension/src/attention.ts)
+_HISTORY_FRAMES = 600
+_HISTORY_FIELDS = (
+    "time_s",
+    "memory_current_bytes",
+    "memory_limit_bytes",
+    "cpu_percent",
+    "cpu_limit_percent",
+    "throttled_percent",
+    "pids_current",
+    "pids_limit",
+    "oom_kills",
+)
+_SAMPLERS: dict[str, Callable[[Subject], Sampler[Any]]] = {
+    LayersSampler.view: LayersSampler,
+    ProcessesSampler.view: ProcessesSampler,
+    ResourcesSampler.view: ResourcesSampler,
+}
+
+
+class Feed:
+    """Samples ``view`` of a container while somebody looks, and remembers what was seen.
+
+    ``locate`` finds the container anew each time that somebody begins to look, since it may have
+    been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when nobody
+    looks any more. Both may be called from the pulse's thread.
+    """
+
+    def __init__(
+        self,
+        view: str,
+        locate: Callable[[], Subject],
+        send: Callable[[Sequence[bytes]], None],
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.record = Recording(view, "")
+        self._view = view
+        self._locate = locate
+        self._send = send
+        self._when_resting = rest
+        self._sampler: Sampler[Any] | None = None
+        self._watch: Watch[Any] | None = None
+        self._viewers: dict[str, float] = {}
+        self._sent: Frame | None = None
+
+    def look_once(self) -> None:
+        """Take one frame at once, in this thread, before anybody looks."""
+        subject = self._locate()
+        self.record.container = subject.name
+        sampler = _SAMPLERS[self._view](subject)
+        sampler.open()
+        try:
+            frame = sampler.sample()
+        finally:
+            sampler.close()
+        if frame is not None:
+            self.record.append(frame)
+
+    def hear(self, content: object) -> None:
+        """Take in what the page says. It can be anything, so nothing of it is trusted."""
+        if not isinstance(content, dict):
+            return
+        kind, viewer, path = (content.get(name) for name in ("kind", "id", "path"))
+        if kind == "visible" and isinstance(viewer, str):
+            self._notice_viewer(viewer, is_visible=content.get("visible") is True)
+        elif kind == "versions" and isinstance(path, str):
+            self._answer_versions(path)
+
+    def close(self) -> None:
+        """Stop sampling."""
+        self._viewers.clear()
+        self._rest()
+
+    def _notice_viewer(self, viewer: str, *, is_visible: bool) -> None:
+        if not is_visible:
+            self._viewers.pop(viewer, None)
+            if not self._viewers:
+                self._rest()
+            return
+        is_new = viewer not in self._viewers
+        self._viewers[viewer] = time.monotonic()
+        if self._watch is None:
+            self._begin()
+        elif is_new and self._sent is not None:
+            self._send([*self._history(), wire.full(self._sent)])
+
+    def _begin(self) -> None:
+        self._sent = None
+        try:
+            self._sampler = _SAMPLERS[self._view](self._locate())
+        except WardianError as error:
+            self._fail(error)
+            return
+        if history := self._history():
+            self._send(history)
+        self._watch = PULSE.watch(self._sampler, self._publish, self._fail, self._is_wanted)
+
+    def _rest(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
+            self._when_resting()
+
+    def _is_wanted(self) -> bool:
+        oldest = time.monotonic() - SILENT_S
+        for viewer, heard_s in list(self._viewers.items()):
+            if heard_s < oldest:
+                self._viewers.pop(viewer, None)
+        if not self._viewers:
+            self._rest()
+        return bool(self._viewers)
+
+    def _publish(self, frame: Frame) -> None:
+        before, self._sent = self._sent, frame
+        self.record.append(frame)
+        self._send([wire.full(frame) if before is None else wire.delta(before, frame)])
+
+    def _fail(self, error: WardianError) -> None:
+        self._watch = None
+        self._send_json({"kind": "error", "what": error.what, "hint": error.hint})
+
+    def _history(self) -> list[bytes]:
+        """The figures that charts begin with."""
+        if self._view != ResourcesSampler.view:
+            return []
+        frames = list(self.record)[-_HISTORY_FRAMES:]
+        columns = {name: [getattr(frame, name) for frame in frames] for name in _HISTORY_FIELDS}
+        return [msgspec.json.encode({"kind": "history", "columns": columns})]
+
+    def _answer_versions(self, path: str) -> None:
+        sampler, watch = self._sampler, self._watch
+        if watch is None or not isinstance(sampler, LayersSampler):
+            return
+
+        def answer() -> None:
+            try:
+                versions = sampler.versions(path)
+            except WardianError:
+                return  # it went while the question was on its way: the next frame says so
+            self._send_json({"kind": "versions", **msgspec.to_builtins(versions)})
+
+        watch.ask(answer)
+
+    def _send_json(self, message: object) -> None:
+        self._send([msgspec.json.encode(message)])
