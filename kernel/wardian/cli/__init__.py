@@ -1,0 +1,15 @@
+"""The ``wardian`` command: docker's words and flags, over the runtime's client."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its code."""
+    from wardian.cli.program import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,5 @@
+"""``python -m wardian.cli`` is ``wardian``."""
+
+from wardian.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""``wardian exec``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from wardian.cli.params import container_argument, process_options, stream_options
+from wardian.cli.program import Command
+
+if TYPE_CHECKING:
+    from wardian.runtime.container import ContainerProcess
+    from wardian.runtime.spec import ProcessSpec
+
+
+@click.command("exec", cls=Command, context_settings={"allow_interspersed_args": False})
+@stream_options
+@process_options
+@container_argument
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(
+    *,
+    name: str,
+    command: tuple[str, ...],
+    detach: bool,
+    interactive: bool,
+    tty: bool,
+    env: tuple[str, ...],
+    env_file: tuple[str, ...],
+    workdir: str | None,
+    user: str | None,
+) -> int:
+    """Run a program in a running container.
+
+    \b
+    wardian exec web ps
+    wardian exec -it -u nobody -w /tmp web sh
+
+    It starts with the container's own environment, working directory and user. The exit code is
+    the program's; 126 if it cannot be started, 127 if it does not exist.
+    """  # noqa: D301
+    from wardian.cli import foreground, words
+    from wardian.runtime.client import Client
+
+    if not detach:
+        foreground.check_terminal(interactive=interactive, terminal=tty)
+    added = words.environment(env, env_file)
+    with Client.connect() as client:
+        container = client.container(name)
+        spec = _process(container.info.spec.process, command, added, workdir, user)
+        fds = {} if detach or tty else foreground.standard_fds(interactive=interactive)
+        foreground.flush_output()
+        with container.spawn(spec, fds, terminal=tty and not detach) as process:
+            return 0 if detach else _follow(process, interactive=interactive)
+
+
+def _process(
+    main: ProcessSpec | None,
+    argv: tuple[str, ...],
+    env: dict[str, str],
+    workdir: str | None,
+    user: str | None,
+) -> ProcessSpec:
+    """The program, with what the container's main process has where nothing else is said."""
+    from wardian.errors import InvalidInput
+    from wardian.runtime.spec import ProcessSpec
+
+    usual = main or ProcessSpec(argv=argv)
+    if workdir is not None and not workdir.startswith("/"):
+        raise InvalidInput(f"the working directory is not absolute: {workdir[:80]}")
+    return ProcessSpec(
+        argv=argv,
+        env={**usual.env, **env},
+        workdir=workdir or usual.workdir,
+        user=user or usual.user,
+    )
+
+
+def _follow(process: ContainerProcess, *, interactive: bool) -> int:
+    from wardian.cli import foreground
+
+    with foreground.forwarded_signals(process.signal):
+        if process.terminal_fd is not None:
+            terminal = foreground.Terminal(process.terminal_fd, interactive=interactive)
+            terminal.join()
+            if terminal.was_detached:
+                return 0
+        return process.wait()

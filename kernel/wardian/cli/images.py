@@ -1,0 +1,196 @@
+"""``wardian images`` and ``rmi``; finding an image for a container."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wardian.cli.params import complete_image, format_option
+from wardian.cli.program import Command, complain
+
+if TYPE_CHECKING:
+    from wardian.images.store import Image, ImageStore
+
+EMBEDDED = ("wardian/base", "wardian/busybox", "wardian/scratch")
+PATIENCE_S = 1.0
+SHORT_ID = 12
+LATEST = ":latest"
+COLUMNS = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "Size": "SIZE",
+}
+
+
+def obtain(root: Path, reference: str) -> tuple[Image, tuple[str, ...]]:
+    """The image and its layers' directories, uppermost first; an embedded one is made if need be.
+
+    What takes longer than a second says so on stderr.
+    """
+    from wardian.images.resolve import resolve
+
+    store = _store(root)
+    with _said_if_slow(f"making {reference} from this machine's own programs …"):
+        image = resolve(store, _full_reference(store, reference))
+    return image, tuple(map(str, image.layer_directories))
+
+
+def _store(root: Path) -> ImageStore:
+    from wardian.images.store import ImageStore
+
+    return ImageStore(root)
+
+
+@contextmanager
+def _said_if_slow(text: str) -> Iterator[None]:
+    timer = threading.Timer(PATIENCE_S, lambda: click.echo(f"wardian: {text}", err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _full_reference(store: ImageStore, word: str) -> str:
+    """The reference or digest that is meant: a name (``:latest`` understood) or a short id."""
+    if word.removesuffix(LATEST) in EMBEDDED:
+        return word.removesuffix(LATEST)
+    images = store.list()
+    for image in images:
+        if word in (image.reference, image.digest, f"{image.reference}{LATEST}"):
+            return image.reference
+        if f"{word}{LATEST}" == image.reference:
+            return image.reference
+    digits = word.removeprefix("sha256:")
+    found = {image.digest for image in images if _hex(image.digest).startswith(digits)}
+    return found.pop() if digits and len(found) == 1 else word
+
+
+def _hex(digest: str) -> str:
+    return digest.partition(":")[2]
+
+
+def known_references() -> list[str]:
+    """For shell completion: what is in the store, and what can be made."""
+    from wardian.errors import WardianError
+    from wardian.runtime.paths import state_root
+
+    names = list(EMBEDDED)
+    if os.access(state_root() / "content", os.W_OK):
+        try:
+            names += [image.reference for image in _store(state_root()).list()]
+        except (OSError, ValueError, KeyError, WardianError):
+            return names
+    return sorted({*names} - {"<none>"})
+
+
+@click.command(cls=Command)
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@format_option
+def images(*, quiet: bool, no_trunc: bool, style: str | None) -> None:
+    """List images. wardian/base, wardian/busybox and wardian/scratch are made on first use."""
+    from wardian.cli.format import emit
+    from wardian.runtime.paths import state_root
+
+    now_s = time.time()
+    rows = [_row(image, now_s, is_whole=no_trunc) for image in _store(state_root()).list()]
+    emit(rows, COLUMNS, style=style, quiet_field="ID" if quiet else None)
+
+
+def _row(image: Image, now_s: float, *, is_whole: bool) -> dict[str, Any]:
+    from wardian.cli.format import decimal_size, duration
+    from wardian.observe.label import label
+
+    repository, tag = _split(image.reference)
+    created_s = _created_s(image)
+    return {
+        "ID": image.digest if is_whole else _hex(image.digest)[:SHORT_ID],
+        "Repository": label(repository),
+        "Tag": label(tag),
+        "Digest": image.digest,
+        "CreatedAt": str(image.config.get("created", "")),
+        "CreatedSince": f"{duration(now_s - created_s)} ago" if created_s else "-",
+        "Size": decimal_size(image.size_bytes),
+        "SizeBytes": image.size_bytes,
+        "Layers": len(image.diff_ids),
+    }
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """Repository and tag; a colon before the last slash belongs to a port."""
+    head, colon, tag = reference.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def _created_s(image: Image) -> float:
+    """When it was made, in seconds since the epoch; 0 where the image keeps that to itself."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(str(image.config.get("created"))).timestamp()
+    except ValueError:
+        return 0.0
+
+
+@click.command(cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Also if containers use it.")
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=complete_image)
+def rmi(*, names: tuple[str, ...], force: bool) -> int:
+    """Remove images. Layers that containers use stay until `wardian system prune`."""
+    from wardian.errors import FailedPrecondition, WardianError
+    from wardian.runtime.client import Client
+
+    code = 0
+    with Client.connect() as client:
+        store = _store(client.root)
+        containers = client.list()
+        users = {(info.image.removesuffix(LATEST)): info.name for info in containers}
+        for name in names:
+            reference = _full_reference(store, name)
+            try:
+                user = users.get(reference.removesuffix(LATEST))
+                if user is not None and not force:
+                    raise FailedPrecondition(
+                        f"image {name} is used by the container {user}",
+                        hint=f"`wardian rm {user}` first, or `wardian rmi --force {name}`",
+                    )
+                store.remove(reference)
+            except WardianError as error:
+                complain(error.what, error.hint)
+                code = 1
+            else:
+                click.echo(f"Untagged: {reference}")
+        store.prune(keep_layers={Path(lower) for info in containers for lower in info.lowers})
+    return code
+
+
+def describe_image(root: Path, name: str) -> dict[str, Any]:
+    """An image in the fields of ``docker image inspect``. Raises NotFound."""
+    store = _store(root)
+    image = store.get(_full_reference(store, name))
+    return {
+        "Id": image.digest,
+        "RepoTags": [image.reference],
+        "Created": image.config.get("created", ""),
+        "Architecture": image.config.get("architecture", ""),
+        "Os": image.config.get("os", ""),
+        "Size": image.size_bytes,
+        "Config": image.config.get("config") or {},
+        "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {"LowerDir": ":".join(map(str, image.layer_directories))},
+        },
+        "History": image.config.get("history") or [],
+    }

@@ -1,0 +1,193 @@
+"""``wardian inspect`` and ``wardian diff``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wardian.cli.params import complete_container, container_argument
+from wardian.cli.program import Command, complain
+from wardian.errors import NotFound
+
+if TYPE_CHECKING:
+    from wardian.runtime.client import Client
+    from wardian.runtime.messages import ContainerInfo
+
+
+@click.command(cls=Command)
+@click.option("-f", "--format", "style", metavar="TEMPLATE", help="Like '{{.State.Pid}}'.")
+@click.option(
+    "--type", "kind", type=click.Choice(["container", "image"]), help="What the names are."
+)
+@click.argument(
+    "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_container
+)
+def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None) -> int:
+    """Show all that is known of containers (or images), as JSON in docker's fields.
+
+    \b
+    wardian inspect --format '{{.GraphDriver.Data.UpperDir}}' web
+    """  # noqa: D301
+    from wardian.cli.format import Template
+    from wardian.runtime.client import Client
+
+    template = Template(style) if style is not None and style != "json" else None
+    found = []
+    with Client.connect() as client:
+        for name in names:
+            try:
+                found.append(_find(client, name, kind))
+            except NotFound as error:
+                complain(error.what, error.hint)
+    if template is None:
+        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    else:
+        for value in found:
+            click.echo(template.fill(value))
+    return 0 if len(found) == len(names) else 1
+
+
+def _find(client: Client, name: str, kind: str | None) -> dict[str, Any]:
+    if kind != "image":
+        with suppress(NotFound):
+            return describe(client.container(name).info)
+        if kind == "container":
+            raise NotFound(f"no such container: {name[:128]}", hint="see `wardian ps -a`")
+    from wardian.cli.images import describe_image
+
+    with suppress(NotFound):
+        return describe_image(client.root, name)
+    what = "image" if kind == "image" else "container or image"
+    raise NotFound(f"no such {what}: {name[:128]}", hint="see `wardian ps -a` and `wardian images`")
+
+
+def describe(info: ContainerInfo) -> dict[str, Any]:
+    """A container in the fields of ``docker inspect``; what docker has not is below Wardian."""
+    from wardian.cli.format import timestamp
+
+    main = info.spec.process
+    return {
+        "Id": info.id,
+        "Created": timestamp(info.created_at),
+        "Path": main.argv[0] if main else "",
+        "Args": list(main.argv[1:]) if main else [],
+        "State": _state(info),
+        "Image": info.image,
+        "LogPath": f"{info.log_directory}/log.jsonl",
+        "Name": info.name,
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "LowerDir": ":".join(info.lowers),
+                "UpperDir": info.upper,
+                "MergedDir": info.merged,
+                "WorkDir": info.work,
+            },
+        },
+        "HostConfig": _host_config(info),
+        "Mounts": _mounts(info),
+        "Config": {
+            "Hostname": info.spec.hostname,
+            "User": main.user if main else "",
+            "Env": [f"{name}={value}" for name, value in main.env.items()] if main else [],
+            "Cmd": list(main.argv) if main else [],
+            "Image": info.image,
+            "WorkingDir": main.workdir if main else "/",
+            "Labels": info.spec.labels,
+        },
+        "Wardian": {
+            "Keep": info.spec.keep.value,
+            "FirstHostId": info.first_host_id,
+            "Cgroups": info.cgroups,
+            "BestEffort": info.spec.best_effort,
+            "Warnings": list(info.warnings),
+        },
+    }
+
+
+def _state(info: ContainerInfo) -> dict[str, Any]:
+    from wardian.cli.format import timestamp
+    from wardian.runtime.state import Status
+
+    return {
+        "Status": info.status.value,
+        "Running": info.status in (Status.RUNNING, Status.PAUSED),
+        "Paused": info.status is Status.PAUSED,
+        "OOMKilled": info.exit_reason == "out of memory",
+        "Pid": info.host_pid or 0,
+        "ExitCode": info.exit_code or 0,
+        "Error": info.exit_reason,
+        "StartedAt": timestamp(info.started_at),
+        "FinishedAt": timestamp(info.finished_at),
+    }
+
+
+def _host_config(info: ContainerInfo) -> dict[str, Any]:
+    spec, limits = info.spec, info.spec.limits
+    return {
+        "Binds": [
+            f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}" for bind in spec.binds
+        ],
+        "Tmpfs": {tmpfs.target: f"mode={tmpfs.mode:o}" for tmpfs in spec.tmpfs},
+        "NetworkMode": spec.network.value,
+        "UsernsMode": spec.user_namespace.value,
+        "ReadonlyRootfs": spec.read_only,
+        "AutoRemove": spec.remove_on_exit or spec.keep.value == "never",
+        "CapAdd": list(spec.cap_add),
+        "CapDrop": list(spec.cap_drop),
+        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp)],
+        "Memory": limits.memory_bytes or 0,
+        "MemorySwap": limits.memory_swap_bytes or 0,
+        "MemoryReservation": limits.memory_reservation_bytes or 0,
+        "NanoCpus": round((limits.cpus or 0) * 1e9),
+        "CpuShares": limits.cpu_shares or 0,
+        "CpusetCpus": limits.cpuset_cpus or "",
+        "PidsLimit": limits.pids,
+    }
+
+
+def _seccomp(profile: str) -> list[str]:
+    return [] if profile == "default" else [f"seccomp={profile}"]
+
+
+def _mounts(info: ContainerInfo) -> list[dict[str, Any]]:
+    binds = [
+        {
+            "Type": "bind",
+            "Source": bind.source,
+            "Destination": bind.target,
+            "RW": not bind.read_only,
+        }
+        for bind in info.spec.binds
+    ]
+    tmpfs = [
+        {"Type": "tmpfs", "Source": "", "Destination": tmpfs.target, "RW": True}
+        for tmpfs in info.spec.tmpfs
+    ]
+    return [*binds, *tmpfs]
+
+
+@click.command(cls=Command)
+@container_argument
+def diff(name: str) -> None:
+    """List what a container changed in its files: A added, C changed, D deleted."""
+    from pathlib import Path
+
+    from wardian.observe.label import label
+    from wardian.runtime.client import Client
+    from wardian.storage.changes import ChangeKind, changes
+    from wardian.storage.snapshotter import Snapshot
+
+    with Client.connect() as client:
+        info = client.container(name).info
+    letters = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "C", ChangeKind.DELETED: "D"}
+    snapshot = Snapshot(key=info.id, upper=Path(info.upper), work=Path(info.work))
+    found = {
+        f"/{change.path.lstrip('/')}": letters[change.kind]
+        for change in changes(snapshot, [Path(lower) for lower in info.lowers])
+    }
+    for path, letter in sorted(found.items()):
+        click.echo(f"{letter} {label(path)}")

@@ -1,0 +1,218 @@
+"""The commands that change where containers stand, from ``start`` to ``rm``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wardian.cli.params import LIMIT_NAMES, containers_argument, limit_options
+from wardian.cli.program import Command, complain
+from wardian.errors import CommandFailed, NotFound, WardianError
+
+if TYPE_CHECKING:
+    from wardian.cgroups.limits import Limits
+    from wardian.runtime.container import Container
+
+STOP_TIMEOUT_S = 10.0
+Act = Callable[["Container"], Any]
+
+
+def for_each(names: Sequence[str], act: Act, *, say: Callable[[str, Any], None]) -> int:
+    """Do something to each container; one that refuses doesn't keep the others from it.
+
+    ``say`` prints what came of it. The exit code is 0, or that of the last refusal.
+    """
+    from wardian.runtime.client import Client
+
+    code = 0
+    with Client.connect() as client:
+        for name in names:
+            try:
+                result = act(client.container(name))
+            except WardianError as error:
+                complain(error.what, error.hint)
+                code = error.exit_code if isinstance(error, CommandFailed) else 1
+            else:
+                say(name, result)
+    return code
+
+
+def _say_name(name: str, _result: object) -> None:
+    click.echo(name)
+
+
+@click.command(cls=Command)
+@click.option("-a", "--attach", is_flag=True, help="Follow its output and exit as it does.")
+@containers_argument
+def start(*, names: tuple[str, ...], attach: bool) -> int:
+    """Start containers that have ended or were only created; their files are as they were."""
+    if not attach:
+        return for_each(names, lambda container: container.start(), say=_say_name)
+    from wardian.errors import InvalidInput
+
+    if len(names) > 1:
+        raise InvalidInput("only one container can be followed", hint="leave out --attach (-a)")
+    return _start_attached(names[0])
+
+
+def _start_attached(name: str) -> int:
+    """Start one, print its log as it grows, exit as it does."""
+    from wardian.cli.foreground import forwarded_signals
+    from wardian.cli.logs import LogReader
+    from wardian.runtime.client import Client
+
+    with Client.connect() as client, Client.connect() as messenger:
+        container = client.container(name)
+        reader = LogReader(container)
+        reader.skip()
+        handle = messenger.container(name)
+        container.start()
+        with forwarded_signals(handle.kill):
+            reader.follow()
+            return container.wait()
+
+
+def stop_options(function: Any) -> Any:
+    """``-t`` and ``-s``."""
+    function = click.option(
+        "-s", "--signal", "word", default="SIGTERM", metavar="SIGNAL", help="What to send first."
+    )(function)
+    return click.option(
+        *("-t", "--time", "--timeout", "timeout_s"),
+        type=click.FloatRange(min=0),
+        default=STOP_TIMEOUT_S,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long to wait before SIGKILL.",
+    )(function)
+
+
+@click.command(cls=Command)
+@stop_options
+@containers_argument
+def stop(*, names: tuple[str, ...], timeout_s: float, word: str) -> int:
+    """End containers: a signal to every process, SIGKILL to what is left after a while.
+
+    Files stay: `wardian start` goes on with them.
+    """
+    from wardian.cli.words import signal_number
+
+    signal = signal_number(word)
+    return for_each(
+        names,
+        lambda container: container.stop(timeout_s=timeout_s, signal=signal),
+        say=_say_name,
+    )
+
+
+@click.command(cls=Command)
+@click.option("-s", "--signal", "word", default="SIGKILL", metavar="SIGNAL", show_default=True)
+@containers_argument
+def kill(*, names: tuple[str, ...], word: str) -> int:
+    """Send a signal to containers' main processes; SIGKILL ends the container."""
+    from wardian.cli.words import signal_number
+
+    signal = signal_number(word)
+    return for_each(names, lambda container: container.kill(signal), say=_say_name)
+
+
+@click.command(cls=Command)
+@stop_options
+@containers_argument
+def restart(*, names: tuple[str, ...], timeout_s: float, word: str) -> int:
+    """Stop containers and start them again, their files as they were."""
+    from wardian.cli.words import signal_number
+
+    signal = signal_number(word)
+
+    def again(container: Container) -> None:
+        container.stop(timeout_s=timeout_s, signal=signal)
+        container.start()
+
+    return for_each(names, again, say=_say_name)
+
+
+@click.command(cls=Command)
+@containers_argument
+def pause(names: tuple[str, ...]) -> int:
+    """Freeze every process of containers; memory and files stay."""
+    return for_each(names, lambda container: container.pause(), say=_say_name)
+
+
+@click.command(cls=Command)
+@containers_argument
+def unpause(names: tuple[str, ...]) -> int:
+    """Let frozen containers go on."""
+    return for_each(names, lambda container: container.unpause(), say=_say_name)
+
+
+@click.command(cls=Command)
+@containers_argument
+def wait(names: tuple[str, ...]) -> int:
+    """Wait until containers end and print their exit codes, one a line."""
+    return for_each(names, lambda container: container.wait(), say=lambda _, code: click.echo(code))
+
+
+@click.command("rm", cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Also if it runs; no error if there is none.")
+@containers_argument
+def rm(*, names: tuple[str, ...], force: bool) -> int:
+    """Remove containers and their writable layers. Images stay."""
+    if not force:
+        return for_each(names, lambda container: container.remove(), say=_say_name)
+    from wardian.runtime.client import Client
+
+    code = 0
+    with Client.connect() as client:
+        for name in names:
+            try:
+                client.container(name).remove(force=True)
+            except NotFound as error:
+                complain(error.what)  # what is to be gone is gone: not a failure
+            except WardianError as error:
+                complain(error.what, error.hint)
+                code = 1
+            else:
+                click.echo(name)
+    return code
+
+
+@click.command(cls=Command)
+@limit_options
+@containers_argument
+def update(*, names: tuple[str, ...], **flags: str | None) -> int:
+    """Change the limits of containers, at once; what is not named stays. 0 lifts a limit.
+
+    \b
+    wardian update --memory 1g --cpus 2 web
+    """  # noqa: D301
+    from wardian.errors import InvalidInput
+
+    if all(flags[name] is None for name in LIMIT_NAMES):
+        raise InvalidInput("no limit was named", hint="name one, like --memory 512m")
+    return for_each(
+        names,
+        lambda container: container.update(_merged(container.info.spec.limits, flags)),
+        say=_say_name,
+    )
+
+
+def _merged(usual: Limits, flags: dict[str, str | None]) -> Limits:
+    """The limits with those on top that were named; a named one of 0 or -1 is lifted."""
+    from dataclasses import fields, replace
+
+    from wardian.cli.request import parse_limits
+
+    given = {name: word for name, word in flags.items() if word is not None}
+    named = {name.removesuffix("_limit") for name in given}
+    if "memory_swap" in given:  # is checked against the memory limit that will hold
+        given.setdefault("memory", str(usual.memory_bytes or 0))
+    parsed = parse_limits(given)
+    changes = {
+        field.name: getattr(parsed, field.name)
+        for field in fields(usual)
+        if field.name.removesuffix("_bytes") in named
+    }
+    return replace(usual, **changes)

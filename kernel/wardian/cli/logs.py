@@ -1,0 +1,168 @@
+"""``wardian logs``: what a container's main process has printed."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from wardian.cli.params import container_argument
+from wardian.cli.program import Command
+from wardian.errors import NotFound
+from wardian.runtime.logs import LogLine, read
+
+if TYPE_CHECKING:
+    from wardian.runtime.container import Container
+
+_POLL_MS = 100
+_decode = msgspec.json.Decoder(LogLine).decode
+
+
+@click.command(cls=Command)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
+@click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
+@click.option("--since", metavar="TIME", help="Like 10m, or 2026-01-31T12:00:00.")
+@click.option("-t", "--timestamps", is_flag=True, help="Print when each line was printed.")
+@container_argument
+def logs(
+    *,
+    name: str,
+    follow: bool,
+    tail: str,
+    since: str | None,
+    timestamps: bool,
+) -> None:
+    """Print what a container's main process has printed, stderr to stderr.
+
+    The output of `wardian run` in the foreground went to your terminal instead.
+    """
+    from wardian.cli.words import moment
+    from wardian.runtime.client import Client
+
+    last = _count(tail)
+    since_s = 0.0 if since is None else moment(since, now_s=time.time())
+    with Client.connect() as client:
+        reader = LogReader(client.container(name), timestamps=timestamps)
+        reader.print_kept(last=last, since_s=since_s)
+        if follow:
+            reader.follow(since_s=since_s)
+
+
+def _count(tail: str) -> int | None:
+    from wardian.errors import InvalidInput
+
+    if tail == "all":
+        return None
+    if not (tail.isascii() and tail.isdigit()):
+        raise InvalidInput(f"not a number of lines: {tail[:40]!r}", hint="write 100 or all")
+    return int(tail)
+
+
+class LogReader:
+    """Reads a container's log from the start or from where it has come to.
+
+    The writer appends to ``log.jsonl`` and now and then renames it, so the open file is read to
+    its end before the next one is opened.
+    """
+
+    def __init__(self, container: Container, *, timestamps: bool = False) -> None:
+        self._container = container
+        info = container.info
+        self._path = Path(info.log_directory) / "log.jsonl"
+        self._offset = 0
+        self._inode = 0
+        self._rest = b""
+        self._printer = Printer(timestamps=timestamps)
+
+    def print_kept(self, *, last: int | None, since_s: float) -> None:
+        """Print what is there: ``last`` lines at most, none from before ``since_s``."""
+        self.skip()
+        lines = (line for line in read(self._path.parent) if line.time >= since_s)
+        pieces = _by_line(lines)
+        for piece in pieces if last is None else deque(pieces, maxlen=last):
+            self._printer.print(piece)
+        self._printer.flush()
+
+    def skip(self) -> None:
+        """Go on from the present end."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return
+        self._offset, self._inode = status.st_size, status.st_ino
+
+    def follow(self, *, since_s: float = 0.0) -> None:
+        """Print what comes, until the container has ended."""
+        while True:
+            is_over = not self._is_running()  # asked first: what it printed last is read after
+            for line in self._new_lines():
+                if line.time >= since_s:
+                    self._printer.print(line)
+            self._printer.flush()
+            if is_over:
+                return
+            select.select([], [], [], _POLL_MS / 1000)
+
+    def _is_running(self) -> bool:
+        try:
+            return self._container.info.host_pid is not None
+        except NotFound:
+            return False
+
+    def _new_lines(self) -> Iterator[LogLine]:
+        for path in (self._path.with_name("log.jsonl.1"), self._path):
+            try:
+                with open(path, "rb") as file:
+                    yield from self._read_on(file.fileno(), is_current=path == self._path)
+            except FileNotFoundError:
+                continue
+
+    def _read_on(self, fd: int, *, is_current: bool) -> Iterator[LogLine]:
+        inode = os.fstat(fd).st_ino
+        if inode != self._inode:
+            if not is_current:
+                return  # an older file, which was read to its end when it was the current one
+            self._inode, self._offset, self._rest = inode, 0, b""
+        while data := os.pread(fd, 1 << 16, self._offset):
+            self._offset += len(data)
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            for line in whole:
+                yield _decode(line)
+
+
+def _by_line(pieces: Iterator[LogLine]) -> Iterator[LogLine]:
+    """The same output cut at line ends, so that ``--tail`` counts lines and not writes."""
+    for piece in pieces:
+        for text in piece.log.splitlines(keepends=True):
+            yield LogLine(piece.time, piece.stream, text)
+
+
+class Printer:
+    """Prints output to our stream of the same name, each line with its time if asked."""
+
+    def __init__(self, *, timestamps: bool) -> None:
+        self._timestamps = timestamps
+
+    def print(self, line: LogLine) -> None:
+        """Print one piece."""
+        from wardian.cli.format import timestamp
+
+        target = sys.stderr if line.stream == "stderr" else sys.stdout
+        text = line.log
+        if self._timestamps:
+            when = timestamp(line.time)
+            text = "".join(f"{when} {part}" for part in text.splitlines(keepends=True))
+        target.write(text)
+
+    def flush(self) -> None:
+        """Show what was printed."""
+        sys.stdout.flush()
+        sys.stderr.flush()

@@ -1,0 +1,156 @@
+"""What ``wardian run`` and ``create`` are asked for, and the runtime's spec that it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wardian.cgroups.limits import Limits
+from wardian.cli import words
+from wardian.errors import InvalidInput
+from wardian.runtime.spec import (
+    Bind,
+    ContainerSpec,
+    Keep,
+    Network,
+    ProcessSpec,
+    Tmpfs,
+    UserNamespace,
+)
+
+if TYPE_CHECKING:
+    from wardian.images.store import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The flags, as they were written."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    name: str | None = None
+    env: tuple[str, ...] = ()
+    env_file: tuple[str, ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    entrypoint: str | None = None
+    hostname: str = ""
+    volume: tuple[str, ...] = ()
+    mount: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    read_only: bool = False
+    network: str = "none"
+    userns: str = ""
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    best_effort: bool = False
+    limits: Mapping[str, str | None] = field(default_factory=dict)
+
+    def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
+        """The container that is asked for. Raises InvalidInput."""
+        mounts = [words.mount(word) for word in self.mount]
+        binds = [words.volume(word) for word in self.volume]
+        tmpfs = [words.tmpfs(word) for word in self.tmpfs]
+        return ContainerSpec(
+            name=name,
+            image=self.image,
+            lowers=lowers,
+            process=self._process(image),
+            hostname=_hostname(self.hostname),
+            limits=parse_limits(self.limits),
+            binds=(*binds, *(made for made in mounts if isinstance(made, Bind))),
+            tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
+            network=_network(self.network),
+            user_namespace=_user_namespace(self.userns),
+            read_only=self.read_only,
+            cap_add=self.cap_add,
+            cap_drop=self.cap_drop,
+            seccomp=words.seccomp(self.security_opt),
+            best_effort=self.best_effort,
+            labels={**image_labels(image), **words.labels(self.label)},
+            **life,
+        )
+
+    def _process(self, image: Image) -> ProcessSpec:
+        config = image_config(image)
+        argv = self._argv(config)
+        if not argv:
+            raise InvalidInput(
+                f"image {self.image} has no default command",
+                hint=f"name one: wardian run {self.image} COMMAND",
+            )
+        workdir = self.workdir or config.get("WorkingDir") or "/"
+        if not workdir.startswith("/"):
+            raise InvalidInput(
+                f"the working directory is not absolute: {workdir[:80]}", hint="begin it with /"
+            )
+        own = words.environment(config.get("Env") or ())
+        return ProcessSpec(
+            argv=argv,
+            env={**own, **words.environment(self.env, self.env_file)},
+            workdir=workdir,
+            user=self.user or config.get("User") or "0:0",
+        )
+
+    def _argv(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Docker's rule: our command replaces Cmd, and an entrypoint of ours forgets both."""
+        if self.entrypoint is not None:
+            return (*filter(None, (self.entrypoint,)), *self.command)
+        entrypoint = tuple(config.get("Entrypoint") or ())
+        return (*entrypoint, *(self.command or tuple(config.get("Cmd") or ())))
+
+
+def image_config(image: Image) -> Mapping[str, Any]:
+    """The ``config`` object of the image's OCI configuration."""
+    config = image.config.get("config") or {}
+    return config if isinstance(config, Mapping) else {}
+
+
+def image_labels(image: Image) -> dict[str, str]:
+    """The image's own labels, which containers inherit."""
+    return dict(image_config(image).get("Labels") or {})
+
+
+def parse_limits(given: Mapping[str, str | None]) -> Limits:
+    """Limits from the flags of `params.limit_options`. Raises InvalidInput."""
+    renamed = {name.replace("pids_limit", "pids"): word for name, word in given.items()}
+    return Limits.parse(**renamed)
+
+
+def _network(word: str) -> Network:
+    try:
+        return Network(word)
+    except ValueError:
+        raise InvalidInput(f"unknown network: {word[:40]}", hint="use none or host") from None
+
+
+def _user_namespace(word: str) -> UserNamespace:
+    try:
+        return UserNamespace(word or "auto")
+    except ValueError:
+        raise InvalidInput(f"unknown user namespace: {word[:40]}", hint="use host") from None
+
+
+def _hostname(word: str) -> str:
+    is_plain = all(char.isalnum() or char in "-." for char in word)
+    if len(word) > 63 or not word.isascii() or not is_plain:
+        raise InvalidInput(
+            f"not a host name: {word[:70]!r}", hint="use up to 63 letters, digits, '-' and '.'"
+        )
+    return word
+
+
+def keep_of(*, detach: bool, remove: bool) -> dict[str, Any]:
+    """How long the container lives: what ``-d`` and ``--rm`` mean to the keeper.
+
+    In the foreground the command itself removes it, after it has read the exit code; should the
+    command be killed, the keeper does (Keep.NEVER).
+    """
+    if not remove:
+        return {"keep": Keep.ALWAYS}
+    if detach:
+        return {"keep": Keep.ALWAYS, "remove_on_exit": True}
+    return {"keep": Keep.NEVER}

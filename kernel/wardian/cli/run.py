@@ -1,0 +1,238 @@
+"""``wardian run`` and ``wardian create``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from wardian.cli.params import (
+    LIMIT_NAMES,
+    complete_image,
+    limit_options,
+    process_options,
+    stream_options,
+)
+from wardian.cli.program import RuntimeCommand, complain
+from wardian.errors import AlreadyExists, CommandFailed, WardianError
+
+if TYPE_CHECKING:
+    from wardian.cli.request import Request
+    from wardian.runtime.client import Client
+    from wardian.runtime.container import Container
+    from wardian.runtime.spec import ContainerSpec
+
+F = TypeVar("F", bound=Callable[..., Any])
+NAME_ATTEMPTS = 5
+
+
+def container_options(function: F) -> F:
+    """The flags that describe a container."""
+    options = (
+        click.option("--name", help="The container's name; made up if left out."),
+        click.option("-h", "--hostname", default="", help="Its host name (default: its id)."),
+        click.option("--entrypoint", metavar="PROGRAM", help="Instead of the image's entrypoint."),
+        click.option(
+            "-v", "--volume", multiple=True, metavar="HOST:CTR[:ro]", help="Bind a host directory."
+        ),
+        click.option(
+            "--mount", multiple=True, metavar="OPTIONS", help="type=bind|tmpfs,src=…,dst=…"
+        ),
+        click.option(
+            "--tmpfs", multiple=True, metavar="PATH[:size=…]", help="A directory in memory."
+        ),
+        click.option("--read-only", is_flag=True, help="Make the root read-only."),
+        click.option(
+            "--network", "--net", default="none", metavar="none|host", help="Its network."
+        ),
+        click.option("--userns", default="", metavar="host", help="`host`: no user namespace."),
+        click.option("--cap-add", multiple=True, metavar="CAP", help="Give a capability more."),
+        click.option("--cap-drop", multiple=True, metavar="CAP", help="Take a capability away."),
+        click.option(
+            "--security-opt", multiple=True, metavar="OPTION", help="seccomp=unconfined|FILE"
+        ),
+        click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note something."),
+        click.option(
+            "--best-effort",
+            is_flag=True,
+            help="Go without limits that this machine cannot enforce, with a warning.",
+        ),
+        click.argument("image", shell_complete=complete_image),
+        click.argument("command", nargs=-1, type=click.UNPROCESSED),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return limit_options(process_options(function))
+
+
+# Flags end at the image's name: what follows is the program's.
+SETTINGS = {"allow_interspersed_args": False}
+
+
+@click.command(cls=RuntimeCommand, context_settings=SETTINGS)
+@stream_options
+@click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
+@container_options
+def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: Any) -> int:
+    """Create and start a container, and follow it.
+
+    \b
+    wardian run --rm -it wardian/base bash
+    wardian run -d --name web -m 256m -v ./site:/srv:ro wardian/base python3 -m http.server
+
+    The exit code is the program's own; 125 if the container could not be made, 126 if the program
+    could not be started, 127 if it does not exist, 128+n if signal n ended it.
+
+    In the foreground the program writes to your terminal or file itself, so that its output is not
+    in `wardian logs`.
+    """  # noqa: D301  # \b is click's, not Python's
+    from wardian.cli import foreground
+    from wardian.cli.request import keep_of
+    from wardian.errors import InvalidInput
+    from wardian.runtime.client import Client
+
+    if detach and tty:
+        raise InvalidInput(
+            "a terminal needs somebody who looks at it",
+            hint="leave out --tty (-t) or --detach (-d)",
+        )
+    foreground.check_terminal(interactive=interactive, terminal=tty)
+    request = _request(flags)
+    life = keep_of(detach=detach, remove=remove)
+    with Client.connect() as client:
+        if detach:
+            container = _make(client, request, life, client.run)
+            _warn(container)
+            click.echo(container.id)
+            return 0
+        return _follow(client, request, life, interactive=interactive, terminal=tty)
+
+
+@click.command(cls=RuntimeCommand, context_settings=SETTINGS)
+@click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
+@container_options
+def create(*, remove: bool, **flags: Any) -> None:
+    """Create a container without starting it, and print its id.
+
+    \b
+    wardian create --name web wardian/base python3 -m http.server
+    wardian start web
+    """  # noqa: D301
+    from wardian.cli.request import keep_of
+    from wardian.runtime.client import Client
+
+    life = keep_of(detach=True, remove=remove)
+    with Client.connect() as client:
+        click.echo(_make(client, _request(flags), life, client.create).id)
+
+
+def _request(flags: dict[str, Any]) -> Request:
+    from wardian.cli.request import Request
+
+    limits = {name: flags.pop(name) for name in LIMIT_NAMES}
+    return Request(limits=limits, **flags)
+
+
+def _make(
+    client: Client,
+    request: Request,
+    life: dict[str, Any],
+    make: Callable[[ContainerSpec], Container],
+) -> Container:
+    """Make the container from its image; a made-up name that is taken is made up again."""
+    from wardian.cli import images, names
+
+    image, lowers = images.obtain(client.root, request.image)
+    if request.name is not None:
+        return make(request.spec(image, lowers, request.name, **life))
+    spec = request.spec(image, lowers, names.new_name(), **life)
+    for _ in range(NAME_ATTEMPTS):
+        with suppress(AlreadyExists):
+            return make(spec)
+        spec = request.spec(image, lowers, names.new_longer_name(), **life)
+    return make(spec)
+
+
+def _follow(
+    client: Client, request: Request, life: dict[str, Any], *, interactive: bool, terminal: bool
+) -> int:
+    """Run in the foreground; the program's exit code."""
+    from wardian.cli import foreground
+
+    fds = {} if terminal else foreground.standard_fds(interactive=interactive)
+
+    def start(spec: ContainerSpec) -> Container:
+        with _removed_if_refused(client, spec):
+            return client.run(spec, fds=fds, terminal=terminal)
+
+    foreground.flush_output()
+    container = _make(client, request, life, start)
+    with _held(container, life), _signalled(client, container):
+        _warn(container)
+        if terminal and _join(container, interactive=interactive):
+            click.echo(f"\nwardian: detached; the container goes on: {container.info.name}")
+            return 0
+        return container.wait()
+
+
+@contextmanager
+def _removed_if_refused(client: Client, spec: ContainerSpec) -> Iterator[None]:
+    """With ``--rm`` a container whose program could not be started goes, too."""
+    from wardian.runtime.spec import Keep
+
+    try:
+        yield
+    except CommandFailed:
+        if spec.keep is Keep.NEVER:
+            with suppress(WardianError):
+                client.container(spec.name).remove(force=True)
+        raise
+
+
+@contextmanager
+def _held(container: Container, life: dict[str, Any]) -> Iterator[None]:
+    """With ``--rm``: it is removed when we are done or, should we be killed, by the keeper."""
+    from wardian.runtime.spec import Keep
+
+    if life["keep"] is not Keep.NEVER:
+        yield
+        return
+    container.attach(Keep.NEVER)
+    try:
+        yield
+    finally:
+        if container.info.spec.keep is Keep.NEVER:  # else it was detached from
+            container.remove(force=True)
+
+
+@contextmanager
+def _signalled(client: Client, container: Container) -> Iterator[None]:
+    """Pass signals on, by a connection of their own: ours waits for the end."""
+    from wardian.cli import foreground
+    from wardian.runtime.client import Client as Connection
+    from wardian.runtime.container import Container as Handle
+
+    with Connection.connect(client.root) as messenger:
+        handle = Handle(messenger, container.id)
+        with foreground.forwarded_signals(handle.kill):
+            yield
+
+
+def _join(container: Container, *, interactive: bool) -> bool:
+    """Join the terminals until the program ends; whether the user detached instead."""
+    from wardian.cli import foreground
+    from wardian.runtime.spec import Keep
+
+    assert container.terminal_fd is not None
+    terminal = foreground.Terminal(container.terminal_fd, interactive=interactive)
+    terminal.join()
+    if terminal.was_detached:
+        container.attach(Keep.ALWAYS)
+    return terminal.was_detached
+
+
+def _warn(container: Container) -> None:
+    for warning in container.info.warnings:
+        complain(f"not in force: {warning}")

@@ -1,0 +1,255 @@
+"""``wardian system``: disk use, cleaning up, the keeper; ``wardian version``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from wardian.cli.params import format_option
+from wardian.cli.program import Command, Entry, LazyGroup, Sections
+
+if TYPE_CHECKING:
+    from wardian.runtime.client import Client
+    from wardian.runtime.messages import ContainerInfo
+
+STOP_PATIENCE_MS = 5000
+USE_COLUMNS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+
+class System(LazyGroup):
+    """Its commands."""
+
+    sections: ClassVar[Sections] = {
+        "Commands": {
+            "df": Entry("system:df", "Show how much disk images and containers take."),
+            "prune": Entry("system:prune", "Remove containers that have ended, and unused layers."),
+            "keeper": Entry("system:keeper", "Show the keeper's state, or stop it."),
+        }
+    }
+
+
+@click.command(cls=System)
+def system() -> None:
+    """Disk use, cleaning up, the keeper."""
+
+
+@click.command(cls=Command)
+def version() -> None:
+    """Print the versions of Wardian, Python and the kernel."""
+    from importlib.metadata import version as version_of
+
+    click.echo(f"wardian {version_of('wardian')}")
+    click.echo(f"python {platform.python_version()}")
+    click.echo(f"linux {platform.release()} {platform.machine()}")
+
+
+# --- disk ------------------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@format_option
+def df(style: str | None) -> None:
+    """Show how much disk images and containers' writable layers take."""
+    from wardian.cli.format import emit
+    from wardian.runtime.client import Client
+
+    with Client.connect() as client:
+        containers = client.list()
+        rows = [_image_use(client, containers), _container_use(containers)]
+    emit(rows, USE_COLUMNS, style=style)
+
+
+def _image_use(client: Client, containers: list[ContainerInfo]) -> dict[str, Any]:
+    from wardian.images.store import ImageStore
+
+    images = ImageStore(client.root).list()
+    used = {lower for info in containers for lower in info.lowers}
+    idle = [image for image in images if not used & set(map(str, image.layer_directories))]
+    layers = {directory for image in images for directory in image.layer_directories}
+    free = {directory for image in idle for directory in image.layer_directories}
+    return _use(
+        "Images",
+        total=len(images),
+        active=len(images) - len(idle),
+        size_bytes=sum(map(_tree_bytes, layers)),
+        free_bytes=sum(map(_tree_bytes, free - {d for d in layers if str(d) in used})),
+    )
+
+
+def _container_use(containers: list[ContainerInfo]) -> dict[str, Any]:
+    sizes = {info.id: _tree_bytes(Path(info.upper)) for info in containers}
+    ended = [info for info in containers if info.host_pid is None]
+    return _use(
+        "Containers",
+        total=len(containers),
+        active=len(containers) - len(ended),
+        size_bytes=sum(sizes.values()),
+        free_bytes=sum(sizes[info.id] for info in ended),
+    )
+
+
+def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int) -> dict[str, Any]:
+    from wardian.cli.format import decimal_size
+
+    return {
+        "Type": kind,
+        "TotalCount": total,
+        "Active": active,
+        "Size": decimal_size(size_bytes),
+        "Reclaimable": decimal_size(free_bytes),
+        "SizeBytes": size_bytes,
+        "ReclaimableBytes": free_bytes,
+    }
+
+
+def _tree_bytes(top: Path) -> int:
+    """What the files below take on disk, hard links counted once; links are not followed."""
+    seen = set()
+    total = 0
+    for folder, _, names in os.walk(top):
+        for name in names:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(folder, name))
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    total += status.st_blocks * 512
+    return total
+
+
+@click.command(cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("-a", "--all", "all_images", is_flag=True, help="Images that no container uses, too.")
+def prune(*, force: bool, all_images: bool) -> int:
+    """Remove every container that does not run, and layers that nothing needs."""
+    from wardian.cli.format import decimal_size
+    from wardian.images.store import ImageStore
+    from wardian.runtime.client import Client
+
+    what = "every container that does not run, with its files"
+    if all_images:
+        what += ", and every image that no container uses"
+    if not force and not click.confirm(f"This removes {what}. Go on?"):
+        return 1
+    with Client.connect() as client:
+        freed = _remove_ended(client)
+        store = ImageStore(client.root)
+        left = client.list()
+        used = {Path(lower) for info in left for lower in info.lowers}
+        if all_images:
+            for image in store.list():
+                if not used & set(image.layer_directories):
+                    store.remove(image.reference)
+                    click.echo(f"image {image.reference}")
+        freed += store.prune(keep_layers=used)
+    click.echo(f"Total reclaimed space: {decimal_size(freed)}")
+    return 0
+
+
+def _remove_ended(client: Client) -> int:
+    from wardian.errors import WardianError
+
+    freed = 0
+    for info in client.list():
+        if info.host_pid is None:
+            size_bytes = _tree_bytes(Path(info.upper))
+            with suppress(WardianError):  # somebody has started or removed it meanwhile
+                client.container(info.id).remove()
+                freed += size_bytes
+                click.echo(f"container {info.name}")
+    return freed
+
+
+# --- the keeper ------------------------------------------------------------------------------
+
+
+class Keeper(LazyGroup):
+    """Its commands."""
+
+    sections: ClassVar[Sections] = {
+        "Commands": {
+            "status": Entry("system:status", "Show whether a keeper runs, and its host pid."),
+            "stop": Entry("system:stop", "End the keeper; containers go on."),
+        }
+    }
+
+
+@click.command(cls=Keeper)
+def keeper() -> None:
+    """Show the keeper's state, or stop it.
+
+    The keeper is the parent of the containers of one state directory. It starts when it is needed
+    and leaves a minute after it was needed last.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who listens on the keeper's socket."""
+
+    host_pid: int
+
+
+def _find_keeper(root: Path) -> Peer | None:
+    """The keeper of this state root, by its socket's peer (unix(7)); none is started."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.connect(str(root / "keeper.sock"))
+        except OSError:
+            return None
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    host_pid, _, _ = struct.unpack("3i", credentials)
+    return Peer(host_pid)
+
+
+@click.command(cls=Command)
+def status() -> int:
+    """Show whether a keeper runs, and its host pid; exit code 1 if none does."""
+    from wardian.runtime.paths import state_root
+
+    root = state_root()
+    found = _find_keeper(root)
+    if found is None:
+        click.echo(f"no keeper runs for {root}; the next command starts one")
+        return 1
+    click.echo(f"the keeper of {root} runs: host pid {found.host_pid}")
+    return 0
+
+
+@click.command(cls=Command)
+def stop() -> None:
+    """End the keeper; containers go on, and the next command starts a keeper that adopts them."""
+    from wardian.errors import SetupError
+    from wardian.runtime.paths import state_root
+
+    found = _find_keeper(state_root())
+    if found is None:
+        click.echo("no keeper runs")
+        return
+    pidfd = os.pidfd_open(found.host_pid)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(STOP_PATIENCE_MS):
+            raise SetupError(
+                "the keeper does not end", hint="see keeper.log in the state directory"
+            )
+    finally:
+        os.close(pidfd)
+    click.echo("the keeper has ended; containers go on")

@@ -1,0 +1,239 @@
+"""The values of docker's flags, from text to what the runtime takes. All raise InvalidInput."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wardian.cgroups.limits import parse_size
+from wardian.errors import InvalidInput
+from wardian.runtime.spec import Bind, Tmpfs
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_VOLUME_HINT = "write it like /on/the/host:/in/the/container or …:ro"
+
+
+def volume(word: str) -> Bind:
+    """``-v host:container[:ro]``; named volumes do not exist yet."""
+    source, colon, rest = word.partition(":")
+    target, _, options = rest.partition(":")
+    if not colon or not source or not target:
+        raise InvalidInput(f"not a volume: {word[:80]!r}", hint=_VOLUME_HINT)
+    if "/" not in source:
+        raise InvalidInput(
+            f"named volumes are not supported: {source[:80]}",
+            hint="give a directory of the host, such as ./data",
+        )
+    read_only = False
+    for option in filter(None, options.split(",")):
+        if option not in ("ro", "rw", "rbind", "bind", "z", "Z"):
+            raise InvalidInput(f"unknown volume option: {option[:40]}", hint="use ro or rw")
+        read_only |= option == "ro"
+    return _bind(source, target, read_only=read_only, recursive="bind" not in options.split(","))
+
+
+def _bind(source: str, target: str, *, read_only: bool, recursive: bool = True) -> Bind:
+    path = os.path.abspath(os.path.expanduser(source))
+    if not os.path.exists(path):
+        raise InvalidInput(f"no such file or directory on the host: {path}", hint="create it first")
+    return Bind(source=path, target=_inside(target), read_only=read_only, recursive=recursive)
+
+
+def _inside(target: str) -> str:
+    if not target.startswith("/") or os.path.normpath(target) == "/":
+        raise InvalidInput(
+            f"cannot mount at {target[:80]!r}",
+            hint="give an absolute path, not / itself",
+        )
+    return os.path.normpath(target)
+
+
+def mount(word: str) -> Bind | Tmpfs:
+    """``--mount type=bind,src=…,dst=…[,readonly]`` or ``type=tmpfs,dst=…[,tmpfs-size=…]``."""
+    options = {}
+    for part in word.split(","):
+        key, equals, value = part.partition("=")
+        options[key.strip().lower()] = value if equals else "true"
+    kind = options.pop("type", "volume")
+    target = _take(options, "target", "dst", "destination")
+    if not target:
+        raise InvalidInput("the mount has no target", hint="add dst=/in/the/container")
+    if kind == "bind":
+        source = _take(options, "source", "src")
+        if not source:
+            raise InvalidInput("the bind mount has no source", hint="add src=/on/the/host")
+        read_only = _is_true(_take(options, "readonly", "ro") or "false")
+        recursive = not _is_true(_take(options, "bind-nonrecursive") or "false")
+        made: Bind | Tmpfs = _bind(source, target, read_only=read_only, recursive=recursive)
+    elif kind == "tmpfs":
+        size, mode = _take(options, "tmpfs-size"), _take(options, "tmpfs-mode")
+        made = _tmpfs(target, size, mode)
+    else:
+        raise InvalidInput(f"unknown mount type: {kind[:40]}", hint="use type=bind or type=tmpfs")
+    if options:
+        raise InvalidInput(f"unknown mount option: {min(options)[:40]}")
+    return made
+
+
+def _take(options: dict[str, str], *names: str) -> str | None:
+    found = [options.pop(name) for name in names if name in options]
+    return found[-1] if found else None
+
+
+def _is_true(word: str) -> bool:
+    if word.lower() not in ("true", "1", "false", "0"):
+        raise InvalidInput(f"neither true nor false: {word[:40]!r}")
+    return word.lower() in ("true", "1")
+
+
+def tmpfs(word: str) -> Tmpfs:
+    """``--tmpfs /path[:size=64m,mode=1777]``; options that are always in force are accepted."""
+    target, _, rest = word.partition(":")
+    size = mode = None
+    for option in filter(None, rest.split(",")):
+        key, _, value = option.partition("=")
+        if key == "size":
+            size = value
+        elif key == "mode":
+            mode = value
+        elif option not in ("rw", "nosuid", "nodev", "noexec"):
+            raise InvalidInput(f"unknown tmpfs option: {option[:40]}", hint="use size= and mode=")
+    return _tmpfs(target, size, mode)
+
+
+def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
+    if mode is not None and not re.fullmatch(r"[0-7]{1,4}", mode):
+        raise InvalidInput(f"not a mode: {mode[:40]!r}", hint="write it in octal, like 1777")
+    return Tmpfs(
+        target=_inside(target),
+        size_bytes=None if size is None else parse_size(size),
+        mode=0o1777 if mode is None else int(mode, 8),
+    )
+
+
+def environment(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
+    """``-e NAME=value`` (``-e NAME``: the caller's value, if it has one) over ``--env-file``s."""
+    lines = [line for path in files for line in _env_lines(path)]
+    found: dict[str, str] = {}
+    for word in (*lines, *words):
+        name, equals, value = word.partition("=")
+        if not name or "\0" in word or name != name.strip():
+            raise InvalidInput(f"not an environment variable: {word[:40]!r}", hint="NAME=value")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def _env_lines(path: str) -> list[str]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"cannot read the environment file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the environment file {path} is not UTF-8") from error
+    lines = (line.lstrip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def labels(words: Iterable[str]) -> dict[str, str]:
+    """``--label key=value``; without ``=`` the value is empty."""
+    found = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not key:
+            raise InvalidInput(f"not a label: {word[:40]!r}", hint="write it like key=value")
+        found[key] = value
+    return found
+
+
+def seccomp(words: Iterable[str]) -> str:
+    """``--security-opt seccomp=…``: ``default``, ``unconfined`` or a profile's JSON."""
+    chosen = "default"
+    for word in words:
+        key, _, value = word.replace(":", "=", 1).partition("=")
+        if key == "seccomp":
+            chosen = value if value in ("unconfined", "default") else _profile(value)
+        elif key == "no-new-privileges":
+            if not _is_true(value or "true"):
+                raise InvalidInput(
+                    "no-new-privileges is always in force", hint="leave the option out"
+                )
+        else:
+            raise InvalidInput(
+                f"unsupported security option: {key[:40]}", hint="use seccomp=PROFILE"
+            )
+    return chosen
+
+
+def _profile(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise InvalidInput(f"cannot read the seccomp profile {path!r}: {why}") from error
+    import msgspec
+
+    try:
+        profile = msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"the seccomp profile {path} is not JSON: {error}") from error
+    if not isinstance(profile, Mapping) or "defaultAction" not in profile:
+        raise InvalidInput(f"the seccomp profile {path} has no defaultAction")
+    return text
+
+
+def signal_number(word: str) -> int:
+    """``SIGTERM``, ``term`` or ``15``."""
+    name = word.strip().upper()
+    if name.isascii() and name.isdigit() and int(name) in signal.Signals.__members__.values():
+        return int(name)
+    found = signal.Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
+    if found is None:
+        raise InvalidInput(f"not a signal: {word[:40]!r}", hint="write it like SIGTERM or 15")
+    return int(found)
+
+
+def moment(word: str, *, now_s: float) -> float:
+    """``--since``: ``10m`` or ``1h30m`` ago, an RFC 3339 time, or seconds since the epoch."""
+    if (ago := _DURATION.fullmatch(word)) and word:
+        hours, minutes, seconds = (float(part or 0) for part in ago.groups())
+        return now_s - hours * 3600 - minutes * 60 - seconds
+    if re.fullmatch(r"\d+(\.\d+)?", word):
+        return float(word)
+    try:
+        when = datetime.fromisoformat(word)
+    except ValueError:
+        raise InvalidInput(
+            f"not a time: {word[:40]!r}", hint="write it like 10m, 1h30m or 2026-01-31T12:00:00"
+        ) from None
+    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """``--filter key=value``."""
+
+    key: str
+    value: str
+
+
+def filters(words: Iterable[str], known: Iterable[str]) -> list[Filter]:
+    """Every ``--filter``; the key must be one of ``known``."""
+    names = sorted(known)
+    found = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in names:
+            raise InvalidInput(
+                f"not a filter: {word[:40]!r}", hint=f"use {', '.join(f'{n}=…' for n in names)}"
+            )
+        found.append(Filter(key, value))
+    return found
