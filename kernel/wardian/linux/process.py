@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal as signals
+from pathlib import Path
 
 from wardian.errors import KernelRefused
 from wardian.linux.syscall import check, libc, syscall
@@ -109,12 +110,12 @@ def set_no_new_privs() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
-def set_dumpable(value: bool) -> None:  # prctl's own argument
+def set_dumpable(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
     """PR_SET_DUMPABLE: whether others of our uid may trace and read us."""
     _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(value), "prctl(PR_SET_DUMPABLE)")
 
 
-def set_keep_capabilities(value: bool) -> None:  # prctl's own argument
+def set_keep_capabilities(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
     """PR_SET_KEEPCAPS: keep permitted capabilities when all user ids become non-zero."""
     _prctl(_PR_SET_KEEPCAPS, ctypes.c_ulong(value), "prctl(PR_SET_KEEPCAPS)")
 
@@ -132,3 +133,16 @@ def set_child_subreaper() -> None:
 def set_name(comm: str) -> None:
     """PR_SET_NAME: the name in /proc/self/comm, 15 bytes at most."""
     _prctl(_PR_SET_NAME, comm.encode()[:15], "prctl(PR_SET_NAME)")
+
+
+def set_title(text: str) -> None:
+    """Replace what ps(1) shows as our command line, as far as the old one was long.
+
+    The kernel reads it from our own memory (proc(5): stat fields 48 and 49, cmdline).
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])
+    if 0 < start < end:
+        title = text.encode()[: end - start - 1]
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, title, len(title))

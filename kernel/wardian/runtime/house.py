@@ -78,6 +78,7 @@ class House:
         """
         state.ensure_free(self.records, spec.name)
         allowed_capabilities(spec)
+        seccomp_program(spec)
         spare = self._nursery.reserve(spec) if to_start else None
         container_id = spare.container_id if spare else state.new_id()
         maps = spare.sandbox.ids if spare else self._choose_ids(spec)
@@ -131,7 +132,6 @@ class House:
         """Make the container run, with init alone in it."""
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
-        seccomp_program(record.spec)  # compiled here, so that the child finds it in memory
         sandbox = self._nursery.take(record.id)
         cgroup = sandbox.cgroup if sandbox else self._hierarchy.cgroup(f"{GROUP}/{record.id}")
         try:

@@ -18,7 +18,7 @@ from wardian.linux import mount as mnt
 from wardian.linux.capabilities import Capability
 from wardian.runtime import furniture, rootfs, wire
 from wardian.runtime import messages as m
-from wardian.runtime.confinement import allowed_capabilities, seccomp_program
+from wardian.runtime.confinement import allowed_capabilities
 from wardian.runtime.init import Init
 from wardian.runtime.process import Privileges
 from wardian.runtime.rootfs import BindMount, Overlay
@@ -86,6 +86,7 @@ def _settle(sync: wire.Connection) -> Init:
 def _become_root() -> None:
     os.setsid()
     process.set_name(INIT_NAME)
+    process.set_title(INIT_NAME)  # the keeper's command line names paths of the host
     with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
         os.setgroups([])
     os.setresgid(0, 0, 0)
@@ -114,7 +115,7 @@ def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.
     rootfs.furnish(root_fd, furniture.TREES, binds, spec)
     rootfs.enter(root_fd)
     os.umask(0o022)  # what programs start with, as under docker
-    privileges = _confine(spec)
+    privileges = _confine(spec, order.seccomp)
     _keep_only(sync.fileno(), listener.fileno())
     return Init(listener, privileges)
 
@@ -132,10 +133,9 @@ def _keep_only(*fds: int) -> None:
     process.close_range(first)
 
 
-def _confine(spec: ContainerSpec) -> Privileges:
+def _confine(spec: ContainerSpec, program: bytes | None) -> Privileges:
     """Give up what init does not need; its children start from here and give up the rest."""
     allowed = allowed_capabilities(spec)
-    program = seccomp_program(spec)
     own = allowed | INIT_CAPABILITIES
     capabilities.drop_bounding(own)
     capabilities.clear_ambient()

@@ -135,6 +135,7 @@ def serve(root: Path, ready_fd: int) -> None:
         os.write(ready_fd, b"+")
         return
     process.set_name("wardian-keeper")
+    process.set_title(f"wardian-keeper {root}")
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     m.warm_up()

@@ -113,6 +113,7 @@ class Enter(Struct, frozen=True):
     upper: str
     work: str
     binds: tuple[tuple[str, bool], ...]
+    seccomp: bytes | None
 
 
 # --- client → keeper -------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from wardian.linux import namespaces, process
 from wardian.linux.idmap import write_id_maps
 from wardian.runtime import inside, wire
 from wardian.runtime import messages as m
+from wardian.runtime.confinement import seccomp_program
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.spec import Bind, ContainerSpec, Network
 
@@ -103,6 +104,7 @@ class Sandbox:
                 upper=site.upper.name,
                 work=site.work.name,
                 binds=binds,
+                seccomp=seccomp_program(spec),
             )
             self._sync.send(m.encode(order), [*fds, listener.fileno()])
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
@@ -18,8 +19,6 @@ def open_terminal() -> tuple[int, int]:
     The slave is opened through its master (TIOCGPTPEER, ioctl_tty(2)), never by a path that the
     container could have replaced (CVE-2025-52565).
     """
-    import fcntl
-
     try:
         master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:

@@ -1,0 +1,1 @@
+"""Storage drivers: where the layers and the writable snapshots of containers lie."""
