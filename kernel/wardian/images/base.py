@@ -62,22 +62,6 @@ SKIPPED_PYTHON = frozenset(
 )
 
 
-def resolve(store: ImageStore, reference: str) -> Image:
-    """The image of this name; the embedded ones are made (again) when the host has changed."""
-    name = reference.removesuffix(":latest")
-    maker = _MAKERS.get(name)
-    if maker is None:
-        try:
-            return store.get(reference)
-        except NotFound as error:
-            embedded = ", ".join(_MAKERS)
-            raise NotFound(
-                error.what,
-                hint=f"`wardian images` lists what is here; {embedded} are made on demand",
-            ) from None
-    return maker(store)
-
-
 def ensure_base(store: ImageStore) -> Image:
     """``wardian/base``: bash, coreutils, procps, iproute2, util-linux …, python3 if it is there."""
     found = {name: path for name in PROGRAMS if (path := _on_host(name))}
@@ -134,7 +118,7 @@ def ensure_scratch(store: ImageStore) -> Image:
         return store.put("wardian/scratch", config, [RootTree(scratch).seal()])
 
 
-_MAKERS: dict[str, Callable[[ImageStore], Image]] = {
+MAKERS: dict[str, Callable[[ImageStore], Image]] = {
     "wardian/base": ensure_base,
     "wardian/busybox": ensure_busybox,
     "wardian/scratch": ensure_scratch,

@@ -124,7 +124,7 @@ class ContainerSource:
         spec = ContainerSpec(
             name=self.host_name(name),
             image=settings.image,
-            lowers=tuple(str(store.layer_directory(layer)) for layer in reversed(image.layers)),
+            lowers=tuple(map(str, image.layer_directories)),
             hostname=name,
             limits=settings.limits,
             binds=tuple(toolbox_binds(self.client.root)),

@@ -13,6 +13,7 @@ from wardian.runtime import messages as m
 from wardian.runtime.house import House
 from wardian.runtime.live import Spawned
 from wardian.runtime.loop import Loop
+from wardian.runtime.spec import Keep
 from wardian.runtime.state import Record
 from wardian.runtime.wire import Connection
 
@@ -37,20 +38,21 @@ class Reply:
         self._loop.send(self.client, m.encode(m.Answer(self._id, failure=failure)))
 
 
+Hold = Callable[[Connection, Record, Keep], None]
 Handler = Callable[[Reply, Any, tuple[int, ...]], None]
 
 
 class Calls:
     """Every call but ``attach``, which is about the connection itself."""
 
-    def __init__(self, house: House, loop: Loop) -> None:
+    def __init__(self, house: House, hold: Hold) -> None:
         self._house = house
-        self._loop = loop
+        self._hold = hold
         self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
         self._handlers: dict[str, tuple[Any, Handler]] = {
             "create": (m.CreateCall, self._create),
             "run": (m.RunCall, self._run),
-            "start": (m.NameCall, self._start),
+            "start": (m.StartCall, self._start),
             "spawn": (m.SpawnCall, self._spawn),
             "wait": (m.WaitCall, self._wait),
             "stop": (m.StopCall, self._stop),
@@ -88,9 +90,12 @@ class Calls:
         except BaseException:
             self._house.remove(record)
             raise
+        if call.spec.keep is not Keep.ALWAYS:
+            self._hold(reply.client, record, call.spec.keep)
 
-    def _start(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
-        self._begin(self._house.find(call.name), reply, (), (), terminal=False)
+    def _start(self, reply: Reply, call: m.StartCall, fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        self._begin(record, reply, call.targets, fds, terminal=call.terminal)
 
     def _begin(
         self,

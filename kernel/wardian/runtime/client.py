@@ -20,7 +20,7 @@ from wardian.runtime import wire
 from wardian.runtime.container import Container
 from wardian.runtime.messages import ContainerInfo, Event
 from wardian.runtime.paths import state_root
-from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.runtime.wire import Connection
 
 T = TypeVar("T")
@@ -85,6 +85,8 @@ class Client:
         fds = fds or {}
         body = m.RunCall(spec, tuple(fds), terminal)
         info, given = self.call("run", body, ContainerInfo, tuple(fds.values()))
+        if spec.keep is not Keep.ALWAYS:
+            self.attached[info.id] = m.AttachCall(info.id, spec.keep)
         return Container(self, info.id, terminal_fd=given[0] if given else None)
 
     def container(self, name: str) -> Container:

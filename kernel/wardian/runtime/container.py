@@ -90,9 +90,14 @@ class Container:
         except NotFound:
             return False
 
-    def start(self) -> ContainerInfo:
-        """Start it (again), its files as they were."""
-        info, _ = self.client.call("start", m.NameCall(self.id), ContainerInfo)
+    def start(
+        self, fds: Mapping[int, int] | None = None, *, terminal: bool = False
+    ) -> ContainerInfo:
+        """Start it (again), its files as they were; ``fds`` and ``terminal`` as in `Client.run`."""
+        fds = fds or {}
+        call = m.StartCall(self.id, tuple(fds), terminal)
+        info, given = self.client.call("start", call, ContainerInfo, tuple(fds.values()))
+        self.terminal_fd = given[0] if given else None
         return info
 
     def spawn(

@@ -227,7 +227,10 @@ class Init:
             fds = (child.pidfd,) if starting.master < 0 else (child.pidfd, starting.master)
             self._tell(starting.reply_to, m.Spawned(child.key, child.container_pid), fds)
         if starting.master >= 0:
-            os.close(starting.master)
+            if child.key == m.MAIN_KEY:
+                child.kept.append(starting.master)  # else a client that detaches hangs it up
+            else:
+                os.close(starting.master)
         if child.container_pid not in self._children:  # it ended before we heard
             self._report(child)
             os.close(child.pidfd)

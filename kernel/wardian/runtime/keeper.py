@@ -26,6 +26,7 @@ from wardian.runtime.calls import Calls, Reply
 from wardian.runtime.house import House
 from wardian.runtime.loop import Loop
 from wardian.runtime.spec import Keep
+from wardian.runtime.state import Record
 from wardian.runtime.wire import Connection, Message
 
 SOCKET = "keeper.sock"
@@ -39,7 +40,7 @@ class Keeper:
     def __init__(self, root: Path, loop: Loop) -> None:
         self._loop = loop
         self._house = House(root, loop)
-        self._calls = Calls(self._house, loop)
+        self._calls = Calls(self._house, self._hold)
         self._clients: set[Connection] = set()
         self._holds: dict[Connection, dict[str, Keep]] = {}
         self._listener = wire.listen(root / SOCKET)
@@ -95,11 +96,13 @@ class Keeper:
             message.close()
 
     def _attach(self, client: Connection, reply: Reply, call: m.AttachCall) -> None:
-        """From now on the client holds the container: when it goes, ``keep`` says what becomes."""
-        record = self._house.find(call.name)
-        self._holds.setdefault(client, {})[record.id] = call.keep
-        self._house.held(record, call.keep)
+        self._hold(client, self._house.find(call.name), call.keep)
         reply.send(None)
+
+    def _hold(self, client: Connection, record: Record, keep: Keep) -> None:
+        """From now on the client holds the container: when it goes, ``keep`` says what becomes."""
+        self._holds.setdefault(client, {})[record.id] = keep
+        self._house.held(record, keep)
 
     def _forget(self, client: Connection) -> None:
         self._clients.discard(client)

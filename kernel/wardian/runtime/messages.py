@@ -151,7 +151,10 @@ class CreateCall(Struct, frozen=True):
 
 
 class RunCall(Struct, frozen=True):
-    """Create and start; ``targets`` number the main process's descriptors (none: the log)."""
+    """Create and start; ``targets`` number the main process's descriptors (none: the log).
+
+    A container that is kept ``NEVER`` or ``STOP`` is attached to the calling connection at once.
+    """
 
     spec: ContainerSpec
     targets: tuple[int, ...] = ()
@@ -162,6 +165,14 @@ class NameCall(Struct, frozen=True):
     """A call that needs nothing but which container (name, id or start of an id)."""
 
     name: str
+
+
+class StartCall(Struct, frozen=True):
+    """Start a container that exists; ``targets`` and ``terminal`` as in `RunCall`."""
+
+    name: str
+    targets: tuple[int, ...] = ()
+    terminal: bool = False
 
 
 class StopCall(Struct, frozen=True):
