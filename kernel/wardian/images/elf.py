@@ -37,18 +37,18 @@ class Dynamic:
                 return None
             try:
                 elf = ELFFile(file)
-                interpreter, needed, runpath = None, [], []
+                interpreter: str | None = None
+                needed: list[str] = []
+                runpath: list[str] = []
                 for segment in elf.iter_segments():
                     if isinstance(segment, InterpSegment):
                         interpreter = segment.get_interp_name()
                     elif isinstance(segment, DynamicSegment):
                         for tag in segment.iter_tags():
-                            if tag.entry.d_tag == "DT_NEEDED":
-                                needed.append(tag.needed)
-                            elif tag.entry.d_tag == "DT_RUNPATH":
-                                runpath += tag.runpath.split(":")
-                            elif tag.entry.d_tag == "DT_RPATH":
-                                runpath += tag.rpath.split(":")
+                            # The attribute is there or not by the tag's kind.
+                            needed += [name] if (name := getattr(tag, "needed", "")) else []
+                            paths = getattr(tag, "runpath", "") or getattr(tag, "rpath", "")
+                            runpath += paths.split(":") if paths else []
                 return cls(interpreter, tuple(needed), tuple(runpath), elf["e_machine"])
             except ELFError:
                 return None

@@ -7,7 +7,7 @@ import os
 import shutil
 import tarfile
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from wardian.images.store import NewLayer
 
@@ -87,12 +87,9 @@ class RootTree:
             os.chmod(folder, os.stat(folder).st_mode & 0o7777 | 0o500)
         with open(tar, "wb", buffering=1 << 20) as file:
             hashing = _Hashing(file)
-            with tarfile.open(
-                fileobj=hashing,
-                mode="w|",
-                format=tarfile.PAX_FORMAT,
-                bufsize=1 << 20,  # type: ignore[arg-type]  # only write is used
-            ) as archive:
+            # Only `write` is called of a stream's file.
+            stream = cast("IO[bytes]", hashing)
+            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
                 for path in sorted(self.directory.rglob("*")):
                     self._add(archive, path)
         self.directory.chmod(0o755)

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,9 @@ class NewLayer:
     directory: Path
 
 
+Entries = list[dict[str, Any]]
+
+
 class ImageStore:
     """The images below one state root."""
 
@@ -130,11 +133,14 @@ class ImageStore:
         """Where a blob is (or will be)."""
         return self._content / "blobs" / digest.replace(":", "/")
 
-    def _index(self) -> list[dict[str, Any]]:
+    def _index(self) -> Entries:
         try:
-            return json.loads((self._content / "index.json").read_bytes())["manifests"]
+            manifests: Entries = json.loads((self._content / "index.json").read_bytes())[
+                "manifests"
+            ]
         except FileNotFoundError:
             return []
+        return manifests
 
     def _image(self, entry: dict[str, Any]) -> Image:
         manifest = json.loads(self.blob(entry["digest"]).read_bytes())
@@ -161,7 +167,7 @@ class ImageStore:
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
-    def put(self, reference: str, config: dict[str, Any], layers: list[NewLayer]) -> Image:
+    def put(self, reference: str, config: dict[str, Any], layers: Sequence[NewLayer]) -> Image:
         """Add an image under a name, which it takes from another if need be."""
         config = {**config, "rootfs": {"type": "layers", "diff_ids": [x.diff_id for x in layers]}}
         descriptors = [self._keep(layer) for layer in layers]
@@ -232,7 +238,7 @@ class ImageStore:
         return Descriptor(media_type, digest, len(data))
 
     @contextmanager
-    def _changing_index(self) -> Iterator[list[dict[str, Any]]]:
+    def _changing_index(self) -> Iterator[Entries]:
         with open(self._content / ".lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = self._index()

@@ -224,7 +224,7 @@ class House:
         del self._live[record.id]
         was_oom_killed = False
         with suppress(WardianError, OSError):
-            was_oom_killed = live.cgroup.events().oom_kill > 0
+            was_oom_killed = bool(live.cgroup.events().oom_kill)
         exit_code = live.exits.get(m.MAIN_KEY, code)
         reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
         live.close(exit_code)
