@@ -4,6 +4,7 @@
  */
 
 import { build } from "esbuild";
+import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -14,9 +15,19 @@ const shared = {
   bundle: true,
   minify: true,
   legalComments: "none",
+  footer: { js: licences("d3-hierarchy", "uplot") },
   outdir: join(here, "..", "kernel", "wardian", "widgets", "static"),
   logLevel: "warning",
 };
+
+/** The licences of what is bundled must travel with it. */
+function licences(...packages) {
+  const texts = packages.map((name) => {
+    const text = readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8");
+    return `${name}:\n${text.trim()}`;
+  });
+  return `/*\n${texts.join("\n\n")}\n*/`;
+}
 
 await build({
   ...shared,

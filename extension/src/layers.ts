@@ -177,7 +177,7 @@ class Stack {
     const layers = frame.layers.map((layer, place) => {
       const isUpper = place === 0;
       const note = isUpper ? this.upperNote : h("span", { class: "wd-layer-note" });
-      if (!isUpper) setText(note, shortDigest(layer.digest));
+      if (!isUpper) setText(note, shortDigest(layer.digest) || lastPart(layer.host_path));
       const role = isUpper ? words.upperRole : words.lowerRole;
       return this.plate(layer.name, role, layer.host_path, note);
     });
@@ -237,6 +237,10 @@ function layerStyle(name: string): Record<string, string> {
   const [kind, number] = name.split(" ");
   if (kind === "upper") return { "--wd-layer": "var(--wd-upper)" };
   return kind === "lower" ? { "--wd-layer": `var(--wd-lower-${Number(number) % 6})` } : {};
+}
+
+function lastPart(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function sameLayers(a: readonly Layer[], b: readonly Layer[]): boolean {

@@ -20,6 +20,7 @@ from wardian.widgets import page as page_comm
 from wardian.widgets.feed import PULSE
 
 PATIENCE_S = 10.0
+UNUSED: Any = None
 VIEWS = (LayersView, ProcessesView, ResourcesView)
 
 
@@ -189,7 +190,7 @@ def lab(subject: Subject) -> comm.base_comm.CommManager:
 
 def open_comm(lab: comm.base_comm.CommManager, view: str) -> RecordingComm | None:
     content = {"comm_id": "c1", "target_name": page_comm.TARGET, "data": {"view": view}}
-    lab.comm_open(None, None, {"content": content})
+    lab.comm_open(UNUSED, UNUSED, {"content": content})
     opened = lab.get_comm("c1")
     assert opened is None or isinstance(opened, RecordingComm)
     return opened
@@ -200,7 +201,7 @@ def test_lab_sees_the_container_by_a_comm_of_its_own(lab: comm.base_comm.CommMan
     assert opened is not None
     opened.handle_msg({"content": {"data": {"kind": "visible", "id": "a", "visible": True}}})
     assert PULSE.is_beating
-    lab.comm_close(None, None, {"content": {"comm_id": "c1", "data": {}}})
+    lab.comm_close(UNUSED, UNUSED, {"content": {"comm_id": "c1", "data": {}}})
     assert PULSE.wait_stopped(PATIENCE_S)
 
 

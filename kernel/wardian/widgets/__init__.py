@@ -1,12 +1,19 @@
-"""Live views of a container for notebooks: ``layers``, ``processes``, ``resources``."""
+"""Live views of a container for notebooks: ``layers``, ``processes``, ``resources``.
+
+The classes need anywidget and ipywidgets, which take a while to import: they are imported when the
+first view is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from wardian.observe.subject import Subject
 from wardian.runtime.container import Container
-from wardian.widgets.view import ContainerView, LayersView, ProcessesView, ResourcesView
+
+if TYPE_CHECKING:
+    from wardian.widgets.view import ContainerView, LayersView, ProcessesView, ResourcesView
 
 __all__ = [
     "ContainerView",
@@ -21,16 +28,22 @@ __all__ = [
 
 def layers(container: Container | Subject) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
+    from wardian.widgets.view import LayersView
+
     return LayersView(_locator(container))
 
 
 def processes(container: Container | Subject) -> ProcessesView:
     """The processes of a container, live, with their pids on both sides."""
+    from wardian.widgets.view import ProcessesView
+
     return ProcessesView(_locator(container))
 
 
 def resources(container: Container | Subject) -> ResourcesView:
     """The memory, CPU time and processes that a container uses, live, and its limits."""
+    from wardian.widgets.view import ResourcesView
+
     return ResourcesView(_locator(container))
 
 
@@ -38,3 +51,11 @@ def _locator(container: Container | Subject) -> Callable[[], Subject]:
     if isinstance(container, Subject):
         return lambda: container
     return lambda: Subject.of(container.info)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from wardian.widgets import view
+
+        return getattr(view, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The comm ``wardian``: how JupyterLab's own parts (status bar, side panel) see the container.
 
-The page opens the comm with ``{"view": "resources"}`` and then speaks as a widget's view does.
+The page opens the comm with ``{"view": "resources", "period_s": 1}`` and then speaks as a widget's
+view does.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ def register(manager: CommManager, locate: Callable[[], Subject]) -> None:
     """Answer the page's comms; ``locate`` finds the notebook's current container."""
 
     def opened(comm: BaseComm, message: dict[str, Any]) -> None:
-        view = message["content"]["data"].get("view")
+        asked = message["content"]["data"]
+        view, period_s = asked.get("view"), asked.get("period_s")
         if view not in FRAME_TYPES:
             comm.close()
             return
-        feed = Feed(view, locate, lambda messages: _send(comm, messages))
+        slowly = {"period_s": float(period_s)} if isinstance(period_s, int | float) else {}
+        feed = Feed(view, locate, lambda messages: _send(comm, messages), **slowly)
         comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
         comm.on_close(lambda _: feed.close())
 

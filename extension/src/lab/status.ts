@@ -1,0 +1,75 @@
+/** What the status bar says of the current notebook's container. */
+
+import type { Kernel } from "@jupyterlab/services";
+import { decode } from "../channel.js";
+import { h, setText } from "../dom.js";
+import { bytes, limit, percent } from "../format.js";
+import { apply, type FrameMessage, type ResourcesFrame } from "../frames.js";
+
+const TARGET = "wardian";
+const REPEAT_MS = 15_000;
+const PERIOD_S = 1;
+
+/** The figures in one line: `web · 12.3 MiB / 512 MiB · 3 %`. */
+export function statusText(frame: ResourcesFrame): string {
+  const memory = `${bytes(frame.memory_current_bytes)} / ${limit(frame.memory_limit_bytes, bytes)}`;
+  return `${frame.container} · ${memory} · ${percent(frame.cpu_percent)}`;
+}
+
+/** Follows one kernel at a time; empty while the kernel is not one of ours. */
+export class Status {
+  readonly element = h("span", { class: "wd-status-item" });
+  private comm: Kernel.IComm | null = null;
+  private frame: ResourcesFrame | null = null;
+  private timer: ReturnType<typeof setInterval> | null = null;
+  private readonly id = `status-${Date.now().toString(36)}`;
+  private readonly onPage = (): void => this.say();
+
+  /** Follows another kernel, or none. */
+  follow(kernel: Kernel.IKernelConnection | null): void {
+    this.stop();
+    if (!kernel?.name.startsWith("wardian")) {
+      return;
+    }
+    this.comm = kernel.createComm(TARGET);
+    this.comm.onMsg = (message) => {
+      for (const buffer of message.buffers ?? []) {
+        this.take(decode(buffer as ArrayBuffer) as FrameMessage | { kind: "error" | "history" });
+      }
+    };
+    this.comm.onClose = () => this.stop();
+    this.comm.open({ view: "resources", period_s: PERIOD_S });
+    this.say();
+    this.timer = setInterval(this.onPage, REPEAT_MS);
+    document.addEventListener("visibilitychange", this.onPage);
+  }
+
+  /** Lets go of the kernel. */
+  stop(): void {
+    const comm = this.comm;
+    this.comm = null;
+    this.frame = null;
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+    document.removeEventListener("visibilitychange", this.onPage);
+    if (comm !== null && !comm.isDisposed) {
+      comm.close();
+    }
+    setText(this.element, "");
+  }
+
+  private say(): void {
+    if (this.comm?.isDisposed === false) {
+      this.comm.send({ kind: "visible", id: this.id, visible: !document.hidden });
+    }
+  }
+
+  private take(message: FrameMessage | { kind: "error" | "history" }): void {
+    if (message.kind === "full" || message.kind === "delta") {
+      this.frame = apply(this.frame, message) as ResourcesFrame | null;
+      setText(this.element, this.frame === null ? "" : statusText(this.frame));
+    } else if (message.kind === "error") {
+      setText(this.element, "");
+    }
+  }
+}
