@@ -27,8 +27,9 @@ def register(manager: CommManager, locate: Callable[[], Subject]) -> None:
         if view not in FRAME_TYPES:
             comm.close()
             return
-        slowly = {"period_s": float(period_s)} if isinstance(period_s, int | float) else {}
-        feed = Feed(view, locate, lambda messages: _send(comm, messages), **slowly)
+        if not isinstance(period_s, int | float):
+            period_s = 0.0
+        feed = Feed(view, locate, lambda messages: _send(comm, messages), period_s=period_s)
         comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
         comm.on_close(lambda _: feed.close())
 
