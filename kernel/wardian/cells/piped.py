@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from wardian.cells.guest.frames import READ_BYTES, Marks
 from wardian.cells.output import PIPE_BYTES, OutputPipe, TextFlow
-from wardian.cells.runner import ExitReason, Runner, Sink, SpawnedProcess
+from wardian.cells.runner import ExitReason, Sink, SpawnedProcess
 
 # More than a pipe can hold: what was written before a frame is read before these are used up.
 DRAIN_BYTES = 8 * PIPE_BYTES
@@ -26,8 +26,10 @@ class Stream:
         self.flow = flow
 
 
-class PipedRunner(Runner):
+class PipedProcess:
     """A process with two output pipes; the way requests reach it is the subclasses' matter."""
+
+    exited: asyncio.Future[ExitReason]
 
     def __init__(
         self, process: SpawnedProcess, sink: Sink, marks: Marks, out_fd: int, err_fd: int
@@ -64,12 +66,14 @@ class PipedRunner(Runner):
             self.loop.add_reader(fd, callback)
 
     def hold_output(self) -> None:
+        """Stop reading."""
         if not self._is_held and not self._is_closed:
             self._is_held = True
             for fd, _ in self._sources():
                 self.loop.remove_reader(fd)
 
     def release_output(self) -> None:
+        """Read on."""
         if self._is_held and not self._is_closed:
             self._is_held = False
             self._read_on()
@@ -111,6 +115,7 @@ class PipedRunner(Runner):
     # --- signals and the end -------------------------------------------------------------
 
     def interrupt(self) -> None:
+        """SIGINT to the process and its group."""
         if self._is_closed or self.exited.done():
             return
         try:
@@ -147,6 +152,7 @@ class PipedRunner(Runner):
         self.exited.set_result(ExitReason(code, self._fault))
 
     async def close(self) -> None:
+        """End the process and free everything."""
         if self._is_closed:
             return
         self.process.signal(signal.SIGKILL)

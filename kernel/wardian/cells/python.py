@@ -24,11 +24,12 @@ from wardian.cells.guest.frames import (
     send_parts,
 )
 from wardian.cells.output import output_pipe
-from wardian.cells.piped import DRAIN_BYTES, PipedRunner, Stream
+from wardian.cells.piped import DRAIN_BYTES, PipedProcess, Stream
 from wardian.cells.runner import (
     ExecuteRequest,
     Interpreter,
     Launcher,
+    Runner,
     RunnerExited,
     Setting,
     Sink,
@@ -54,7 +55,7 @@ PROGRAMS = {
 }
 
 
-class PythonRunner(PipedRunner):
+class PythonRunner(PipedProcess, Runner):
     """A process that runs Python cells."""
 
     def __init__(
@@ -187,7 +188,7 @@ class PythonRunner(PipedRunner):
         await asyncio.wait(
             (answer, self.exited), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
-        if answer.done():
+        if answer.done() and not answer.cancelled():
             return answer.result()
         if not self.exited.done():
             self._fail("did not get ready in time")

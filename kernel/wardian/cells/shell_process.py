@@ -1,0 +1,459 @@
+"""One shell process, driven over a command pipe; its answers come over a control pipe.
+
+The shell is interactive, so that an interrupt or an error abandons the cell and not the shell, and
+has no terminal. It reads commands from descriptor 0: the cell as the argument of ``eval`` (not in
+a function, where ``declare`` would be local), then a call of ``__wardian_end``, which says over the
+control pipe that the cell is over and with what status. ``guest/driver.bash`` and
+``guest/driver.sh`` define what is called here. Records on the control pipe are fields that end in
+NUL: a word that says which, then as many as that has (`RECORDS`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import secrets
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wardian.cells import shell_words
+from wardian.cells.family import children, foreground_group
+from wardian.cells.guest.frames import READ_BYTES, Marks
+from wardian.cells.images import MAX_IMAGE_BYTES, ImageFinder, Picture, media_type
+from wardian.cells.output import TextFlow, output_pipe
+from wardian.cells.piped import PipedProcess, Stream
+from wardian.cells.runner import (
+    ExecuteRequest,
+    Launcher,
+    RunnerExited,
+    Setting,
+    Sink,
+    SpawnedProcess,
+)
+from wardian.cells.shell_input import ShellInput
+from wardian.cells.shell_words import Dialect
+
+RECORDS = {"ready": 2, "done": 6, "list": 2, "input": 2}
+MAX_RECORD_BYTES = 8 << 20
+START_TIMEOUT_S = 20.0
+INTERRUPT_PATIENCE_S = 0.3
+MIME_BY_SUFFIX = {
+    "svg": "image/svg+xml",
+    "html": "text/html",
+    "htm": "text/html",
+    "md": "text/markdown",
+    "json": "application/json",
+    "tex": "text/latex",
+}
+HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][\w-]*)\1")
+# A cell's own last words, for what is lost when eval returns. Not after an unfinished here-document.
+# In a group of their own, so that `set -x` does not show them.
+LAST_WORDS = "\n{ __wardian_last=$? __wardian_word=$_ __wardian_pipe=1; } 2>/dev/null"
+LAST_WORDS_BASH = (
+    "\n{ __wardian_last=$? __wardian_word=$_"
+    ' __wardian_pipe=("${PIPESTATUS[@]}"); } 2>/dev/null'
+)
+DRIVERS = Path(__file__).parent / "guest"
+DESCRIPTORS = {Dialect.BASH: (60, 61, 62), Dialect.POSIX: (7, 8, 9)}  # dash knows one digit only
+
+
+class ShellFlow(TextFlow):
+    """Text of a shell's stdout, with the pictures cut out of it and shown."""
+
+    def __init__(self, deliver: Callable[[str], None], show: Callable[[Picture], None]) -> None:
+        super().__init__(deliver)
+        self._show = show
+        self._finder = ImageFinder()
+        self._suffix: str | None = None
+        self._file = b""
+
+    def write(self, data: bytes) -> None:
+        if self._suffix is not None and len(self._file) < MAX_IMAGE_BYTES:
+            self._file += data
+            return
+        for piece in self._finder.feed(data):
+            if isinstance(piece, Picture):
+                super().flush()
+                self._show(piece)
+            else:
+                super().write(piece)
+
+    def begin_file(self, suffix: str) -> None:
+        """What follows is a file to be displayed; ``suffix`` is the end of its name."""
+        self._suffix, self._file = suffix, b""
+
+    def end_file(self) -> None:
+        """The file is whole."""
+        if self._suffix is None:
+            return
+        suffix, self._suffix = self._suffix, None
+        mime = media_type(self._file) or MIME_BY_SUFFIX.get(suffix.lower())
+        super().flush()
+        if mime is not None and len(self._file) < MAX_IMAGE_BYTES:
+            self._show(Picture(mime, self._file))
+        else:
+            super().write(self._file)
+        self._file = b""
+
+    def finish(self) -> None:
+        self.end_file()
+        if rest := self._finder.finish():
+            super().write(rest)
+        super().finish()
+
+
+class ShellProcess(PipedProcess):
+    """A shell. One `execute` or `ask` at a time: its owner sees to that."""
+
+    def __init__(
+        self,
+        process: SpawnedProcess,
+        sink: Sink,
+        marks: Marks,
+        out_fd: int,
+        err_fd: int,
+        *,
+        command_fd: int,
+        control_fd: int,
+        shell_input: ShellInput,
+        terminal_fd: int,
+        dialect: Dialect,
+        workdir: str,
+    ) -> None:
+        self._was_interrupted = False
+        super().__init__(process, sink, marks, out_fd, err_fd)
+        self.dialect = dialect
+        self.workdir = workdir
+        self._command_fd = command_fd
+        self._commands = bytearray()
+        self._control_fd = control_fd
+        self._records = b""
+        self._input = shell_input
+        self._terminal_fd = terminal_fd
+        self._number = 0
+        self._answer: asyncio.Future[list[str]] | None = None
+        self._status = 0
+        self._options = ""
+        self._older_children: list[int] = []
+        self._read_on()
+
+    @classmethod
+    async def launch(
+        cls, launcher: Launcher, *, sink: Sink, setting: Setting, program: tuple[str, ...]
+    ) -> ShellProcess:
+        """Start this program and teach it the driver. CommandFailed if it cannot be started."""
+        dialect = Dialect.BASH if program[0].endswith("bash") else Dialect.POSIX
+        stdin, control, error = DESCRIPTORS[dialect]
+        shell_input = ShellInput()
+        command_r, command_w = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(command_w, False)
+        ours, theirs = [], []
+        for _ in range(3):
+            read_fd, write_fd = output_pipe()
+            ours.append(read_fd)
+            theirs.append(write_fd)
+        # An interactive bash restores its terminal's modes whenever a command was killed, and
+        # complains where it has none: it gets one, which nobody reads, until its driver is read.
+        terminal, terminal_end = os.openpty()
+        fds = {0: command_r, 1: theirs[0], 2: terminal_end, error: theirs[1], control: theirs[2]}
+        fds[stdin] = shell_input.read_fd
+        try:
+            process = await asyncio.to_thread(launcher.spawn, setting.process(*program), fds)
+        except BaseException:
+            shell_input.close()
+            for fd in (command_w, terminal, *ours):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (command_r, terminal_end, *theirs):
+                os.close(fd)
+        nonce = secrets.token_hex(8)
+        shell = cls(
+            process,
+            sink,
+            Marks(nonce),
+            ours[0],
+            ours[1],
+            command_fd=command_w,
+            control_fd=ours[2],
+            shell_input=shell_input,
+            terminal_fd=terminal,
+            dialect=dialect,
+            workdir=setting.workdir,
+        )
+        await shell._learn_driver(nonce)
+        return shell
+
+    async def _learn_driver(self, nonce: str) -> None:
+        stdin, control, error = DESCRIPTORS[self.dialect]
+        text = (DRIVERS / f"driver.{self.dialect.value}").read_text()
+        for name, value in (
+            ("STDIN", stdin),
+            ("CONTROL", control),
+            ("ERROR", error),
+            ("NONCE", nonce),
+        ):
+            text = text.replace(f"@{name}@", str(value))
+        try:
+            _, version = await self._first(text, timeout_s=START_TIMEOUT_S)
+        except BaseException:
+            await self.close()
+            raise
+        name = self.dialect.value
+        self.info = {
+            "implementation": "wardian",
+            "implementation_version": version,
+            "banner": f"{name} {version}".rstrip(),
+            "language_info": {
+                "name": "bash" if self.dialect is Dialect.BASH else "sh",
+                "version": version,
+                "mimetype": "text/x-sh",
+                "codemirror_mode": "shell",
+                "pygments_lexer": "bash",
+                "file_extension": ".sh",
+            },
+            "features": [],
+        }
+
+    # --- requests ------------------------------------------------------------------------
+
+    async def execute(self, request: ExecuteRequest) -> dict[str, Any]:
+        self._drain()
+        self.cell = request.cell
+        self._was_interrupted = False
+        self._older_children = children(self.process.host_pid) if "m" in self._options else []
+
+        async def ask(prompt: str, is_password: bool) -> str:  # noqa: FBT001  # a callback
+            self._drain()
+            return await self.sink.input(request.cell, prompt, password=is_password)
+
+        self._input.begin(self.process.host_pid, ask if request.allow_stdin else None)
+        try:
+            fields = await self._first(self._cell_line(request.code))
+        finally:
+            self._input.end()
+        status, pipe_status, self.workdir, self._options = (
+            _small_number(fields[1]),
+            [_small_number(each) for each in fields[2].split()],
+            fields[3],
+            fields[4],
+        )
+        self._status = status
+        return reply(request.count, status, pipe_status)
+
+    async def ask(self, command: str) -> str:
+        """The output of a command of the driver, at most some seconds later."""
+        self._number += 1
+        line = f"{{ __wardian_list {self._number} {command}; }} </dev/null 2>/dev/null\n"
+        try:
+            return (await self._first(line, timeout_s=START_TIMEOUT_S))[1]
+        except TimeoutError:
+            self.interrupt()
+            return ""
+
+    def _cell_line(self, code: str) -> str:
+        """The command that runs a cell with ``$?``, ``$_`` and ``set -x`` as they were left."""
+        self._number += 1
+        stdin = DESCRIPTORS[self.dialect][0]
+        code = code.replace("\0", "")
+        prefix = "".join(f"set -{option}\n" for option in "xv" if option in self._options)
+        suffix = LAST_WORDS_BASH if self.dialect is Dialect.BASH else LAST_WORDS
+        if code.endswith("\\") or not _heredocs_end(code):
+            suffix = ""
+        restore = ': "${__wardian_word-}";'
+        if self._status and "e" not in self._options:
+            restore = f'__wardian_restore {self._status} "${{__wardian_word-}}" ||'
+        text = shell_words.quote(prefix + code + suffix)
+        return f"{restore} eval {text} <&{stdin}\n{self._end_line()}"
+
+    def _end_line(self) -> str:
+        return f"{{ __wardian_end {self._number}; }} 2>/dev/null\n"
+
+    def interrupt(self) -> None:
+        """SIGINT to what runs in the foreground, and to the shell; not to background jobs.
+
+        Without job control all are in one group, and the shell has made background jobs ignore
+        the signal.
+        """
+        self._was_interrupted = True
+        super().interrupt()
+        group = foreground_group(self.process.host_pid, self._older_children)
+        if group is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGINT)
+        self.loop.call_later(INTERRUPT_PATIENCE_S, self._say_end_again, self._number)
+
+    def _say_end_again(self, number: int) -> None:
+        """Some shells forget what they have read when they are interrupted."""
+        if self._answer is not None and number == self._number and not self.exited.done():
+            self._write(self._end_line())
+
+    async def _first(self, line: str, timeout_s: float | None = None) -> list[str]:
+        """Send a command and wait for its record: TimeoutError, RunnerExited."""
+        self._answer = answer = self.loop.create_future()
+        self._write(line)
+        try:
+            await asyncio.wait(
+                (answer, self.exited), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            self._answer = None
+        if answer.done():
+            return answer.result()
+        if self.exited.done():
+            raise RunnerExited(self.exited.result())
+        raise TimeoutError
+
+    # --- the command and control pipes -----------------------------------------------------
+
+    def _write(self, text: str) -> None:
+        was_empty = not self._commands
+        self._commands += text.encode("utf-8", "surrogateescape")
+        if was_empty and not self._write_on():
+            self.loop.add_writer(self._command_fd, self._write_rest)
+
+    def _write_on(self) -> bool:
+        """Write what goes; whether that was all."""
+        try:
+            while self._commands:
+                del self._commands[: os.write(self._command_fd, self._commands)]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:  # `exited` will tell
+            self._commands.clear()
+        return True
+
+    def _write_rest(self) -> None:
+        if self._write_on():
+            self.loop.remove_writer(self._command_fd)
+
+    def _sources(self) -> list[tuple[int, Callable[[], None]]]:
+        return [*super()._sources(), (self._control_fd, self._on_control)]
+
+    def _on_control(self) -> None:
+        try:
+            data = os.read(self._control_fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self.loop.remove_reader(self._control_fd)
+            return
+        self._records += data
+        while self._take_record():
+            pass
+        if len(self._records) > MAX_RECORD_BYTES:
+            self._fail("sent a record too long")
+
+    def _take_record(self) -> bool:
+        word, _, rest = self._records.partition(b"\0")
+        count = RECORDS.get(word.decode("ascii", "replace"))
+        if count is None:
+            if rest or len(word) > 16:
+                self._records = rest  # a program wrote into our pipe: look for the next record
+            return bool(rest)
+        fields = rest.split(b"\0", count)
+        if len(fields) <= count:
+            return False
+        self._records = fields.pop()
+        self._heed(word.decode(), [each.decode("utf-8", "surrogateescape") for each in fields])
+        return True
+
+    def _heed(self, word: str, fields: list[str]) -> None:
+        if word == "input":
+            self._input.ask(fields[0], is_password=fields[1] == "1")
+            return
+        if word != "ready" and fields[0] != str(self._number):
+            return
+        if word == "done":
+            self._drain()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(fields)
+
+    # --- output ----------------------------------------------------------------------------
+
+    def _flow(self, name: str) -> TextFlow:
+        def deliver(text: str) -> None:
+            if text != "\n" or not self._was_interrupted:  # bash ends the line of a terminal's ^C
+                self.sink.stream(self.cell, name, text)
+
+        return ShellFlow(deliver, self._show) if name == "stdout" else TextFlow(deliver)
+
+    def _show(self, picture: Picture) -> None:
+        data: str | Any
+        if picture.mime.startswith("text/") or picture.mime == "image/svg+xml":
+            data = picture.data.decode("utf-8", "replace")
+        elif picture.mime == "application/json":
+            data = _parsed(picture.data)
+        else:
+            data = base64.b64encode(picture.data).decode("ascii")
+        content = {
+            "data": {picture.mime: data, "text/plain": f"<{picture.mime}>"},
+            "metadata": {},
+            "transient": {},
+        }
+        for stream in self.streams:
+            stream.flow.flush()
+        self.sink.publish(
+            self.cell, "display_data", memoryview(msgspec.json.encode(content)), {}, []
+        )
+
+    def _pass_mark(self, stream: Stream, mark: str) -> bool:
+        self._pass_last_mark(stream, mark)
+        return True
+
+    def _pass_last_mark(self, stream: Stream, mark: str) -> None:
+        if isinstance(stream.flow, ShellFlow):
+            if mark.startswith("<"):
+                stream.flow.begin_file(mark[1:])
+            elif mark == ">":
+                stream.flow.end_file()
+
+    # --- the end ---------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        await super().close()
+        self._input.close()
+        if self._commands:
+            self.loop.remove_writer(self._command_fd)
+        os.close(self._command_fd)
+        os.close(self._control_fd)
+        os.close(self._terminal_fd)
+
+
+def _heredocs_end(code: str) -> bool:
+    lines = {line.strip("\t") for line in code.split("\n")}
+    return all(match.group(2) in lines for match in HEREDOC.finditer(code))
+
+
+def _small_number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _parsed(data: bytes) -> Any:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(data)
+    return data.decode("utf-8", "replace")
+
+
+def reply(count: int, status: int, pipe_status: list[int]) -> dict[str, Any]:
+    """The execute_reply of a cell whose last command ended with this status."""
+    content: dict[str, Any] = {
+        "status": "error" if status else "ok",
+        "execution_count": count,
+        "exit_status": status,
+        "pipe_status": pipe_status,
+        "payload": [],
+        "user_expressions": {},
+    }
+    if status:
+        content.update(ename="ExitStatus", evalue=str(status), traceback=[])
+    return content
