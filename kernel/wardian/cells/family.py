@@ -8,23 +8,33 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-READ = {"x86_64": 0, "aarch64": 63}.get(platform.machine(), -1)
+READ = {"x86_64": (0,), "aarch64": (63,)}.get(platform.machine(), ())
+POLL = {"x86_64": (7, 271), "aarch64": (73,)}.get(platform.machine(), ())  # and ppoll
 MAX_PROCESSES = 256
 
 
 def waits_for_input(host_pid: int, pipe_inode: int) -> bool:
-    """Whether this process or a descendant blocks in read(2) on the pipe of this inode.
+    """Whether this process or a descendant blocks in reading the pipe of this inode.
 
-    /proc/<pid>/syscall says the call and its first argument (proc(5)); what we may not read, or
-    what is gone, does not wait.
+    /proc/<pid>/syscall says the call and its arguments (proc(5)); what we may not read, or what is
+    gone, does not wait.
     """
-    target = f"pipe:[{pipe_inode}]"
     for pid in _family(host_pid):
         with suppress(OSError, ValueError):
-            call, first, *_ = Path(f"/proc/{pid}/syscall").read_text().split()
-            if int(call) == READ and os.readlink(f"/proc/{pid}/fd/{int(first, 16)}") == target:
+            call, first, second, *_ = Path(f"/proc/{pid}/syscall").read_text().split()
+            fd = _read_descriptor(int(call), int(first, 16), int(second, 16))
+            if fd is not None and os.readlink(f"/proc/{pid}/fd/{fd}") == f"pipe:[{pipe_inode}]":
                 return True
     return False
+
+
+def _read_descriptor(call: int, first: int, second: int) -> int | None:
+    """Which descriptor a blocked call waits for. What poll(2) of one descriptor names is in the
+    process's memory; it is taken to be standard input.
+    """
+    if call in READ:
+        return first
+    return 0 if call in POLL and second == 1 else None
 
 
 def foreground_group(shell_host_pid: int, background: Collection[int]) -> int | None:

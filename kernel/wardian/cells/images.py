@@ -212,4 +212,7 @@ def _svg_end(data: bytes) -> int | None:
     if not SVG.match(data[:4096]):
         return None if len(data) < 4096 else 0
     at = data.find(SVG_END)
-    return at + len(SVG_END) if at >= 0 else None
+    if at < 0:
+        return None
+    end = at + len(SVG_END)
+    return end + 1 if data[end : end + 1] == b"\n" else end

@@ -20,7 +20,7 @@ from wardian.cells.runner import (
     Sink,
     SpawnedProcess,
 )
-from wardian.cells.shell_process import ShellProcess, reply
+from wardian.cells.shell_process import ShellProcess, heredocs_end, reply
 from wardian.errors import CommandFailed
 
 BASH_OPTIONS = ("--norc", "--noprofile", "--noediting", "-i")
@@ -109,7 +109,7 @@ class ShellRunner(Runner):
         return {"status": "ok", "found": bool(data), "data": data, "metadata": {}}
 
     async def _is_complete(self, code: str) -> dict[str, Any]:
-        if code.rstrip(" \t").endswith("\\\n") or code.endswith("\\"):
+        if code.rstrip(" \t\n").endswith("\\") or not heredocs_end(code):
             return {"status": "incomplete", "indent": ""}
         complaint = await self._ask(f"__wardian_check {shell_words.quote(code)}")
         if not complaint.strip():

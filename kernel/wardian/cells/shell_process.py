@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import fcntl
 import os
 import re
 import secrets
 import signal
+import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +46,8 @@ from wardian.cells.shell_words import Dialect
 RECORDS = {"ready": 2, "done": 6, "list": 2, "input": 2}
 MAX_RECORD_BYTES = 8 << 20
 START_TIMEOUT_S = 20.0
-INTERRUPT_PATIENCE_S = 0.3
+FIRST_LOOK_S = 0.02
+LONGEST_PAUSE_S = 0.5
 MIME_BY_SUFFIX = {
     "svg": "image/svg+xml",
     "html": "text/html",
@@ -265,7 +269,7 @@ class ShellProcess(PipedProcess):
         code = code.replace("\0", "")
         prefix = "".join(f"set -{option}\n" for option in "xv" if option in self._options)
         suffix = LAST_WORDS_BASH if self.dialect is Dialect.BASH else LAST_WORDS
-        if code.endswith("\\") or not _heredocs_end(code):
+        if code.endswith("\\") or not heredocs_end(code):
             suffix = ""
         restore = ': "${__wardian_word-}";'
         if self._status and "e" not in self._options:
@@ -288,28 +292,37 @@ class ShellProcess(PipedProcess):
         if group is not None:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGINT)
-        self.loop.call_later(INTERRUPT_PATIENCE_S, self._say_end_again, self._number)
-
-    def _say_end_again(self, number: int) -> None:
-        """Some shells forget what they have read when they are interrupted."""
-        if self._answer is not None and number == self._number and not self.exited.done():
-            self._write(self._end_line())
 
     async def _first(self, line: str, timeout_s: float | None = None) -> list[str]:
         """Send a command and wait for its record: TimeoutError, RunnerExited."""
         self._answer = answer = self.loop.create_future()
         self._write(line)
+        repeat = self.loop.create_task(self._repeat_end())
         try:
             await asyncio.wait(
                 (answer, self.exited), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             self._answer = None
+            repeat.cancel()
         if answer.done():
             return answer.result()
         if self.exited.done():
             raise RunnerExited(self.exited.result())
         raise TimeoutError
+
+    async def _repeat_end(self) -> None:
+        """Say once more that the cell should end when the first was taken and nothing happened.
+
+        Some shells read ahead, and forget what they read when an error or an interrupt abandons
+        a cell. One that did not forget reports twice, and the second report counts for nothing.
+        """
+        pause_s = FIRST_LOOK_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            if not self._commands and not _unread_bytes(self._command_fd):
+                self._write(self._end_line())
 
     # --- the command and control pipes -----------------------------------------------------
 
@@ -429,9 +442,15 @@ class ShellProcess(PipedProcess):
         os.close(self._terminal_fd)
 
 
-def _heredocs_end(code: str) -> bool:
+def heredocs_end(code: str) -> bool:
+    """Whether every here-document has its last line."""
     lines = {line.strip("\t") for line in code.split("\n")}
     return all(match.group(2) in lines for match in HEREDOC.finditer(code))
+
+
+def _unread_bytes(pipe_fd: int) -> int:
+    """How much is written into a pipe and not read (FIONREAD, pipe(7))."""
+    return int.from_bytes(fcntl.ioctl(pipe_fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _small_number(text: str) -> int:

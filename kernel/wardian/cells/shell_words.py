@@ -13,9 +13,9 @@ BEFORE_COMMAND = re.compile(
 )
 NAME = re.compile(r"[\w.:@%+,/-]+")
 MUST_QUOTE = re.compile(r"([\s\"'`\\$&|;<>(){}*?\[\]!#])")
-UNFINISHED = re.compile(
-    r"unexpected end of file|unexpected EOF|unterminated|expecting \"|delimited by end-of-file"
-    r"|unexpected \"?(?:end of file|newline)\"? \(expecting"
+UNFINISHED = re.compile(  # bash; dash; busybox
+    r"unexpected end of file|unexpected EOF|end of file unexpected|unterminated|delimited by end",
+    re.IGNORECASE,
 )
 
 

@@ -33,6 +33,22 @@ __wardian_commands() {
 }
 __wardian_names() { set | sed -n "s/^\($1[A-Za-z0-9_]*\)=.*/\1/p"; }
 __wardian_about() { type "$1"; }
+__wardian_ask() {
+  local OPTIND=1 OPTARG __wardian_option __wardian_prompt= __wardian_hidden=0
+  while getopts :rsd:n:p:t:u: __wardian_option; do
+    case $__wardian_option in
+      p) __wardian_prompt=$OPTARG ;;
+      s) __wardian_hidden=1 ;;
+      u) return ;;
+    esac
+  done
+  [ /dev/fd/0 -ef /dev/fd/@STDIN@ ] || return
+  printf '%s\0' input "$__wardian_prompt" "$__wardian_hidden" >&@CONTROL@
+}
+read() {
+  case " $* " in *' -'*p*) __wardian_ask "$@" ;; esac
+  command read "$@"
+}
 display() {
   for __wardian_file in "${@:--}"; do
     printf '\033]@NONCE@;<%s\007' "${__wardian_file##*.}"
