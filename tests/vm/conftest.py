@@ -29,7 +29,12 @@ class Outcome:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case for each test that the guest will run."""
     if "guest_test" in metafunc.fixturenames:
-        metafunc.parametrize("guest_test", collected())
+        metafunc.parametrize("guest_test", collected(), ids=short_name)
+
+
+def short_name(guest_test: object) -> str:
+    """The node id without the folder that all have."""
+    return str(guest_test).removeprefix("tests/linux/")
 
 
 def collected() -> list[object]:
