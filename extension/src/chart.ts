@@ -10,6 +10,8 @@ export interface Line {
   isFilled?: boolean;
   isDashed?: boolean;
   isStepped?: boolean;
+  /** Named below the chart. */
+  isKeyed?: boolean;
 }
 
 export interface Drawing {
@@ -25,7 +27,7 @@ export interface Drawing {
 }
 
 const WINDOW_S = 60;
-const TICKS_S = [60, 45, 30, 15, 0];
+const TICKS_S = [60, 30, 0];
 const HEIGHT = 120;
 const NEAR = 0.5;
 

@@ -18,6 +18,11 @@ export function bytes(value: number | null): string {
   return `${figure.toFixed(digits)} ${UNITS[unit] ?? ""}`;
 }
 
+/** Round figures beside an axis: without a decimal that says nothing. */
+export function axisBytes(value: number): string {
+  return bytes(value).replace(".0 ", " ");
+}
+
 /** `memory.max` of a group without a limit reads as unlimited. */
 export function limit(value: number | null, show: (value: number) => string): string {
   return value === null ? "no limit" : show(value);

@@ -33,15 +33,7 @@ const SIGNALS: Record<number, string> = {
   14: "SIGALRM",
   15: "SIGTERM",
 };
-const HEADINGS = [
-  "process",
-  "host pid ⇄ container pid",
-  "user",
-  "state",
-  "CPU",
-  "memory",
-  "threads",
-];
+const FIGURES = ["user", "state", "CPU", "memory", "threads"];
 
 export function processesPanel(): Panel<ProcessesFrame> {
   return new ProcessesPanel();
@@ -77,9 +69,15 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
         h(
           "div",
           { class: "wd-line wd-headings", role: "row" },
-          ...HEADINGS.map((heading, place) =>
-            h("span", { role: "columnheader", title: place === 1 ? words.pidHint : "" }, heading)
-          )
+          h("span", { role: "columnheader" }, "process"),
+          h(
+            "span",
+            { class: "wd-pids", role: "columnheader", title: words.pidHint },
+            h("span", {}, "host pid"),
+            h("span", { class: "wd-twin" }, "⇄"),
+            h("span", {}, "container pid")
+          ),
+          ...FIGURES.map((heading) => h("span", { role: "columnheader" }, heading))
         ),
         this.body
       ),

@@ -3,7 +3,7 @@
 import type { HostMessage } from "./channel.js";
 import { Chart, type Line } from "./chart.js";
 import { fill, h, setText } from "./dom.js";
-import { bytes, count, limit, percent } from "./format.js";
+import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
 import type { Panel } from "./shell.js";
 import type { Timeline } from "./timeline.js";
@@ -39,15 +39,15 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     { label: "limit", color: "--wd-limit", isDashed: true },
   ]);
   private readonly cpu = new Gauge(words.cpu, "% of one core (throttled %)", [
-    { label: "used", color: "--wd-cpu", isFilled: true },
-    { label: "throttled", color: "--wd-throttled" },
-    { label: "limit", color: "--wd-limit", isDashed: true },
+    { label: "used", color: "--wd-cpu", isFilled: true, isKeyed: true },
+    { label: "throttled", color: "--wd-throttled", isKeyed: true },
+    { label: "limit", color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
   private readonly pids = new Gauge(words.pids, "current / limit", [
-    { label: "current", color: "--wd-pids", isFilled: true, isStepped: true },
-    { label: "limit", color: "--wd-limit", isDashed: true },
+    { label: "current", color: "--wd-pids", isFilled: true, isStepped: true, isKeyed: true },
+    { label: "limit", color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
-  private readonly parts = h("div", { class: "wd-parts" });
+  private readonly parts = h("div", { class: "wd-keys" });
   private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
   private readonly origin = h("p", { class: "wd-more" });
   private before: Figures[] = [];
@@ -85,7 +85,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     this.memory.chart.draw(
       times,
       [series.map((f) => f.memory_current_bytes), series.map((f) => near(f.memory_limit_bytes))],
-      { format: bytes, ceiling: frame.memory_limit_bytes, floor: 8 << 20, base: 2, pins }
+      { format: axisBytes, ceiling: frame.memory_limit_bytes, floor: 8 << 20, base: 2, pins }
     );
     this.cpu.chart.draw(
       times,
@@ -168,7 +168,12 @@ class Gauge {
       { class: "wd-gauge", role: "group", aria: { label: title } },
       h("h4", { title: explains }, title),
       h("p", { class: "wd-figures", title: explains }, this.figure, this.aside),
-      place
+      place,
+      h(
+        "div",
+        { class: "wd-keys" },
+        ...lines.filter((line) => line.isKeyed).map((line) => key(line))
+      )
     );
   }
 
@@ -176,6 +181,15 @@ class Gauge {
     setText(this.figure, figure);
     setText(this.aside, aside === "" ? "" : `(${aside})`);
   }
+}
+
+/** Which line is which. */
+function key(line: Line): HTMLElement {
+  const mark = h("i", {
+    class: line.isDashed ? "wd-part wd-dashed" : "wd-part",
+    style: line.isDashed ? {} : { background: `var(${line.color})` },
+  });
+  return h("span", { class: "wd-key" }, mark, line.label);
 }
 
 /** The moments at which the kernel's count of OOM kills went up. */

@@ -1,0 +1,86 @@
+"""One server and one browser for all tests; pictures land in build/ui."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.linux.conftest import keeper_pid, wait_until
+from tests.ui.jupyter import REPOSITORY, JupyterServer, set_theme
+from tests.ui.notebook_page import NotebookPage
+from wardian.runtime.client import Client
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+PICTURES = Path(os.environ.get("WARDIAN_PICTURES", REPOSITORY / "build/ui"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """JupyterLab with our kernels; afterwards nothing of it is left."""
+    home = tmp_path_factory.mktemp("ui")
+    home.chmod(0o711)
+    started = JupyterServer.start(home)
+    yield started
+    started.stop()
+    state = home / "state"
+    if state.exists():
+        with Client.connect(state) as client:
+            for info in client.list():
+                client.container(info.id).remove(force=True)
+        wait_until(lambda: keeper_pid(state) is None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("no /usr/bin/chromium; apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    made = browser.new_page(viewport={"width": 1280, "height": 1600}, device_scale_factor=1.5)
+    yield made
+    made.close()
+
+
+OpenNotebook = Callable[..., NotebookPage]
+
+
+@pytest.fixture
+def open_notebook(
+    server: JupyterServer, page: Page, request: pytest.FixtureRequest
+) -> Iterator[OpenNotebook]:
+    """Write a notebook and open it; its kernel ends with the test."""
+    before = {kernel["id"] for kernel in server.ask("kernels")}
+    opened: list[NotebookPage] = []
+
+    def open_it(
+        cells: list[str],
+        *,
+        kernel: str = "wardian-python",
+        app: str = "lab",
+        theme: str = "JupyterLab Light",
+    ) -> NotebookPage:
+        set_theme(server.home, theme)
+        name = f"{request.node.originalname}-{app}-{len(opened)}.ipynb"
+        server.write_notebook(name, cells, kernel)
+        opened.append(NotebookPage.open(page, server.url(app, name)))
+        return opened[-1]
+
+    yield open_it
+    for kernel in server.ask("kernels"):
+        if kernel["id"] not in before:
+            server.ask(f"kernels/{kernel['id']}", "DELETE")
+    assert [error for notebook in opened for error in notebook.errors] == []
