@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from wardian.cells.environment import with_toolbox
 from wardian.errors import WardianError
 from wardian.runtime.spec import ProcessSpec
 
@@ -127,7 +128,10 @@ class RunnerExited(WardianError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Where and as whom a runner works. ``env`` is its whole environment."""
+    """Where and as whom a runner works.
+
+    ``env`` has the image's and the user's variables; the runner adds the way to the toolbox.
+    """
 
     env: dict[str, str] = field(default_factory=dict)
     workdir: str = "/"
@@ -137,9 +141,12 @@ class Setting:
 
     def process(self, *argv: str) -> ProcessSpec:
         """The process that has this setting."""
+        env = self.env
+        if self.interpreter is not Interpreter.HOST:
+            env = with_toolbox(env, is_python_ours=self.interpreter is Interpreter.TOOLBOX)
         return ProcessSpec(
             argv=argv,
-            env=self.env,
+            env=env,
             workdir=self.workdir,
             user=self.user,
             oom_score_adj=self.oom_score_adj,

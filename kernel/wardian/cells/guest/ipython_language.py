@@ -15,6 +15,7 @@ from IPython.utils.tokenutil import token_at_cursor
 from .interrupts import Interrupts
 from .ipython import make_shell
 from .kernel import Kernel
+from .packages import use_new_packages
 
 EXPERIMENTAL = "_jupyter_types_experimental"
 
@@ -55,7 +56,7 @@ class IPythonLanguage:
         shell = self.shell
         shell.execution_count = message["count"]
         shell.error, shell.error_during_display = None, False
-        self._kernel.allow_stdin(bool(message.get("allow_stdin")))
+        self._kernel.allow_stdin(allow=bool(message.get("allow_stdin")))
         self._interrupts.install()
         result = await self._run(message)
         error = result.error_before_exec or result.error_in_exec
@@ -68,6 +69,7 @@ class IPythonLanguage:
             reply["ename"] = type(error).__name__
             reply["evalue"] = str(error)
             reply["traceback"] = shell.error["traceback"] if shell.error else []
+        use_new_packages()
         reply["payload"] = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
         return reply

@@ -75,7 +75,7 @@ class Kernel:
 
     # --- input -----------------------------------------------------------------------------
 
-    def allow_stdin(self, allow: bool) -> None:
+    def allow_stdin(self, *, allow: bool) -> None:
         """Whether the client of the running cell can be asked."""
         self._allow_stdin = allow
         builtins.input = self.raw_input

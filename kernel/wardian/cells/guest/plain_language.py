@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from .interrupts import Interrupts
 from .kernel import Kernel
 from .mimebundle import mimebundle
+from .packages import use_new_packages
 from .system import run_on_terminal
 
 TOP_LEVEL_AWAIT = getattr(ast, "PyCF_ALLOW_TOP_LEVEL_AWAIT", 0)
@@ -77,7 +78,8 @@ class PlainLanguage:
     async def execute(self, message: Dict[str, Any]) -> Dict[str, Any]:
         """Run a cell; the content of the execute_reply."""
         self._count = message["count"]
-        self._kernel.allow_stdin(bool(message.get("allow_stdin")))
+        self._kernel.allow_stdin(allow=bool(message.get("allow_stdin")))
+        use_new_packages()
         self._interrupts.install()
         if message.get("store_history", True):
             self._history.append((self._count, message["code"]))
