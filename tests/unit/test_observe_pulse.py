@@ -10,7 +10,7 @@ import pytest
 
 from wardian.errors import FailedPrecondition, WardianError
 from wardian.observe.frames import ResourcesFrame, Source
-from wardian.observe.pulse import CPU_SHARE, Notice, Pulse, Watch
+from wardian.observe.pulse import CPU_SHARE, SAVED_S, Notice, Pulse, Watch
 
 PATIENCE_S = 10.0
 
@@ -207,5 +207,6 @@ def test_time_spent_must_be_waited_off(pulse: Pulse, sampler: PipeSampler) -> No
     watch: Watch[ResourcesFrame] = Watch(
         pulse, sampler, Listener().publish, Listener().fail, lambda: True
     )
-    assert watch.spend(CPU_SHARE / 2) == 0.0
-    assert watch.spend(CPU_SHARE) == pytest.approx(0.5, abs=0.1)
+    saved_s = CPU_SHARE * SAVED_S
+    assert watch.spend(saved_s / 2) == 0.0
+    assert watch.spend(saved_s) == pytest.approx(SAVED_S / 2, abs=0.1)

@@ -3,8 +3,8 @@
 A sampler has file descriptors that become readable when there is something to see, and a period
 after which it wants to look anyway. The first event after a quiet time is looked at within
 milliseconds, then at most every ``MIN_INTERVAL_S``. However much happens in a container, a sampler
-never gets more than ``CPU_SHARE`` of a core: it may save up one second's share, and what it spends
-beyond that is waited off. Without a watch there is no thread.
+never gets more than ``CPU_SHARE`` of a core (three views: less than 2 %): it may save up the share
+of a few seconds, and what it spends beyond that is waited off. Without a watch there is no thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from wardian.errors import WardianError
 from wardian.observe.frames import Frame
 
 MIN_INTERVAL_S = 0.1
-CPU_SHARE = 0.01
+CPU_SHARE = 0.006
+SAVED_S = 3.0
 _SETTLE_S = 0.01
 _MAX_SLEEP_S = 3600.0
 
@@ -96,14 +97,14 @@ class Watch(Generic[F]):
         self.arm_s = 0.0  # when to listen to the sources again, if not armed
         self.due_s = 0.0
         self.not_before_s = 0.0
-        self.credit_s = CPU_SHARE
+        self.credit_s = CPU_SHARE * SAVED_S
         self.credited_s = time.monotonic()
 
     def spend(self, cpu_s: float) -> float:
         """Book CPU time; returns how long to wait until it has been paid for."""
         now = time.monotonic()
         earned_s = (now - self.credited_s) * CPU_SHARE
-        self.credit_s = min(CPU_SHARE, self.credit_s + earned_s) - cpu_s
+        self.credit_s = min(CPU_SHARE * SAVED_S, self.credit_s + earned_s) - cpu_s
         self.credited_s = now
         return max(0.0, -self.credit_s / CPU_SHARE)
 
@@ -203,6 +204,7 @@ class _Beat:
         self._forget = forget
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake_fd, selectors.EVENT_READ)
+        self._charged_s = time.thread_time()
 
     def adopt(self, wanted: set[Watch[Any]]) -> None:
         """Open what is newly wanted, close what no longer is."""
@@ -240,7 +242,6 @@ class _Beat:
         self._selector.close()
 
     def _notice(self, watch: Watch[Any]) -> None:
-        started = time.thread_time()
         self._disarm(watch)
         notice: Notice | None = self._attempt(watch, watch.sampler.notice)
         if notice is None:
@@ -248,7 +249,7 @@ class _Beat:
         now = time.monotonic()
         if notice.is_news:
             watch.due_s = min(watch.due_s, max(now + _SETTLE_S, watch.not_before_s))
-        cost_s = watch.spend(time.thread_time() - started)
+        cost_s = self._charge(watch)
         is_for_sample = notice.rest_s is None
         watch.arm_s = watch.due_s if is_for_sample else now + max(notice.rest_s or 0.0, cost_s)
 
@@ -257,18 +258,22 @@ class _Beat:
             self._forget(watch)
             watch.due_s = float("inf")
             return
-        started = time.thread_time()
         begun = time.monotonic()
         frame = self._attempt(watch, watch.sampler.sample)
         if watch not in self._watches:
             return
         if frame is not None:
             _guarded(lambda: watch.publish(frame))
-        rest_s = watch.spend(time.thread_time() - started)
+        rest_s = self._charge(watch)
         watch.not_before_s = begun + max(MIN_INTERVAL_S, rest_s)
         watch.due_s = max(begun + watch.sampler.period_s, watch.not_before_s)
         if not watch.is_armed:
             self._arm(watch)
+
+    def _charge(self, watch: Watch[Any]) -> float:
+        """Book all that the thread has used since the last time, its own waking included."""
+        before, self._charged_s = self._charged_s, time.thread_time()
+        return watch.spend(self._charged_s - before)
 
     def _attempt(self, watch: Watch[Any], step: Callable[[], Any]) -> Any:
         """Run a step of a sampler; an error ends its watch."""
