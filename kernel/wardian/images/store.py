@@ -98,7 +98,7 @@ class ImageStore:
         self._layers = root / "layers"
         try:
             (self._content / "blobs/sha256").mkdir(parents=True, exist_ok=True)
-            self._layers.mkdir(mode=0o711, exist_ok=True)
+            self._layers.mkdir(mode=0o700, exist_ok=True)
             layout = self._content / "oci-layout"
             if not layout.exists():
                 layout.write_text('{"imageLayoutVersion":"1.0.0"}')

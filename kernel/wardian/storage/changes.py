@@ -1,7 +1,7 @@
 """What a container changed: its upper directory read against the layers below, as docker's diff.
 
-The trees belong to containers: everything is opened by descriptor below the given directory, and
-no symbolic link is followed.
+The tree belongs to a container, which may be writing to it at the same moment: everything is
+opened by descriptor, no symbolic link is followed, and what vanishes meanwhile is left out.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import enum
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from wardian.errors import SetupError
+from wardian.storage import whiteout
 from wardian.storage.snapshotter import Snapshot
-
-MAX_DEPTH = 400
-OPAQUE = ("user.overlay.opaque", "trusted.overlay.opaque")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from wardian.storage.stack import Folder, LayerStack, Visible
+from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
 
 
 class ChangeKind(enum.Enum):
@@ -33,7 +32,8 @@ class ChangeKind(enum.Enum):
 class Change:
     """One path that differs from the image; ``size_bytes`` is what the upper directory holds.
 
-    ``path`` is relative to the root, without a leading slash.
+    ``path`` is relative to the root, without a leading slash; bytes that are not UTF-8 are
+    surrogates (PEP 383).
     """
 
     kind: ChangeKind
@@ -42,86 +42,80 @@ class Change:
 
 
 def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
-    """Every difference, directories before what is in them.
+    """Every difference, directories before what is in them; ``lowers`` uppermost first.
 
-    A whiteout (a character device 0:0, overlayfs.rst) is a deletion; an opaque directory deletes
-    what the layers have below it and the upper does not.
+    A directory that the container only changed something in is modified, as docker says it. A
+    whiteout is a deletion; an opaque directory deletes what the layers have below it and the
+    upper does not. Raises SetupError when the layers cannot be read, FailedPrecondition for a
+    tree nested beyond any reason.
     """
-    with ExitStack() as stack:
+    try:
         upper_fd = os.open(snapshot.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        stack.callback(os.close, upper_fd)
-        lower_fds = []
-        for lower in lowers:
-            lower_fds.append(os.open(lower, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            stack.callback(os.close, lower_fds[-1])
-        yield from _walk(upper_fd, lower_fds, "", 0)
+        try:
+            with LayerStack(lowers) as stack:
+                yield from _compare(upper_fd, stack)
+        finally:
+            os.close(upper_fd)
+    except OSError as error:
+        raise SetupError(
+            f"the container's layers cannot be read: {error.strerror}",
+            hint="is the container still there? see `wardian ps -a`",
+        ) from error
 
 
-def is_whiteout(status: os.stat_result) -> bool:
-    """Whether this is overlayfs' mark of a deleted name."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A directory of the upper that is still to be read."""
+
+    path: str
+    visible: Visible  # the layers that show in its parent
+    hides: bool  # whether it, or one above it, is opaque: what the layers have here is gone
 
 
-def _walk(upper_fd: int, lower_fds: list[int], folder: str, depth: int) -> Iterator[Change]:
-    """``lower_fds`` are this directory in the layers that show through here, uppermost first."""
-    is_opaque = _has_mark(upper_fd, OPAQUE)
-    hidden = _names_below(lower_fds) if is_opaque else set()
-    for name in sorted(os.listdir(upper_fd)):
-        status = os.stat(name, dir_fd=upper_fd, follow_symlinks=False)
-        hidden.discard(name)
-        path = f"{folder}{name}"
-        below = _lookup(lower_fds, name)
-        if is_whiteout(status):
-            if below is not None:
-                yield Change(ChangeKind.DELETED, path, 0)
+def _compare(upper_fd: int, stack: LayerStack) -> Iterator[Change]:
+    waiting = [_Place("", stack.everything, hides=False)]
+    while waiting:
+        place = waiting.pop()
+        try:
+            fd = open_below(upper_fd, place.path, OPEN_DIRECTORY)
+        except FileNotFoundError:
             continue
-        kind = ChangeKind.ADDED if below is None else ChangeKind.MODIFIED
-        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        yield Change(kind, path, size)
-        if stat.S_ISDIR(status.st_mode) and depth < MAX_DEPTH:
-            yield from _walk_into(upper_fd, lower_fds, name, f"{path}/", depth)
-    for name in sorted(hidden):
-        yield Change(ChangeKind.DELETED, f"{folder}{name}", 0)
+        try:
+            with stack.opened(place.path, place.visible) as below:
+                folders: list[_Place] = []
+                yield from _compare_directory(fd, place, below, folders)
+                waiting += reversed(folders)
+        finally:
+            os.close(fd)
 
 
-def _walk_into(
-    upper_fd: int, lower_fds: list[int], name: str, folder: str, depth: int
+def _compare_directory(
+    fd: int, place: _Place, below: Folder, folders: list[_Place]
 ) -> Iterator[Change]:
-    with ExitStack() as stack:
-        child_fd = os.open(name, _DIRECTORY, dir_fd=upper_fd)
-        stack.callback(os.close, child_fd)
-        children = []
-        for lower_fd in lower_fds:
-            status = _lookup([lower_fd], name)
-            if status is None:
-                continue
-            if not stat.S_ISDIR(status.st_mode):
-                break  # a file or a whiteout hides what is below it
-            children.append(os.open(name, _DIRECTORY, dir_fd=lower_fd))
-            stack.callback(os.close, children[-1])
-            if _has_mark(children[-1], OPAQUE):
-                break
-        yield from _walk(child_fd, children, folder, depth + 1)
+    """The changes in one directory; its own directories are added to ``folders``."""
+    hides = place.hides or whiteout.is_opaque(fd)
+    gone = below.names() if hides else set()
+    has_whiteout_files = whiteout.has_whiteout_files(fd)
+    prefix = f"{place.path}/" if place.path else ""
+    for name in sorted(os.listdir(fd)):
+        status = look_at(fd, name)
+        if status is None:
+            continue
+        gone.discard(name)
+        lower = below.look_up(name)
+        if whiteout.is_whiteout(status) or (
+            has_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
+        ):
+            if lower is not None:
+                yield Change(ChangeKind.DELETED, prefix + name, 0)
+            continue
+        yield _change(prefix + name, status, lower)
+        if stat.S_ISDIR(status.st_mode):
+            folders.append(_Place(prefix + name, below.visible, hides))
+    for name in sorted(gone):
+        yield Change(ChangeKind.DELETED, prefix + name, 0)
 
 
-def _lookup(lower_fds: list[int], name: str) -> os.stat_result | None:
-    """The name in the uppermost layer that has it; None if it shows nowhere."""
-    for fd in lower_fds:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            return None if is_whiteout(status) else status
-    return None
-
-
-def _names_below(lower_fds: list[int]) -> set[str]:
-    return {
-        name for fd in lower_fds for name in os.listdir(fd) if _lookup(lower_fds, name) is not None
-    }
-
-
-def _has_mark(fd: int, names: tuple[str, ...]) -> bool:
-    for name in names:
-        with suppress(OSError):
-            if os.getxattr(fd, name) == b"y":
-                return True
-    return False
+def _change(path: str, status: os.stat_result, lower: os.stat_result | None) -> Change:
+    kind = ChangeKind.ADDED if lower is None else ChangeKind.MODIFIED
+    return Change(kind, path, status.st_size if stat.S_ISREG(status.st_mode) else 0)

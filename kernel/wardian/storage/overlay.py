@@ -4,95 +4,137 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wardian.errors import AlreadyExists, NotFound, SetupError
+from wardian.errors import AlreadyExists, InvalidInput, NotFound, SetupError
+from wardian.linux.statfs import OVERLAYFS_SUPER_MAGIC, file_system_type
+from wardian.storage import tree
 from wardian.storage.snapshotter import Snapshot
+from wardian.storage.tree import Usage
 
 UPPER, WORK = "upper", "work"
-OVERLAYFS_MAGIC = 0x794C7630
+_NEW, _OLD = ".new-", ".old-"
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class OverlaySnapshotter:
-    """Snapshots below ``<root>/snapshots/<key>/`` : ``data/upper``, ``data/work``."""
+    """Snapshots below ``<root>/snapshots/<key>/`` : ``data/upper``, ``data/work``.
+
+    Each appears and goes by a rename, so that a driver that is killed leaves a snapshot whole or
+    a directory whose name starts with a dot, which the next `keys` removes.
+    """
 
     def __init__(self, root: Path) -> None:
         self._directory = root / "snapshots"
-        try:
-            self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_store(error) from error
+        self._is_fit = False
+        with _storing():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def prepare(self, key: str) -> Snapshot:
-        home = self._directory / key
+        home = self._home(key)
         if home.exists():
             raise AlreadyExists(f"snapshot {key} exists")
-        self._refuse_overlay()
-        staging = self._directory / f".new-{key}"
+        if not self._is_fit:
+            self._ensure_fit()
+        staging = self._directory / f"{_NEW}{key}"
         try:
-            for name in (UPPER, WORK):
-                (staging / "data" / name).mkdir(parents=True, mode=0o755)
-            (staging / "data").chmod(0o711)
-            staging.rename(home)
-        except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise _cannot_store(error) from error
+            with _storing():
+                for name in (UPPER, WORK):
+                    (staging / "data" / name).mkdir(parents=True, mode=0o755)
+                    (staging / "data" / name).chmod(0o755)  # whatever the umask
+                (staging / "data").chmod(0o711)
+                staging.rename(home)
+        except SetupError:
+            self._remove(staging.name)
+            raise
         return self.get(key)
 
     def get(self, key: str) -> Snapshot:
-        data = self._directory / key / "data"
+        data = self._home(key) / "data"
         if not data.exists():
             raise NotFound(f"no snapshot {key}")
         return Snapshot(key, data / UPPER, data / WORK)
 
     def remove(self, key: str) -> None:
-        home = self._directory / key
-        grave = self._directory / f".old-{key}"
-        try:
-            home.rename(grave)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(grave, ignore_errors=True)
+        grave = f"{_OLD}{key}"
+        self._remove(grave)  # of an earlier try
+        with _storing(), suppress(FileNotFoundError):
+            self._home(key).rename(self._directory / grave)
+        self._remove(grave)
 
     def keys(self) -> Iterable[str]:
-        for entry in os.scandir(self._directory):
-            if entry.name.startswith("."):  # left by a crash
-                shutil.rmtree(entry.path, ignore_errors=True)
+        for name in os.listdir(self._directory):
+            if name.startswith((_NEW, _OLD)):
+                self._remove(name)
             else:
-                yield entry.name
+                yield name
 
-    def usage_bytes(self, key: str) -> int:
-        total = 0
-        for folder, directories, names in os.walk(self.get(key).upper):
-            for name in (*names, *directories):
-                total += os.lstat(os.path.join(folder, name)).st_size
-        return total
+    def usage(self, key: str) -> Usage:
+        fd = os.open(self.get(key).upper, _OPEN)
+        try:
+            return tree.usage(fd)
+        finally:
+            os.close(fd)
 
-    def _refuse_overlay(self) -> None:
-        """Overlayfs cannot be another's upper layer (Documentation/filesystems/overlayfs.rst)."""
-        if _file_system(self._directory) == "overlay":
+    def _home(self, key: str) -> Path:
+        if not key or "/" in key or key.startswith("."):
+            raise InvalidInput(f"no key of a snapshot: {key[:80]!r}")
+        return self._directory / key
+
+    def _remove(self, name: str) -> None:
+        fd = os.open(self._directory, _OPEN)
+        try:
+            with _storing():
+                tree.remove(fd, name)
+        finally:
+            os.close(fd)
+
+    def _ensure_fit(self) -> None:
+        """Say early what mount(2) would only call EINVAL or ENODEV."""
+        fd = os.open(self._directory, _OPEN)
+        try:
+            # Overlayfs can lie on another's lower, not be its upper (overlayfs.rst).
+            if file_system_type(fd) == OVERLAYFS_SUPER_MAGIC:
+                raise SetupError(
+                    "the state directory is on overlayfs, which cannot carry a writable layer",
+                    hint="set WARDIAN_ROOT to a volume or a tmpfs, such as /dev/shm/wardian",
+                )
+        finally:
+            os.close(fd)
+        if not kernel_has_overlay():
             raise SetupError(
-                "the state directory is on overlayfs, which cannot carry a writable layer",
-                hint="set WARDIAN_ROOT to a volume or a tmpfs, such as /dev/shm/wardian",
+                f"the kernel has no overlayfs (Linux {os.uname().release})",
+                hint="install the kernel's module `overlay`, or boot a distribution's own kernel",
             )
+        self._is_fit = True
 
 
-def _file_system(path: Path) -> str:
-    """The type of the file system that ``path`` is on (proc(5), mountinfo)."""
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == wanted:
-            return fields[fields.index("-") + 1]
-    return "unknown"
+def kernel_has_overlay(proc: Path = Path("/proc"), modules: Path | None = None) -> bool:
+    """Whether overlayfs is in the kernel or among its modules, which mount(2) loads by itself."""
+    if "nodev\toverlay" in (proc / "filesystems").read_text().splitlines():
+        return True
+    folder = modules or Path("/lib/modules") / os.uname().release
+    with suppress(OSError):
+        return "/overlay.ko" in (folder / "modules.dep").read_text()
+    return False
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Turn what the file system refuses into what the user can do about it."""
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_store(error) from error
 
 
 def _cannot_store(error: OSError) -> SetupError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "free some space, or set WARDIAN_ROOT to another file system"
+    elif error.errno == errno.EROFS:
+        hint = "it is read-only; set WARDIAN_ROOT to a directory that you can write"
     else:
         hint = "set WARDIAN_ROOT to a directory that you can write"
     return SetupError(f"cannot write to the state directory: {error.strerror}", hint=hint)

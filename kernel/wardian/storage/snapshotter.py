@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from wardian.storage.tree import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -36,5 +38,5 @@ class Snapshotter(Protocol):
     def keys(self) -> Iterable[str]:
         """Every key there is."""
 
-    def usage_bytes(self, key: str) -> int:
-        """Apparent bytes of what was written to it."""
+    def usage(self, key: str) -> Usage:
+        """What was written to it takes; NotFound."""

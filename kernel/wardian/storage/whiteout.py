@@ -1,0 +1,72 @@
+"""Whiteouts and opaque directories: how a layer says that something below it is gone.
+
+There are two spellings. On disk it is overlayfs' (Documentation/filesystems/overlayfs.rst): a
+character device 0:0 hides a name, an extended attribute makes a directory opaque. In a layer's
+archive (image-spec, layer.md) a file ``.wh.NAME`` hides NAME and ``.wh..wh..opq`` makes its
+directory opaque.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+PREFIX = ".wh."
+OPAQUE_NAME = ".wh..wh..opq"
+META_PREFIX = ".wh..wh."  # AUFS' own bookkeeping, of no meaning to anybody else
+
+# The first is read by overlays that root mounts, the second by those in a user namespace.
+OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
+WHITEOUT_ATTRIBUTES = ("trusted.overlay.whiteout", "user.overlay.whiteout")
+PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.")
+
+_OPAQUE = b"y"
+_HAS_WHITEOUT_FILES = b"x"  # since Linux 6.7, so that an overlay can lie on an overlay
+
+
+def is_opaque(directory_fd: int) -> bool:
+    """Whether a directory hides the directories of the same name in the layers below."""
+    return _mark(directory_fd) == _OPAQUE
+
+
+def has_whiteout_files(directory_fd: int) -> bool:
+    """Whether empty files in this directory may be whiteouts by their attribute."""
+    return _mark(directory_fd) == _HAS_WHITEOUT_FILES
+
+
+def _mark(directory_fd: int) -> bytes:
+    for attribute in OPAQUE_ATTRIBUTES:
+        with suppress(OSError):
+            return os.getxattr(directory_fd, attribute)
+    return b""
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether this is the mark of a deleted name: a character device 0:0."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_whiteout_file(dir_fd: int, name: str, status: os.stat_result) -> bool:
+    """Whether an empty file is a whiteout, in a directory that `has_whiteout_files`."""
+    if not stat.S_ISREG(status.st_mode) or status.st_size:
+        return False
+    path = f"/proc/self/fd/{dir_fd}/{name}"
+    for attribute in WHITEOUT_ATTRIBUTES:
+        with suppress(OSError):
+            os.getxattr(path, attribute, follow_symlinks=False)
+            return True
+    return False
+
+
+def make_whiteout(dir_fd: int, name: str) -> None:
+    """Hide ``name`` of the layers below. No privilege is needed since Linux 5.8 (mknod(2))."""
+    os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=dir_fd)
+
+
+def make_opaque(directory_fd: int) -> None:
+    """Hide what the layers below have in this directory."""
+    for attribute in OPAQUE_ATTRIBUTES:
+        # trusted.* is for root only, and then only its overlays would look at it.
+        if attribute.startswith("user.") or os.geteuid() == 0:
+            os.setxattr(directory_fd, attribute, _OPAQUE)
