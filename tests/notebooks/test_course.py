@@ -1,0 +1,100 @@
+"""The course's notebooks: saved outputs are those of every run, and fit to be read by strangers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+KERNELS = {"wardian-python", "wardian-shell"}
+
+# What would betray the machine or the moment: temporary paths, long ids, clock times, addresses.
+TELLTALES = re.compile(r"/tmp/\w|\b[0-9a-f]{12,}\b|\b\d\d:\d\d:\d\d\b|0x[0-9a-f]{6,}|\btmp\w{6,}")
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+
+
+def texts(output: nbformat.NotebookNode) -> Iterator[str]:
+    """All that a reader sees of one output."""
+    if output.output_type == "stream":
+        yield output.text
+    elif output.output_type == "error":
+        yield output.evalue
+        yield re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
+    else:
+        data = output.data.items()
+        yield from (text for kind, text in data if kind.startswith("text/"))
+
+
+@every_notebook
+@pytest.mark.timeout(400)
+def test_outputs_are_the_same_on_every_run(path: Path, course_environment: dict[str, str]) -> None:
+    """Strict nbval, with nothing sanitised."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(path.parent)),
+        *("-q", "-p", "no:cacheprovider", "--nbval", "--nbval-cell-timeout=120", str(path)),
+    ]
+    done = subprocess.run(
+        command,
+        env=course_environment,
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+@every_notebook
+def test_notebook_chooses_one_of_our_kernels(path: Path) -> None:
+    assert nbformat.read(path, 4).metadata.kernelspec.name in KERNELS
+
+
+@every_notebook
+def test_notebook_was_run_from_top_to_bottom(path: Path) -> None:
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@every_notebook
+def test_outputs_betray_no_machine_and_no_moment(path: Path) -> None:
+    for cell in nbformat.read(path, 4).cells:
+        for output in cell.get("outputs", ()):
+            found = [TELLTALES.search(text) for text in texts(output)]
+            assert not any(found), f"{cell.source!r}: {found}"
+
+
+@every_notebook
+def test_only_announced_errors_are_saved(path: Path) -> None:
+    for cell in nbformat.read(path, 4).cells:
+        kinds = {output.output_type for output in cell.get("outputs", ())}
+        assert ("error" in kinds) == ("raises-exception" in cell.metadata.get("tags", ()))
+
+
+@every_notebook
+def test_lesson_asks_before_it_shows_and_ends_with_exercises(path: Path) -> None:
+    prose = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    assert prose[0].startswith("# ")
+    assert sum("**Predict" in text for text in prose) >= 3
+    assert "## Your turn" in prose[-1]
+
+
+@every_notebook
+def test_links_and_pictures_are_there(path: Path) -> None:
+    prose = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
+    targets = re.findall(r"\]\(([^)#]+)\)", prose)
+    missing = [one for one in targets if "://" not in one and not (path.parent / one).exists()]
+    assert targets
+    assert not missing
