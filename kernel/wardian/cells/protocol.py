@@ -175,22 +175,17 @@ def decode(head: bytes | bytearray | memoryview) -> FromRunner:
     return message
 
 
-def check_content(kind: str, content: msgspec.Raw) -> CommContent | None:
+def check_content(kind: str, content: msgspec.Raw, *, is_ascii: bool) -> CommContent | None:
     """Check an iopub content without building it; returns comm contents, which the host tracks.
 
-    ProtocolError when a field is missing or of another type, or the text is not UTF-8.
+    ProtocolError when a field is missing or of another type, or the text is not UTF-8: raw fields
+    are skipped by the decoder, so that their strings were not looked at.
     """
     text = memoryview(content)
     try:
         checked = _contents[kind].decode(text)
-        _check_utf8(text)
+        if not is_ascii:
+            str(text, "utf-8")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"the runner sent a {kind} that is none: {error}") from error
     return checked if isinstance(checked, CommContent) else None
-
-
-def _check_utf8(text: memoryview) -> None:
-    """Raw fields are skipped by the decoder, so their strings were not looked at."""
-    data = bytes(text) if len(text) < 4096 else text.tobytes()
-    if not data.isascii():
-        data.decode("utf-8")

@@ -38,6 +38,7 @@ from wardian.cells.runner import (
 from wardian.errors import ProtocolError
 
 SOCKET_FD = 3
+SO_SNDBUFFORCE = 32  # asm-generic/socket.h, socket(7)
 SOCKET_BYTES = 1 << 20
 MAX_QUEUED_BYTES = 256 << 20
 MAX_COMMS = 1 << 16
@@ -92,9 +93,8 @@ class PythonRunner(PipedProcess, Runner):
         ours, theirs = socket.socketpair()
         out_r, out_w = output_pipe()
         err_r, err_w = output_pipe()
-        with suppress(OSError):  # the kernel's limit then
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        for end in (ours, theirs):
+            _enlarge(end)
         ours.setblocking(False)
         spec = setting.process(*PROGRAMS[setting.interpreter], str(SOCKET_FD))
         fds = {1: out_w, 2: err_w, SOCKET_FD: theirs.fileno()}
@@ -277,7 +277,7 @@ class PythonRunner(PipedProcess, Runner):
         if len(message.b) > protocol.MAX_BUFFERS:
             raise ProtocolError("too many buffers")
         buffers = frame.buffers(message.b)
-        comm = protocol.check_content(message.kind, message.content)
+        comm = protocol.check_content(message.kind, message.content, is_ascii=frame.is_ascii)
         for stream in self.streams:
             self._advance_to(stream, self._published + 1)
             stream.flow.flush()
@@ -384,6 +384,14 @@ class PythonRunner(PipedProcess, Runner):
             self.loop.remove_writer(self._sock.fileno())
             self._outgoing.clear()
         self._sock.close()
+
+
+def _enlarge(sock: socket.socket) -> None:
+    """Room for a large frame: fewer turns between the two sides. Root may exceed wmem_max."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
 
 
 def _number(mark: str) -> int:

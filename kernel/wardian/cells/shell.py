@@ -172,7 +172,7 @@ class ShellRunner(Runner):
         is_kept = True
         try:
             self._shell = await _start_shell(self._launcher, self._sink, setting)
-        except CommandFailed:  # the directory is gone
+        except (CommandFailed, RunnerExited):  # the directory is gone
             is_kept = False
             self._shell = await _start_shell(self._launcher, self._sink, self._setting)
         self._watch(self._shell)

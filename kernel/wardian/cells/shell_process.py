@@ -58,10 +58,11 @@ MIME_BY_SUFFIX = {
 }
 HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][\w-]*)\1")
 # A cell's own last words, for what is lost when eval returns. Not after an unfinished here-document.
-# In a group of their own, so that `set -x` does not show them.
-LAST_WORDS = "\n{ __wardian_last=$? __wardian_word=$_ __wardian_pipe=1; } 2>/dev/null"
+# In a group of their own, so that `set -x` does not show them; after an empty line, as the cell may
+# end in a backslash.
+LAST_WORDS = "\n\n{ __wardian_last=$? __wardian_word=$_ __wardian_pipe=1; } 2>/dev/null"
 LAST_WORDS_BASH = (
-    "\n{ __wardian_last=$? __wardian_word=$_"
+    "\n\n{ __wardian_last=$? __wardian_word=$_"
     ' __wardian_pipe=("${PIPESTATUS[@]}"); } 2>/dev/null'
 )
 DRIVERS = Path(__file__).parent / "guest"
@@ -132,6 +133,7 @@ class ShellProcess(PipedProcess):
         workdir: str,
     ) -> None:
         self._was_interrupted = False
+        self._is_quiet = True  # some shells greet before they have read the driver
         super().__init__(process, sink, marks, out_fd, err_fd)
         self.dialect = dialect
         self.workdir = workdir
@@ -210,6 +212,8 @@ class ShellProcess(PipedProcess):
         except BaseException:
             await self.close()
             raise
+        self._drain()
+        self._is_quiet = False
         name = self.dialect.value
         self.info = {
             "implementation": "wardian",
@@ -269,8 +273,8 @@ class ShellProcess(PipedProcess):
         code = code.replace("\0", "")
         prefix = "".join(f"set -{option}\n" for option in "xv" if option in self._options)
         suffix = LAST_WORDS_BASH if self.dialect is Dialect.BASH else LAST_WORDS
-        if code.endswith("\\") or not heredocs_end(code):
-            suffix = ""
+        if not heredocs_end(code):
+            suffix = "\n"
         restore = ': "${__wardian_word-}";'
         if self._status and "e" not in self._options:
             restore = f'__wardian_restore {self._status} "${{__wardian_word-}}" ||'
@@ -393,7 +397,8 @@ class ShellProcess(PipedProcess):
 
     def _flow(self, name: str) -> TextFlow:
         def deliver(text: str) -> None:
-            if text != "\n" or not self._was_interrupted:  # bash ends the line of a terminal's ^C
+            # bash ends the line that a terminal's ^C began.
+            if not self._is_quiet and not (self._was_interrupted and text == "\n"):
                 self.sink.stream(self.cell, name, text)
 
         return ShellFlow(deliver, self._show) if name == "stdout" else TextFlow(deliver)

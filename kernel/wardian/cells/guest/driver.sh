@@ -32,7 +32,7 @@ __wardian_commands() {
   )
 }
 __wardian_names() { set | sed -n "s/^\($1[A-Za-z0-9_]*\)=.*/\1/p"; }
-__wardian_about() { type "$1"; }
+__wardian_about() { type "$1" >/dev/null 2>&1 && type "$1"; }
 __wardian_ask() {
   local OPTIND=1 OPTARG __wardian_option __wardian_prompt= __wardian_hidden=0
   while getopts :rsd:n:p:t:u: __wardian_option; do

@@ -39,6 +39,12 @@ class Frame:
             return self.body
         return memoryview(self.body)[: self.head_bytes]
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether the JSON text has ASCII only, which needs no look at its encoding."""
+        head = self.head
+        return (bytes(head) if isinstance(head, memoryview) else head).isascii()
+
     def buffers(self, sizes: Sequence[int]) -> List[memoryview]:
         """Cut the rest into the buffers that the head announced; ValueError if that can't be."""
         rest = memoryview(self.body)[self.head_bytes :]
