@@ -24,6 +24,8 @@ _COMMON = {
     "close_range": 436,
     "openat2": 437,
     "mount_setattr": 442,
+    "landlock_create_ruleset": 444,
+    "landlock_restrict_self": 446,
 }
 # syscalls(2): numbers from 424 on are the same everywhere.
 _BY_MACHINE = {
