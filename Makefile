@@ -18,7 +18,8 @@ LABEXTENSION := $(VENV)/share/jupyter/labextensions/wardian
 FRONT_END_SOURCES := $(shell find extension/src extension/style extension/schema \
     extension/*.json extension/*.mjs -type f 2>/dev/null)
 
-.PHONY: help lab test check bench dist clean install-lab install-dev
+.PHONY: help lab test check bench dist clean install-lab install-dev \
+    check-lint check-format check-types check-front-end check-shape
 
 help:
 	@echo 'make lab     open the tour in JupyterLab'
@@ -52,12 +53,22 @@ test: install-dev $(FRONT_END)
 	@scripts/bootstrap apt
 	pytest $(PYTEST_FLAGS)
 
-check: install-dev extension/node_modules
+check: check-lint check-format check-types check-front-end check-shape
+
+check-lint: install-dev
 	ruff check .
+
+check-format: install-dev
 	ruff format --check .
+
+check-types: install-dev
 	mypy
+
+check-front-end: extension/node_modules
 	npm --prefix extension run check
 	npm --prefix extension test
+
+check-shape: install-dev
 	pytest -q tests/unit/test_imports_point_one_way.py tests/unit/test_shape_of_the_code.py
 
 bench: install-dev $(FRONT_END)
