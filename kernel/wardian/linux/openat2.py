@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 
+from wardian.errors import KernelRefused
 from wardian.linux.syscall import path_bytes, syscall
 
 RESOLVE_NO_XDEV = 0x01
@@ -11,6 +13,8 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+
+_TRIES = 128
 
 
 class _OpenHow(ctypes.Structure):
@@ -22,8 +26,17 @@ class _OpenHow(ctypes.Structure):
 
 
 def openat2(dir_fd: int, path: str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
-    """Open ``path`` below ``dir_fd`` under the rules of ``resolve``; a descriptor."""
+    """Open ``path`` below ``dir_fd`` under the rules of ``resolve``; a descriptor.
+
+    The kernel gives EAGAIN when somebody renames anything while it follows a ".." within a root
+    (openat2(2)): it is then asked again.
+    """
     how = _OpenHow(flags, mode, resolve)
-    return syscall(
-        "openat2", dir_fd, path_bytes(path), ctypes.byref(how), ctypes.sizeof(how), what=path
-    )
+    arguments = (path_bytes(path), ctypes.byref(how), ctypes.sizeof(how))
+    for _ in range(_TRIES):
+        try:
+            return syscall("openat2", dir_fd, *arguments, what=path)
+        except KernelRefused as refused:
+            if refused.errno != errno.EAGAIN:
+                raise
+    raise KernelRefused("openat2", errno.EAGAIN, path)

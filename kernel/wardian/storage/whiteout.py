@@ -8,15 +8,17 @@ directory opaque.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
+
+from wardian.errors import SetupError
 
 PREFIX = ".wh."
 OPAQUE_NAME = ".wh..wh..opq"
 META_PREFIX = ".wh..wh."  # AUFS' own bookkeeping, of no meaning to anybody else
 
-# The first is read by overlays that root mounts, the second by those in a user namespace.
 OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
 WHITEOUT_ATTRIBUTES = ("trusted.overlay.whiteout", "user.overlay.whiteout")
 PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.")
@@ -65,8 +67,19 @@ def make_whiteout(dir_fd: int, name: str) -> None:
 
 
 def make_opaque(directory_fd: int) -> None:
-    """Hide what the layers below have in this directory."""
-    for attribute in OPAQUE_ATTRIBUTES:
-        # trusted.* is for root only, and then only its overlays would look at it.
-        if attribute.startswith("user.") or os.geteuid() == 0:
-            os.setxattr(directory_fd, attribute, _OPAQUE)
+    """Hide what the layers below have in this directory.
+
+    An overlay in a user namespace (userxattr) looks at user.*, root's own at trusted.*, which
+    only root can set.
+    """
+    if os.geteuid() == 0:
+        os.setxattr(directory_fd, OPAQUE_ATTRIBUTES[0], _OPAQUE)
+    try:
+        os.setxattr(directory_fd, OPAQUE_ATTRIBUTES[1], _OPAQUE)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            raise SetupError(
+                "the file system has no extended attributes, which opaque directories need",
+                hint="set WARDIAN_ROOT to ext4, xfs, btrfs, or tmpfs (Linux 6.6 or newer)",
+            ) from error
+        raise

@@ -1,0 +1,206 @@
+"""From a directory to a layer's archive: the same directory gives the same bytes always."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from wardian.errors import FailedPrecondition, InvalidInput
+from wardian.storage import tree, whiteout
+from wardian.storage.tar import END, Entry, Kind, header, padding
+
+_CAPABILITY = "security.capability"
+_CHUNK_BYTES = 1 << 20
+_NOBODY = 65534
+# What is a file now may be a FIFO when it is opened, which must not block.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class IdShift:
+    """Host ids from ``first_host_id`` on are the image's 0 and up (``count`` of them)."""
+
+    first_host_id: int = 0
+    count: int = 1 << 32
+
+    def image_id(self, host_id: int) -> int:
+        """The id in the image; those outside become nobody's, as user_namespaces(7) shows them."""
+        number = host_id - self.first_host_id
+        return number if 0 <= number < self.count else _NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The archive that was written: digest and diff_id are the same, it is not compressed."""
+
+    diff_id: str
+    size_bytes: int
+    entries: int
+
+
+def pack(
+    dir_fd: int, output: BinaryIO, *, ids: IdShift | None = None, latest_s: int | None = None
+) -> Packed:
+    """Write what is below ``dir_fd`` as a layer, overlayfs' whiteouts in the image's spelling.
+
+    ``latest_s`` cuts off later modification times (SOURCE_DATE_EPOCH). Sockets are left out, as
+    no archive can hold them. Raises InvalidInput for a name that would mean a whiteout,
+    FailedPrecondition if a file shrinks meanwhile.
+    """
+    packer = _Packer(output, ids or IdShift(), latest_s)
+    for path, fd, names in tree.walk(dir_fd):
+        packer.add_folder(path, fd, names)
+    packer.write(END)
+    return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
+
+
+class _Packer:
+    def __init__(self, output: BinaryIO, ids: IdShift, latest_s: int | None) -> None:
+        self._output = output
+        self._ids = ids
+        self._latest_ns = None if latest_s is None else latest_s * 10**9
+        self._first_names: dict[tuple[int, int], str] = {}
+        self.hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.entries = 0
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.size_bytes += len(data)
+        self._output.write(data)
+
+    def add_folder(self, path: str, fd: int, names: list[str]) -> None:
+        prefix = f"{path}/" if path else ""
+        if whiteout.is_opaque(fd):
+            self._add_marker(prefix + whiteout.OPAQUE_NAME)
+        has_whiteout_files = whiteout.has_whiteout_files(fd)
+        for name in names:
+            status = tree.look_at(fd, name)
+            if status is None:
+                continue
+            if name.startswith(whiteout.PREFIX):
+                raise InvalidInput(
+                    f"a file's name means a whiteout in a layer: {prefix + name!a}",
+                    hint="rename it: names in an image cannot start with .wh.",
+                )
+            if whiteout.is_whiteout(status) or (
+                has_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
+            ):
+                self._add_marker(f"{prefix}{whiteout.PREFIX}{name}")
+            else:
+                self._add(fd, name, prefix + name, status)
+
+    def _add_marker(self, path: str) -> None:
+        self.entries += 1
+        self.write(header(Entry(path=path, kind=Kind.FILE, mode=0)))
+
+    def _add(self, dir_fd: int, name: str, path: str, status: os.stat_result) -> None:
+        kind = _kind(status.st_mode)
+        if kind is None:
+            return
+        self.entries += 1
+        if kind is not Kind.FILE:
+            target = os.readlink(name, dir_fd=dir_fd) if kind is Kind.SYMLINK else ""
+            self.write(header(self._entry(dir_fd, name, path, status, kind, target)))
+            return
+        identity = (status.st_dev, status.st_ino)
+        first = self._first_names.setdefault(identity, path) if status.st_nlink > 1 else path
+        if first != path:
+            self.write(header(self._entry(dir_fd, name, path, status, Kind.HARD_LINK, first)))
+            return
+        try:
+            fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
+        except OSError as error:
+            raise _changed() from error
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _changed()
+            self.write(header(self._entry(dir_fd, name, path, status, kind, "")))
+            self._copy(fd, status.st_size)
+        finally:
+            os.close(fd)
+
+    def _copy(self, fd: int, size_bytes: int) -> None:
+        left = size_bytes
+        while left:
+            data = os.read(fd, min(left, _CHUNK_BYTES))
+            if not data:
+                raise _changed()
+            self.write(data)
+            left -= len(data)
+        self.write(padding(size_bytes))
+
+    def _entry(
+        self,
+        dir_fd: int,
+        name: str,
+        path: str,
+        status: os.stat_result,
+        kind: Kind,
+        target: str,
+    ) -> Entry:
+        mtime_ns = status.st_mtime_ns
+        is_device = kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE)
+        device = status.st_rdev if is_device else 0
+        return Entry(
+            path=f"{path}/" if kind is Kind.DIRECTORY else path,
+            kind=kind,
+            mode=0o777 if kind is Kind.SYMLINK else stat.S_IMODE(status.st_mode),
+            uid=self._ids.image_id(status.st_uid),
+            gid=self._ids.image_id(status.st_gid),
+            size_bytes=status.st_size if kind is Kind.FILE else 0,
+            mtime_ns=mtime_ns if self._latest_ns is None else min(mtime_ns, self._latest_ns),
+            target=target,
+            device=(os.major(device), os.minor(device)),
+            xattrs=_attributes(dir_fd, name) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
+        )
+
+
+def _changed() -> FailedPrecondition:
+    return FailedPrecondition(
+        "a file was changed while it was read", hint="pause the container, then try again"
+    )
+
+
+def _kind(mode: int) -> Kind | None:
+    """The entry that a file becomes; None for a socket."""
+    kinds = {
+        stat.S_IFREG: Kind.FILE,
+        stat.S_IFDIR: Kind.DIRECTORY,
+        stat.S_IFLNK: Kind.SYMLINK,
+        stat.S_IFIFO: Kind.FIFO,
+        stat.S_IFCHR: Kind.CHARACTER_DEVICE,
+        stat.S_IFBLK: Kind.BLOCK_DEVICE,
+    }
+    return kinds.get(stat.S_IFMT(mode))
+
+
+def _attributes(dir_fd: int, name: str) -> dict[str, bytes]:
+    """File capabilities and users' attributes, as `unpack` takes them."""
+    found = {}
+    path = f"/proc/self/fd/{dir_fd}/{name}"
+    with suppress(OSError):
+        for key in os.listxattr(path, follow_symlinks=False):
+            is_user = key.startswith("user.") and not key.startswith(whiteout.PRIVATE_PREFIXES)
+            if is_user or key == _CAPABILITY:
+                found[key] = os.getxattr(path, key, follow_symlinks=False)
+    if _CAPABILITY in found:
+        found[_CAPABILITY] = _without_namespace(found[_CAPABILITY])
+    return found
+
+
+def _without_namespace(value: bytes) -> bytes:
+    """File capabilities of revision 2: revision 3 also has the host's id of the root they are for.
+
+    (linux/capability.h, struct vfs_ns_cap_data)
+    """
+    revision_2, revision_3 = 0x02000000, 0x03000000
+    magic = int.from_bytes(value[:4], "little")
+    if magic & 0xFF000000 != revision_3 or len(value) != 24:
+        return value
+    return (magic & 0x00FFFFFF | revision_2).to_bytes(4, "little") + value[4:20]
