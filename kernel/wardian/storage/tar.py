@@ -191,13 +191,15 @@ class TarReader:
     def _map_in_data(self, stored: int) -> tuple[list[int], int]:
         """PAX 1.0: decimal lines in front of the data, padded to a block; numbers, bytes used."""
         text, wanted = b"", 1
-        while text.count(b"\n") < wanted:
+        while wanted > text.count(b"\n"):
             if len(text) + BLOCK > min(stored, MAX_HEADERS_BYTES):
                 raise damaged("the map of a sparse file does not end")
             text += self._take(BLOCK)
             self._left -= BLOCK
             if b"\n" in text:
                 wanted = 1 + 2 * _decimal(text[: text.index(b"\n")])
+        if wanted < 1:
+            raise damaged("the map of a sparse file is malformed")
         return [_decimal(line) for line in text.split(b"\n")[1:wanted]], len(text)
 
     # --- bytes ---------------------------------------------------------------------------
@@ -242,7 +244,7 @@ def _pax_records(body: bytes) -> Iterator[tuple[str, bytes]]:
         length = _decimal(body[at:space]) if space > 0 else 0
         record = body[space + 1 : at + length]
         key, equals, value = record.partition(b"=")
-        if not equals or length <= space - at or not record.endswith(b"\n"):
+        if not equals or at + length > len(body) or not record.endswith(b"\n"):
             raise damaged("an extended header is malformed")
         yield key.decode("utf-8", "surrogateescape"), value[:-1]
         at += length
