@@ -301,6 +301,7 @@ class PythonRunner(PipedProcess, Runner):
     def _reply(self, message: protocol.Reply) -> None:
         reply = self._replies.pop(message.id, None)
         if message.id == self._executing:
+            self._executing = None
             self._drain()
             if message.content.get("status") not in ("ok", "error", "aborted"):
                 raise ProtocolError("a reply without a status")

@@ -43,7 +43,7 @@ from wardian.cells.runner import (
 from wardian.cells.shell_input import ShellInput
 from wardian.cells.shell_words import Dialect
 
-RECORDS = {"ready": 2, "done": 6, "list": 2, "input": 2}
+RECORDS = {"ready": 2, "done": 6, "list": 2, "input": 2, "place": 1}
 MAX_RECORD_BYTES = 8 << 20
 START_TIMEOUT_S = 20.0
 FIRST_LOOK_S = 0.02
@@ -386,12 +386,19 @@ class ShellProcess(PipedProcess):
         if word == "input":
             self._input.ask(fields[0], is_password=fields[1] == "1")
             return
+        if word == "place":
+            self.workdir = fields[0]
+            return
         if word != "ready" and fields[0] != str(self._number):
             return
         if word == "done":
             self._drain()
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(fields)
+
+    def _settle(self) -> None:
+        self._on_control()
+        super()._settle()
 
     # --- output ----------------------------------------------------------------------------
 

@@ -39,6 +39,11 @@ read() {
   case " $* " in *' -'*p*) __wardian_ask "$@" ;; esac
   builtin read "$@"
 }
+exit() {
+  local __wardian_status=$?
+  builtin printf '%s\0' place "$PWD" >&@CONTROL@
+  builtin exit "${@:-$__wardian_status}"
+}
 display() {
   local __wardian_file
   for __wardian_file in "${@:--}"; do
