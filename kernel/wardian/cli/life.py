@@ -44,34 +44,34 @@ def _say_name(name: str, _result: object) -> None:
 
 
 @click.command(cls=Command)
-@click.option("-a", "--attach", is_flag=True, help="Follow its output and exit as it does.")
+@click.option("-a", "--attach", is_flag=True, help="Follow it, and exit as it does.")
+@click.option("-i", "--interactive", is_flag=True, help="Follow it and give it our input.")
+@click.option("-t", "--tty", is_flag=True, help="Follow it and give it a terminal.")
 @containers_argument
-def start(*, names: tuple[str, ...], attach: bool) -> int:
+def start(*, names: tuple[str, ...], attach: bool, interactive: bool, tty: bool) -> int:
     """Start containers that have ended or were only created; their files are as they were."""
-    if not attach:
+    if not (attach or interactive or tty):
         return for_each(names, lambda container: container.start(), say=_say_name)
     from wardian.errors import InvalidInput
 
     if len(names) > 1:
-        raise InvalidInput("only one container can be followed", hint="leave out --attach (-a)")
-    return _start_attached(names[0])
+        raise InvalidInput("only one container can be followed", hint="start the others before")
+    return _start_attached(names[0], interactive=interactive, terminal=tty)
 
 
-def _start_attached(name: str) -> int:
-    """Start one, print its log as it grows, exit as it does."""
-    from wardian.cli.foreground import forwarded_signals
-    from wardian.cli.logs import LogReader
+def _start_attached(name: str, *, interactive: bool, terminal: bool) -> int:
+    """Start one in the foreground and exit as it does."""
+    from wardian.cli import foreground
+    from wardian.cli.following import follow
     from wardian.runtime.client import Client
 
-    with Client.connect() as client, Client.connect() as messenger:
+    foreground.check_terminal(interactive=interactive, terminal=terminal)
+    fds = {} if terminal else foreground.standard_fds(interactive=interactive)
+    foreground.flush_output()
+    with Client.connect() as client:
         container = client.container(name)
-        reader = LogReader(container)
-        reader.skip()
-        handle = messenger.container(name)
-        container.start()
-        with forwarded_signals(handle.kill):
-            reader.follow()
-            return container.wait()
+        container.start(fds, terminal=terminal)
+        return follow(container, interactive=interactive)
 
 
 def stop_options(function: Any) -> Any:

@@ -160,6 +160,7 @@ def _follow(
 ) -> int:
     """Run in the foreground; the program's exit code."""
     from wardian.cli import foreground
+    from wardian.cli.following import follow
 
     fds = {} if terminal else foreground.standard_fds(interactive=interactive)
 
@@ -169,12 +170,9 @@ def _follow(
 
     foreground.flush_output()
     container = _make(client, request, life, start)
-    with _held(container, life), _signalled(client, container):
+    with _removed_afterwards(container):
         _warn(container)
-        if terminal and _join(container, interactive=interactive):
-            click.echo(f"\nwardian: detached; the container goes on: {container.info.name}")
-            return 0
-        return container.wait()
+        return follow(container, interactive=interactive)
 
 
 @contextmanager
@@ -192,45 +190,15 @@ def _removed_if_refused(client: Client, spec: ContainerSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _held(container: Container, life: dict[str, Any]) -> Iterator[None]:
-    """With ``--rm``: it is removed when we are done or, should we be killed, by the keeper."""
+def _removed_afterwards(container: Container) -> Iterator[None]:
+    """With ``--rm`` it goes when we are done; should we be killed, the keeper sees to it."""
     from wardian.runtime.spec import Keep
 
-    if life["keep"] is not Keep.NEVER:
-        yield
-        return
-    container.attach(Keep.NEVER)
     try:
         yield
     finally:
-        if container.info.spec.keep is Keep.NEVER:  # else it was detached from
+        if container.info.spec.keep is Keep.NEVER:
             container.remove(force=True)
-
-
-@contextmanager
-def _signalled(client: Client, container: Container) -> Iterator[None]:
-    """Pass signals on, by a connection of their own: ours waits for the end."""
-    from wardian.cli import foreground
-    from wardian.runtime.client import Client as Connection
-    from wardian.runtime.container import Container as Handle
-
-    with Connection.connect(client.root) as messenger:
-        handle = Handle(messenger, container.id)
-        with foreground.forwarded_signals(handle.kill):
-            yield
-
-
-def _join(container: Container, *, interactive: bool) -> bool:
-    """Join the terminals until the program ends; whether the user detached instead."""
-    from wardian.cli import foreground
-    from wardian.runtime.spec import Keep
-
-    assert container.terminal_fd is not None
-    terminal = foreground.Terminal(container.terminal_fd, interactive=interactive)
-    terminal.join()
-    if terminal.was_detached:
-        container.attach(Keep.ALWAYS)
-    return terminal.was_detached
 
 
 def _warn(container: Container) -> None:

@@ -22,8 +22,14 @@ from wardian.runtime.probes.finding import Area, Finding, Host, Outcome, Report,
 from wardian.runtime.probes.remedies import REMEDIES
 
 PATIENCE_S = 30.0
-# Not needed by whoever maps ids by newuidmap(1) or has one id only.
-OF_FULL = ("id maps", "id-mapped layers")
+# What decides between full and rootless, or can be had by another state directory.
+NOT_OF_THE_HOST = (
+    "state directory",
+    "layers on the state directory",
+    "id-mapped layers",
+    "id maps",
+    "fresh /proc",
+)
 
 
 class Rung(enum.Enum):
@@ -138,17 +144,19 @@ def _interpret(finding: Finding, by_name: Mapping[str, Finding], host: Host) -> 
 def rung_of(findings: tuple[Finding, ...], host: Host) -> Rung:
     """The rung by what works. The state directory is not a matter of the host: it can be moved."""
     works = {finding.name: finding.outcome for finding in findings}
-    of_state = ("state directory", "layers on the state directory", *OF_FULL)
     needed = [
         name
         for name, remedy in REMEDIES.items()
-        if remedy.weight is Weight.ESSENTIAL and name not in (*of_state, "fresh /proc")
+        if remedy.weight is Weight.ESSENTIAL and name not in NOT_OF_THE_HOST
     ]
     if any(works[name] is Outcome.MISSING for name in needed):
         return Rung.BARE
     if works["fresh /proc"] is Outcome.MISSING:
         return Rung.POD
-    is_full = host.owns_ids and all(works[name] is Outcome.WORKS for name in OF_FULL)
+    # Where the state directory carries no layers at all, it says nothing of id maps.
+    is_untold = works["layers on the state directory"] is Outcome.MISSING
+    shares_layers = works["id-mapped layers"] is Outcome.WORKS or is_untold
+    is_full = host.owns_ids and works["id maps"] is Outcome.WORKS and shares_layers
     return Rung.FULL if is_full else Rung.ROOTLESS
 
 

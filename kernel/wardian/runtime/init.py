@@ -144,7 +144,10 @@ class Init:
         if order.key is None:
             with suppress(ProcessLookupError):
                 os.kill(-1, order.signal)
-        elif child := self._children.get(order.key):
+            return
+        for child in self._children.values():
+            if child.key != order.key:
+                continue
             with suppress(ProcessLookupError):
                 if order.group:
                     os.killpg(child.container_pid, order.signal)
