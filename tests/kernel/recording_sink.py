@@ -49,7 +49,7 @@ class RecordingSink:
         cell: int,
         kind: str,
         content: memoryview,
-        metadata: dict[str, Any],
+        metadata: dict[str, Any],  # noqa: ARG002  # the sink's form
         buffers: Sequence[memoryview],
     ) -> None:
         parsed = json.loads(bytes(content))
@@ -65,7 +65,7 @@ class RecordingSink:
     def may_open(self, comm_id: str) -> bool:
         return comm_id not in self.forbidden_comms
 
-    async def input(self, cell: int, prompt: str, *, password: bool) -> str:
+    async def input(self, cell: int, prompt: str, *, password: bool) -> str:  # noqa: ARG002
         self.prompts.append((prompt, password))
         if not self.answers:
             await asyncio.Event().wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import socket
 import struct
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.kernel.recording_sink import RecordingSink, until
 from wardian.cells import protocol
 from wardian.cells.guest.frames import Frame, FrameReader, FrameTooLong, frame_parts
 from wardian.cells.local import LocalLauncher, LocalProcess
@@ -24,8 +27,6 @@ from wardian.cells.python import PythonRunner
 from wardian.cells.runner import ExecuteRequest, Interpreter, RunnerExited, Setting
 from wardian.errors import ProtocolError
 from wardian.runtime.spec import ProcessSpec
-
-from tests.kernel.recording_sink import RecordingSink, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -62,15 +63,17 @@ class HostileLauncher:
     folder: Path
     stays: bool = True
 
+    program: str = PROGRAM
+
     def spawn(self, process: ProcessSpec, fds: Mapping[int, int] | None = None) -> LocalProcess:
         end = "stays" if self.stays else "ends"
-        argv = (sys.executable, "-I", "-S", "-c", PROGRAM, str(self.folder), end)
-        return LocalLauncher().spawn(ProcessSpec(argv=argv), fds)
+        argv = (sys.executable, "-I", "-S", "-c", self.program, str(self.folder), end)
+        return LocalLauncher().spawn(dataclasses.replace(process, argv=argv), fds)
 
 
 @asynccontextmanager
 async def attack(
-    to_socket: bytes, *, to_stdout: bytes = b"", stays: bool = True
+    to_socket: bytes, *, to_stdout: bytes = b"", stays: bool = True, program: str = PROGRAM
 ) -> AsyncIterator[tuple[PythonRunner, RecordingSink]]:
     sink = RecordingSink()
     setting = Setting(interpreter=Interpreter.HOST, workdir="/")
@@ -78,7 +81,7 @@ async def attack(
         folder = Path(name)
         for file, data in (("ready", frame(READY)), ("socket", to_socket), ("stdout", to_stdout)):
             (folder / file).write_bytes(data)
-        launcher = HostileLauncher(folder, stays)
+        launcher = HostileLauncher(folder, stays, program)
         runner = await PythonRunner.launch(launcher, sink=sink, setting=setting)
         try:
             yield runner, sink
@@ -185,15 +188,8 @@ async def test_mark_of_a_publication_that_never_comes_is_dropped() -> None:
 
 
 async def test_runner_that_closes_its_socket_and_stays_is_ended() -> None:
-    class Closing(HostileLauncher):
-        def spawn(self, process: ProcessSpec, fds: Mapping[int, int] | None = None) -> LocalProcess:
-            program = PROGRAM.replace("time.sleep", "os.close(3); time.sleep")
-            argv = (sys.executable, "-I", "-S", "-c", program, str(self.folder), "stays")
-            return LocalLauncher().spawn(ProcessSpec(argv=argv), fds)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(globals(), "HostileLauncher", Closing)
-        how, _ = await outcome(b"")
+    closing = PROGRAM.replace("time.sleep", "os.close(3); time.sleep")
+    how, _ = await outcome(b"", program=closing)
     assert how == "closed its socket"
 
 

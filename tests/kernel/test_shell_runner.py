@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from wardian.cells import shell as shell_module
-from wardian.cells.runner import Language, RunnerExited
 
 from tests.kernel.recording_sink import Bench, bench, until
+from wardian.cells import shell as shell_module
+from wardian.cells.runner import Language, RunnerExited
 
 pytestmark = pytest.mark.asyncio
 

@@ -29,8 +29,9 @@ def waits_for_input(host_pid: int, pipe_inode: int) -> bool:
 
 
 def _read_descriptor(call: int, first: int, second: int) -> int | None:
-    """Which descriptor a blocked call waits for. What poll(2) of one descriptor names is in the
-    process's memory; it is taken to be standard input.
+    """Which descriptor a blocked call waits for.
+
+    What poll(2) of one descriptor names is in the process's memory; it is taken to be stdin.
     """
     if call in READ:
         return first

@@ -92,7 +92,7 @@ class PipedProcess:
             elif not self._pass_mark(stream, item):
                 return
 
-    def _pass_mark(self, stream: Stream, mark: str) -> bool:
+    def _pass_mark(self, stream: Stream, mark: str) -> bool:  # noqa: ARG002  # the subclasses' matter
         """Act on a mark; False (having put it back) if the text after it must wait."""
         return True
 

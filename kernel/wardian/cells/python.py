@@ -9,7 +9,6 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,7 +94,7 @@ class PythonRunner(PipedProcess, Runner):
         err_r, err_w = output_pipe()
         for end in (ours, theirs):
             _enlarge(end)
-        ours.setblocking(False)
+        ours.setblocking(False)  # noqa: FBT003  # its own form
         spec = setting.process(*PROGRAMS[setting.interpreter], str(SOCKET_FD))
         fds = {1: out_w, 2: err_w, SOCKET_FD: theirs.fileno()}
         try:
@@ -243,7 +242,6 @@ class PythonRunner(PipedProcess, Runner):
                 for frame in self._reader.receive(self._sock):
                     self._handle(frame)
                     most -= 1
-            return True
         except BlockingIOError:
             return False
         except (EOFError, ConnectionError):
@@ -254,6 +252,8 @@ class PythonRunner(PipedProcess, Runner):
             self._fail(f"broke the protocol: {error}")
             self.loop.remove_reader(self._sock.fileno())
             return False
+        else:
+            return True
         finally:
             self._is_receiving = False
 
@@ -326,7 +326,7 @@ class PythonRunner(PipedProcess, Runner):
                 return
 
     def _pass_mark(self, stream: Stream, mark: str) -> bool:
-        """The publication before a mark was sent before it: if it is nowhere, the mark is forged."""
+        """A mark comes after its publication: if that is nowhere, the mark is forged."""
         number = _number(mark)
         if number <= self._published:
             return True

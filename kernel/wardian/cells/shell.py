@@ -36,7 +36,9 @@ LAST_RESORT = PROGRAMS[:2]  # what a host without a toolbox may have
 class ShellRunner(Runner):
     """Answers requests with a `ShellProcess`, or with its successor."""
 
-    def __init__(self, launcher: Launcher, sink: Sink, setting: Setting, shell: ShellProcess) -> None:
+    def __init__(
+        self, launcher: Launcher, sink: Sink, setting: Setting, shell: ShellProcess
+    ) -> None:
         self._launcher = launcher
         self._sink = sink
         self._setting = setting
@@ -125,7 +127,7 @@ class ShellRunner(Runner):
             return await self._shell.ask(command)
 
     def _remembered(self, content: dict[str, Any]) -> list[list[Any]]:
-        found = [[0, count, code] for count, code in self._history]
+        found: list[list[Any]] = [[0, count, code] for count, code in self._history]
         if content.get("hist_access_type") == "search":
             pattern = content.get("pattern") or "*"
             found = [each for each in found if fnmatch.fnmatchcase(each[2], pattern)]
@@ -149,7 +151,7 @@ class ShellRunner(Runner):
     ) -> None:
         """A shell has no comms."""
 
-    def owns_comm(self, comm_id: str) -> bool:
+    def owns_comm(self, comm_id: str) -> bool:  # noqa: ARG002  # it has none
         return False
 
     # --- the life of shells --------------------------------------------------------------

@@ -7,8 +7,8 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from wardian.cells.guest.frames import READ_BYTES
 from wardian.cells.family import waits_for_input
+from wardian.cells.guest.frames import READ_BYTES
 
 FIRST_LOOK_S = 0.03
 LONGEST_PAUSE_S = 0.25

@@ -57,13 +57,12 @@ MIME_BY_SUFFIX = {
     "tex": "text/latex",
 }
 HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][\w-]*)\1")
-# A cell's own last words, for what is lost when eval returns. Not after an unfinished here-document.
+# A cell's last words, for what is lost when eval returns; not after an unfinished here-document.
 # In a group of their own, so that `set -x` does not show them; after an empty line, as the cell may
 # end in a backslash.
 LAST_WORDS = "\n\n{ __wardian_last=$? __wardian_word=$_ __wardian_pipe=1; } 2>/dev/null"
 LAST_WORDS_BASH = (
-    "\n\n{ __wardian_last=$? __wardian_word=$_"
-    ' __wardian_pipe=("${PIPESTATUS[@]}"); } 2>/dev/null'
+    '\n\n{ __wardian_last=$? __wardian_word=$_ __wardian_pipe=("${PIPESTATUS[@]}"); } 2>/dev/null'
 )
 DRIVERS = Path(__file__).parent / "guest"
 DESCRIPTORS = {Dialect.BASH: (60, 61, 62), Dialect.POSIX: (7, 8, 9)}  # dash knows one digit only
@@ -299,7 +298,8 @@ class ShellProcess(PipedProcess):
 
     async def _first(self, line: str, timeout_s: float | None = None) -> list[str]:
         """Send a command and wait for its record: TimeoutError, RunnerExited."""
-        self._answer = answer = self.loop.create_future()
+        answer: asyncio.Future[list[str]] = self.loop.create_future()
+        self._answer = answer
         self._write(line)
         repeat = self.loop.create_task(self._repeat_end())
         try:

@@ -140,7 +140,7 @@ class _Builder:
         self._copy_guest()
 
     def _fill_box(self, *, has_bash: bool) -> dict[Path, str]:
-        """busybox under all its names; without one, programs of the host, which are returned."""
+        """Busybox under all its names; without one, programs of the host, which are returned."""
         from wardian.images.elf import Dynamic
 
         box = self._directory / "box"
@@ -159,9 +159,7 @@ class _Builder:
         return {Path(os.path.realpath(path)): f"box/{name}" for name, path in found if path}
 
     def _copy_libraries(self, programs: Iterable[Path]) -> None:
-        """The closure of what the programs and all extension modules need, but for what they have
-        beside them.
-        """
+        """What the programs and all extension modules need, but for what they have beside them."""
         from wardian.images.elf import closure
 
         homes = (self._toolbox.stdlib, *self._toolbox.sites)
@@ -194,8 +192,10 @@ class _Builder:
         for name in ("python", PYTHON):
             (folder / name).symlink_to("python3")
         pip = folder / "pip"
-        pip.write_text(f"#!{MOUNT_POINT}/bin/python3\nfrom runpy import run_module\n\n"
-                       'run_module("pip", run_name="__main__")\n')
+        pip.write_text(
+            f"#!{MOUNT_POINT}/bin/python3\nfrom runpy import run_module\n\n"
+            'run_module("pip", run_name="__main__")\n'
+        )
         pip.chmod(0o755)
         library = self._directory / "lib" / PYTHON
         for name in os.listdir(self._toolbox.stdlib):
@@ -211,7 +211,9 @@ class _Builder:
     def _copy_guest(self) -> None:
         guest = self._directory / "guest"
         shutil.copytree(GUEST, guest, ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(guest, quiet=2, stripdir=str(guest), prependdir=f"{MOUNT_POINT}/guest")
+        compileall.compile_dir(
+            guest, quiet=2, stripdir=str(guest), prependdir=f"{MOUNT_POINT}/guest"
+        )
 
 
 def _extension_modules(home: Path) -> list[Path]:
@@ -239,12 +241,14 @@ def with_loader(program: bytes, loader: str) -> bytes:
     return program  # static
 
 
-DEFAULT_DIRECTORY = re.compile(rb"(?<![\w./-])/(?:usr/)?lib(?:64|32)?/(?:[\w-]+-linux-gnu\w*/)?(?=\0)")
+DEFAULT_DIRECTORY = re.compile(
+    rb"(?<![\w./-])/(?:usr/)?lib(?:64|32)?/(?:[\w-]+-linux-gnu\w*/)?(?=\0)"
+)
 OUTSIDE_FILES = (b"/etc/ld.so.cache", b"/etc/ld.so.preload")
 
 
 def at_home_in_toolbox(loader: bytes) -> bytes:
-    """glibc's loader with the toolbox's ``lib`` for its default directories.
+    """Glibc's loader with the toolbox's ``lib`` for its default directories.
 
     They are strings of fixed length in it (elf/rtld, ``system_dirs``), so a path is padded with
     ``./``; what is too short for ours becomes a directory that is not there.

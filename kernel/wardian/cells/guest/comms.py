@@ -13,7 +13,7 @@ from .link import Link
 def install(link: Link) -> CommManager:
     """Make the `comm` package's comms go over this link."""
 
-    class LinkComm(BaseComm):  # type: ignore[misc]
+    class LinkComm(BaseComm):
         """A comm whose other end is the page."""
 
         def publish_msg(

@@ -91,15 +91,15 @@ class FrameReader:
         while len(self._small) >= HEADER.size:
             head, buffers = HEADER.unpack_from(self._small)
             if head > self._limits[0] or buffers > self._limits[1]:
-                raise FrameTooLong("frame too long: %d + %d bytes" % (head, buffers))
+                raise FrameTooLong(f"frame too long: {head} + {buffers} bytes")
             end = HEADER.size + head + buffers
             if len(self._small) < end:
                 if end > READ_BYTES:
                     self._begin_large(head, head + buffers)
                 return
-            body = bytes(self._small[HEADER.size : end])
+            whole = bytes(self._small[HEADER.size : end])
             del self._small[:end]
-            yield Frame(body, head)
+            yield Frame(whole, head)
 
     def _begin_large(self, head: int, size: int) -> None:
         arrived = len(self._small) - HEADER.size
@@ -111,9 +111,8 @@ class FrameReader:
 
 def frame_parts(head: bytes, buffers: Sequence[Bytes] = ()) -> List[Bytes]:
     """The pieces of a frame, to be written one after another."""
-    return [HEADER.pack(len(head), sum(len(memoryview(b).cast("B")) for b in buffers)), head] + [
-        memoryview(b).cast("B") for b in buffers
-    ]
+    views = [memoryview(buffer).cast("B") for buffer in buffers]
+    return [HEADER.pack(len(head), sum(map(len, views))), head, *views]
 
 
 def send_parts(sock: socket.socket, parts: Sequence[Bytes], flags: int = 0) -> Deque[memoryview]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -52,3 +53,8 @@ class Interrupts:
         if self._is_pending and not self._masks:
             self._is_pending = False
             self._handle(signal.SIGINT, None)
+
+
+def wake_and_call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Have the loop call this, from a signal handler: its wait goes on after a signal (PEP 475)."""
+    loop.call_soon_threadsafe(callback)

@@ -169,16 +169,17 @@ class QuietProfileDir(ProfileDir):  # type: ignore[misc]
 class CellMagics(Magics):  # type: ignore[misc]
     """Magics that need another way without a terminal."""
 
-    @line_magic
+    @line_magic  # type: ignore[untyped-decorator]
     def clear(self, _line: str) -> None:
         """Clear the terminal."""
         self.shell.system("clear")
 
-    @line_magic
+    @line_magic  # type: ignore[untyped-decorator]
     def less(self, line: str) -> None:
         """Show a file through the pager.
 
-        Files ending in .py are syntax-highlighted."""
+        Files ending in .py are syntax-highlighted.
+        """
         if not line:
             raise UsageError("Missing filename.")
         with open(os.path.expanduser(line), encoding="utf-8", errors="replace") as file:
@@ -187,10 +188,10 @@ class CellMagics(Magics):  # type: ignore[misc]
 
     more = line_magic("more")(less)
 
-    @line_magic
+    @line_magic  # type: ignore[untyped-decorator]
     def man(self, line: str) -> None:
         """Find the man page for the given command and display in pager."""
-        page.page(self.shell.getoutput("man %s | col -b" % line, split=False))
+        page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
 
 
 class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
@@ -216,6 +217,12 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     @observe("ipython_dir")
     def _ipython_dir_changed(self, change: Dict[str, Any]) -> None:
         """It is not made."""
+
+    def begin_cell(self, count: int) -> None:
+        """The host counts; errors are those of the cell."""
+        self.execution_count = count
+        self.error = None
+        self.error_during_display = False
 
     @property
     def link(self) -> Link:
@@ -247,11 +254,11 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def init_virtualenv(self) -> None:
         """The interpreter is the one that was chosen."""
 
-    def _page(self, text: Any, start: int = 0, screen_lines: int = 0, pager_cmd: Any = None) -> None:
+    def _page(
+        self, text: Any, start: int = 0, screen_lines: int = 0, pager_cmd: Any = None
+    ) -> None:
         data = text if isinstance(text, dict) else {"text/plain": text}
-        self.payload_manager.write_payload(
-            {"source": "page", "data": data, "start": max(0, start)}
-        )
+        self.payload_manager.write_payload({"source": "page", "data": data, "start": max(0, start)})
 
     def ask_exit(self) -> None:
         """``exit`` and ``quit``: the frontend is told, the host starts a fresh interpreter."""
@@ -268,7 +275,7 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
     def enable_gui(self, gui: Any = None) -> None:
         """There is no display to draw on, and asyncio runs already."""
         if gui not in (None, "", "asyncio", "inline", "agg"):
-            raise UsageError("GUI event loop %r is not available in a container" % (gui,))
+            raise UsageError(f"GUI event loop {gui!r} is not available in a container")
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: List[str]) -> None:
         if self.displayhook.content is not None:

@@ -6,13 +6,14 @@ import asyncio
 import os
 import platform
 import sys
+from functools import partial
 from typing import Any, Dict, List
 
 from IPython.core import release
 from IPython.core.interactiveshell import _asyncio_runner
 from IPython.utils.tokenutil import token_at_cursor
 
-from .interrupts import Interrupts
+from .interrupts import Interrupts, wake_and_call
 from .ipython import make_shell
 from .kernel import Kernel
 from .packages import use_new_packages
@@ -43,7 +44,7 @@ class IPythonLanguage:
         return {
             "implementation": "ipython",
             "implementation_version": release.version,
-            "banner": "Python %s -- IPython %s" % (version, release.version),
+            "banner": f"Python {version} -- IPython {release.version}",
             "language_info": language_info(),
             "features": ["comm", "debugger"] if _has("debugpy") else ["comm"],
             "container_pid": os.getpid(),
@@ -54,8 +55,7 @@ class IPythonLanguage:
     async def execute(self, message: Dict[str, Any]) -> Dict[str, Any]:
         """Run a cell; the content of the execute_reply."""
         shell = self.shell
-        shell.execution_count = message["count"]
-        shell.error, shell.error_during_display = None, False
+        shell.begin_cell(message["count"])
         self._kernel.allow_stdin(allow=bool(message.get("allow_stdin")))
         self._interrupts.install()
         result = await self._run(message)
@@ -105,7 +105,7 @@ class IPythonLanguage:
         shell = self.shell
         task = asyncio.ensure_future(shell.run_cell_async(code, **options))
         loop = asyncio.get_running_loop()
-        self._interrupts.on_interrupt = lambda: loop.call_soon_threadsafe(task.cancel)
+        self._interrupts.on_interrupt = partial(wake_and_call, loop, task.cancel)
         self._interrupts.cell_is_running = True
         result = None
         try:

@@ -53,7 +53,7 @@ class Kernel:
 
     # --- what cells belong to --------------------------------------------------------------
 
-    def get_parent(self, channel: Optional[str] = None) -> Dict[str, Any]:
+    def get_parent(self, _channel: Optional[str] = None) -> Dict[str, Any]:
         """The request that is being handled, as far as it is known here: its header."""
         return {"header": self.link.header, "content": {}, "metadata": {}}
 
@@ -104,8 +104,9 @@ class Kernel:
         if self.link.is_child:
             raise EOFError("a forked process cannot ask the user")
         if not self._allow_stdin:
-            raise StdinNotImplementedError(NO_STDIN if not is_password else NO_STDIN.replace(
-                "raw_input", "getpass"))
+            raise StdinNotImplementedError(
+                NO_STDIN if not is_password else NO_STDIN.replace("raw_input", "getpass")
+            )
         self.link.flush()
         self.link.discard("input_reply")
         self.link.send(
@@ -134,4 +135,4 @@ class Kernel:
     @property
     def ident(self) -> str:
         """A name for this process."""
-        return "wardian-%d" % os.getpid()
+        return f"wardian-{os.getpid()}"

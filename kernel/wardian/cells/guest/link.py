@@ -148,5 +148,5 @@ def write_all(fd: int, data: bytes) -> None:
     while view:
         try:
             view = view[os.write(fd, view) :]
-        except BlockingIOError:
+        except BlockingIOError:  # noqa: PERF203  # rare
             select.select([], [fd], [])

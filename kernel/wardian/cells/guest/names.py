@@ -12,12 +12,12 @@ MASK = 0xFFFFFFFF
 def cell_file_name(code: str) -> str:
     """A name that depends on the cell's text only; frontends compute the same for breakpoints."""
     given = os.environ.get("IPYKERNEL_CELL_NAME")
-    return given or os.path.join(cell_folder(), "%d.py" % murmur2(code.encode("utf-8"), SEED))
+    return given or os.path.join(cell_folder(), f"{murmur2(code.encode(), SEED)}.py")
 
 
 def cell_folder() -> str:
     """Where cells would be if they were files."""
-    return os.path.join(tempfile.gettempdir(), "ipykernel_%d" % os.getpid())
+    return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}")
 
 
 def murmur2(data: bytes, seed: int) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import json
 import math
 import numbers
 from typing import Any, Callable, Optional
 
 LARGE_CHARS = 1 << 16
-_orjson_dumps: Optional[Callable[..., bytes]] = None
 
 
 def pack(message: Any) -> bytes:
@@ -38,15 +37,13 @@ def pack(message: Any) -> bytes:
 
 
 def _orjson() -> Optional[Callable[..., bytes]]:
-    """orjson is there in the toolbox; it is worth its import from a few pages of text on."""
-    global _orjson_dumps
-    if _orjson_dumps is None:
-        try:
-            import orjson
-        except ImportError:
-            return None
-        _orjson_dumps = orjson.dumps
-    return _orjson_dumps
+    """A faster ``dumps``, which the toolbox has; worth its import from a few pages of text on."""
+    try:
+        import orjson
+    except ImportError:
+        return None
+    dumps: Callable[..., bytes] = orjson.dumps
+    return dumps
 
 
 def _is_large(message: Any) -> bool:
@@ -63,7 +60,7 @@ def _plain(value: Any) -> Any:
     """What json.dumps calls for a value that it does not know."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(bytes(value)).decode("ascii")
-    if isinstance(value, (datetime.datetime, datetime.date)):
+    if isinstance(value, (dt.datetime, dt.date)):
         return value.isoformat()
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -71,7 +68,7 @@ def _plain(value: Any) -> Any:
         return float(value)
     if hasattr(value, "__iter__"):
         return list(value)
-    raise TypeError("%r is not JSON serializable" % value)
+    raise TypeError(f"{value!r} is not JSON serializable")
 
 
 def _clean(value: Any) -> Any:

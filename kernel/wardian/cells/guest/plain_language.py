@@ -15,9 +15,11 @@ import re
 import sys
 import traceback
 import types
+from contextlib import suppress
+from functools import partial
 from typing import Any, Dict, List, Optional, Tuple
 
-from .interrupts import Interrupts
+from .interrupts import Interrupts, wake_and_call
 from .kernel import Kernel
 from .mimebundle import mimebundle
 from .packages import use_new_packages
@@ -59,7 +61,7 @@ class PlainLanguage:
         return {
             "implementation": "wardian",
             "implementation_version": version,
-            "banner": "Python %s (without IPython)" % version,
+            "banner": f"Python {version} (without IPython)",
             "language_info": {
                 "name": "python",
                 "version": version,
@@ -97,9 +99,9 @@ class PlainLanguage:
         return {**reply, "status": "ok", "user_expressions": evaluated}
 
     async def _run(self, code: str, *, is_silent: bool) -> None:
-        name = "<cell %d>" % self._count
+        name = f"<cell {self._count}>"
         source = self._without_commands(code)
-        linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         tree = ast.parse(source, name)
         steps = [("exec", ast.Module([node], [])) for node in tree.body]
         if tree.body and isinstance(tree.body[-1], ast.Expr) and not _is_muted(source):
@@ -113,7 +115,7 @@ class PlainLanguage:
         if compiled.co_flags & inspect.CO_COROUTINE:
             task = asyncio.ensure_future(eval(compiled, self._names))
             loop = asyncio.get_event_loop()
-            self._interrupts.on_interrupt = lambda: loop.call_soon_threadsafe(task.cancel) and None
+            self._interrupts.on_interrupt = partial(wake_and_call, loop, task.cancel)
             self._interrupts.cell_is_running = True
             try:
                 await task
@@ -133,22 +135,23 @@ class PlainLanguage:
             return code
         self._names["__wardian_system__"] = run_on_terminal
         self._names["__wardian_magic__"] = self._magic
-        lines = []
-        for line in code.split("\n"):
+        lines: List[str] = []
+        for raw in code.split("\n"):
+            line = raw
             match = re.match(r"(\s*)([!%])(?!=)(.*)$", line)
             if match and not _continues(lines):
                 call = "__wardian_system__" if match.group(2) == "!" else "__wardian_magic__"
-                line = "%s_ = %s(%r)" % (match.group(1), call, match.group(3))
+                line = f"{match.group(1)}_ = {call}({match.group(3)!r})"
             lines.append(line)
         return "\n".join(lines)
 
     def _magic(self, line: str) -> None:
         name, _, rest = line.strip().partition(" ")
         if name == "pip":
-            run_on_terminal("'%s' -m pip %s" % (sys.executable, rest))
+            run_on_terminal(f"'{sys.executable}' -m pip {rest}")
         elif name == "cd":
             os.chdir(os.path.expanduser(rest.strip() or "~"))
-            print(os.getcwd())
+            sys.stdout.write(os.getcwd() + "\n")
         else:
             raise NameError(NO_MAGICS)
 
@@ -179,7 +182,9 @@ class PlainLanguage:
         content = {"execution_count": self._count, "data": data, "metadata": metadata}
         self._link.publish("execute_result", content)
 
-    def _display(self, *values: Any, display_id: Optional[str] = None, update: bool = False) -> None:
+    def _display(
+        self, *values: Any, display_id: Optional[str] = None, update: bool = False
+    ) -> None:
         for value in values:
             data, metadata = mimebundle(value)
             content = {"data": data, "metadata": metadata, "transient": {}}
@@ -232,11 +237,9 @@ class PlainLanguage:
             value = eval(word, self._names)
         except Exception:
             return {"status": "ok", "found": False, "data": {}, "metadata": {}}
-        text = "Type: %s\n\n%s" % (type(value).__name__, inspect.getdoc(value) or repr(value))
-        try:
-            text = "%s%s\n%s" % (word, inspect.signature(value), text)
-        except (TypeError, ValueError):
-            pass
+        text = f"Type: {type(value).__name__}\n\n{inspect.getdoc(value) or repr(value)}"
+        with suppress(TypeError, ValueError):  # not everything has a signature
+            text = f"{word}{inspect.signature(value)}\n{text}"
         return {"status": "ok", "found": True, "data": {"text/plain": text}, "metadata": {}}
 
     def _answer_is_complete(self, code: str) -> Dict[str, Any]:
@@ -259,7 +262,7 @@ class PlainLanguage:
         stop: Optional[int] = None,
         **_: Any,
     ) -> Dict[str, Any]:
-        found = [[0, number, code] for number, code in self._history]
+        found: List[List[Any]] = [[0, number, code] for number, code in self._history]
         if hist_access_type == "range":
             found = [each for each in found if start <= each[1] and (not stop or each[1] < stop)]
         elif hist_access_type == "search":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
-import signal
 import socket
 import sys
 from collections import deque
@@ -132,19 +131,20 @@ def run(socket_fd: int) -> None:
     loop.add_reader(link.fileno(), runner.serve)
     link.send({"t": "ready", "info": language.info()})
     loop.call_soon(runner.serve)
-    _run_forever(loop, link)
+    _run_forever(loop)
     link.flush()
     _end()
 
 
-def _run_forever(loop: asyncio.AbstractEventLoop, link: Link) -> None:
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
     """A task of the user's that raises SystemExit or KeyboardInterrupt does not end the runner."""
     pid = os.getpid()
-    while True:
+    is_over = False
+    while not is_over:
         try:
             loop.run_forever()
-            return
-        except (SystemExit, KeyboardInterrupt):
+            is_over = True
+        except (SystemExit, KeyboardInterrupt):  # noqa: PERF203  # rare
             if os.getpid() != pid:
                 raise
 
@@ -161,7 +161,7 @@ def _end() -> None:
     if others:
         import atexit
 
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001  # what Python calls when it ends
         os._exit(0)
     sys.exit(0)
 
@@ -177,8 +177,9 @@ def _take_streams(link: Link, nonce: str) -> None:
     flusher = Flusher()
     out = OutStream("stdout", 1, link, flusher)
     err = OutStream("stderr", 2, link, flusher)
-    sys.stdout = sys.__stdout__ = out  # type: ignore[assignment]
-    sys.stderr = sys.__stderr__ = err  # type: ignore[assignment]
+    for name, stream in (("stdout", out), ("stderr", err)):
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     link.use_marks(Marks(nonce), (out.mark_fd, err.mark_fd))
 
     def flush() -> None:

@@ -44,7 +44,7 @@ class OutStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write text; it is on its way at the end of its line or `LULL_S` later."""
         if not isinstance(text, str):
-            raise TypeError("write() argument must be str, not %s" % type(text))
+            raise TypeError(f"write() argument must be str, not {type(text)}")
         link = self._link
         is_late = link.cell != link.running[0]
         with self._lock:
@@ -157,9 +157,7 @@ class Flusher:
             return
         self._streams.append(stream)
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="wardian-flush", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="wardian-flush", daemon=True)
             self._thread.start()
         self._wake.set()
 
