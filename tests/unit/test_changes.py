@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from wardian.errors import FailedPrecondition, SetupError
 from wardian.storage import whiteout
 from wardian.storage.changes import ChangeKind, changes
@@ -78,7 +79,9 @@ def test_deletion_of_what_a_middle_layer_deleted_is_no_change(tmp_path: Path) ->
 
 
 def test_opaque_directory_deletes_what_it_does_not_bring(tmp_path: Path) -> None:
-    lower = make(tmp_path / "0", {"d/gone": "1", "d/kept": "2", "d/sub/deep": "3", "d/sub/new": "4"})
+    lower = make(
+        tmp_path / "0", {"d/gone": "1", "d/kept": "2", "d/sub/deep": "3", "d/sub/new": "4"}
+    )
     upper = make(tmp_path / "u", {"d": "#opaque", "d/kept": "x", "d/sub/new": "y"})
     assert diff(upper, lower) == {
         "d": M,
