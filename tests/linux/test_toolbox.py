@@ -240,8 +240,14 @@ async def test_loader_of_the_toolbox_knows_no_other_directory() -> None:
     assert Path(first) == Path(second) == Path("/.wardian/lib")
 
 
+def program_bytes(name: str) -> bytes:
+    path = shutil.which(name)
+    assert path is not None
+    return Path(path).read_bytes()
+
+
 async def test_program_gets_another_loader_and_a_static_one_stays() -> None:
-    shell = Path(shutil.which("bash") or "/bin/sh").resolve().read_bytes()
+    shell = program_bytes("bash")
     changed = with_loader(shell, "/.wardian/lib/ld.so")
     assert len(changed) == len(shell)
     assert b"/.wardian/lib/ld.so\0" in changed
