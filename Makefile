@@ -6,7 +6,7 @@ export PATH := $(VENV)/bin:$(PATH)
 
 LAB_FLAGS ?=
 PYTEST_FLAGS ?=
-TOUR := notebooks/en/00-tour.ipynb
+TOUR := en/00-tour.ipynb
 
 # jupyter refuses to serve as root unless told so.
 ifeq ($(shell id -u),0)
@@ -30,7 +30,7 @@ help:
 	@echo 'make clean   remove what was made here'
 
 lab: install-lab
-	exec jupyter lab $(ROOT_FLAG) $(LAB_FLAGS) $(TOUR)
+	exec jupyter lab $(ROOT_FLAG) --LabApp.default_url=/lab/tree/$(TOUR) $(LAB_FLAGS) notebooks
 
 install-lab:
 	@scripts/bootstrap lab
