@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wardian.cli import words
+from wardian.cli.request import parse_limits
+from wardian.errors import InvalidInput
+from wardian.runtime.spec import Bind, Tmpfs
+
+
+def test_volume_is_writable_unless_it_says_ro(tmp_path: Path) -> None:
+    assert words.volume(f"{tmp_path}:/data") == Bind(
+        source=str(tmp_path), target="/data", read_only=False
+    )
+    assert words.volume(f"{tmp_path}:/data:ro").read_only
+
+
+def test_relative_source_is_below_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert words.volume("./site:/srv").source == str(tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "/tmp",
+        ":/data",
+        "/tmp:",
+        "/tmp:data",
+        "/tmp:/",
+        "/tmp:/a/..",
+        "/tmp:/data:rw,exec",
+        "named:/data",
+        "/no/such/place:/data",
+    ],
+)
+def test_wrong_volume_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput):
+        words.volume(word)
+
+
+def test_mount_takes_dockers_keys(tmp_path: Path) -> None:
+    assert words.mount(f"type=bind,src={tmp_path},dst=/data,readonly") == Bind(
+        source=str(tmp_path), target="/data", read_only=True
+    )
+    assert words.mount("type=tmpfs,target=/run,tmpfs-size=64m,tmpfs-mode=755") == Tmpfs(
+        target="/run", size_bytes=64 << 20, mode=0o755
+    )
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "type=bind,dst=/data",
+        "type=bind,src=/tmp",
+        "type=volume,src=x,dst=/data",
+        "src=/tmp,dst=/data",
+        "type=tmpfs,dst=/x,tmpfs-size=10XB",
+        "type=tmpfs,dst=/x,tmpfs-mode=9",
+        "type=bind,src=/tmp,dst=/data,colour=green",
+        "type=bind,src=/tmp,dst=/data,readonly=maybe",
+    ],
+)
+def test_wrong_mount_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput):
+        words.mount(word)
+
+
+def test_tmpfs_takes_size_and_mode() -> None:
+    assert words.tmpfs("/run:size=1g,mode=700,noexec") == Tmpfs(
+        target="/run", size_bytes=1 << 30, mode=0o700
+    )
+    with pytest.raises(InvalidInput):
+        words.tmpfs("/run:exec")
+
+
+def test_environment_overrides_files_and_borrows_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "env"
+    file.write_text("# a comment\nA=file\n\nB=two words\nOURS\n")
+    monkeypatch.setenv("OURS", "here")
+    monkeypatch.delenv("NOT_OURS", raising=False)
+    found = words.environment(["A=flag", "NOT_OURS", "C="], [str(file)])
+    assert found == {"A": "flag", "B": "two words", "OURS": "here", "C": ""}
+
+
+@pytest.mark.parametrize("word", ["=x", "", "A\0B=1", " A=1"])
+def test_wrong_variable_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput):
+        words.environment([word])
+
+
+def test_missing_environment_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="No such file"):
+        words.environment([], [str(tmp_path / "nosuch")])
+
+
+@pytest.mark.parametrize("word", ["SIGTERM", "TERM", "term", "sigterm", "15"])
+def test_signal_has_many_spellings(word: str) -> None:
+    assert words.signal_number(word) == 15
+
+
+@pytest.mark.parametrize("word", ["", "SIG", "SIGNOPE", "0", "-9", "99", "1e1", "²"])
+def test_wrong_signal_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput):
+        words.signal_number(word)
+
+
+def test_moment_is_ago_or_a_date_or_a_number() -> None:
+    assert words.moment("1h30m10s", now_s=10_000) == 10_000 - 5410
+    assert words.moment("90m", now_s=10_000) == 10_000 - 5400
+    assert words.moment("1234.5", now_s=0) == 1234.5
+    assert words.moment("1970-01-01T00:01:00Z", now_s=0) == 60
+    assert words.moment("1970-01-01T00:01:00", now_s=0) == 60
+
+
+@pytest.mark.parametrize("word", ["", "yesterday", "10x", "1h2d", "-5m"])
+def test_wrong_moment_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput):
+        words.moment(word, now_s=0)
+
+
+def test_seccomp_profile_is_read_and_checked(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    assert words.seccomp([f"seccomp={profile}"]) == profile.read_text()
+    assert words.seccomp(["seccomp=unconfined", "no-new-privileges"]) == "unconfined"
+    assert words.seccomp([]) == "default"
+    profile.write_text("[]")
+    for word in (f"seccomp={profile}", "seccomp=/nosuch", "label=disable", "no-new-privileges=0"):
+        with pytest.raises(InvalidInput):
+            words.seccomp([word])
+
+
+def test_label_without_value_is_empty() -> None:
+    assert words.labels(["a=1", "b", "c=x=y"]) == {"a": "1", "b": "", "c": "x=y"}
+    with pytest.raises(InvalidInput):
+        words.labels(["=x"])
+
+
+def test_filter_must_be_a_known_key() -> None:
+    assert words.filters(["name=a"], ["name", "id"]) == [words.Filter("name", "a")]
+    for word in ("name", "colour=green"):
+        with pytest.raises(InvalidInput, match="not a filter"):
+            words.filters([word], ["name"])
+
+
+def test_limits_come_from_dockers_words() -> None:
+    limits = parse_limits({"memory": "512m", "cpus": "1.5", "pids_limit": "100"})
+    assert (limits.memory_bytes, limits.cpus, limits.pids) == (512 << 20, 1.5, 100)
+    for wrong in ({"memory": "10XB"}, {"cpus": "many"}, {"pids_limit": "1.5"}):
+        with pytest.raises(InvalidInput):
+            parse_limits(wrong)
