@@ -148,6 +148,14 @@ def write_wheel(path: Path) -> None:
         wheel.writestr(f"{info}/RECORD", "")
 
 
+async def test_debugger_works_in_an_image_with_nothing_in_it(python: Bench) -> None:
+    pytest.importorskip("debugpy")
+    for number, command in enumerate(("initialize", "attach", "disconnect"), 1):
+        request = {"type": "request", "seq": number, "command": command, "arguments": {}}
+        reply = await python.ask("debug", **request)
+        assert reply["success"], reply
+
+
 async def test_toolbox_cannot_be_written_from_inside(python: Bench) -> None:
     for path in ("/.wardian/guest/start.py", "/.wardian/stdlib/os.py", "/.wardian/new"):
         reply = await python.run(f"open({path!r}, 'ab')")

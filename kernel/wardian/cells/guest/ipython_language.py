@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from functools import partial
-from typing import Any, Dict, List
+from typing import Any, Dict, FrozenSet, List
 
 from IPython.core import release
 from IPython.core.interactiveshell import _asyncio_runner
@@ -32,6 +32,7 @@ class IPythonLanguage:
         kernel.shell = self.shell
         self._comms: Any = None
         self._install_comms()
+        self._internal = loaded_files()
 
     @property
     def has_exited(self) -> bool:
@@ -196,6 +197,20 @@ class IPythonLanguage:
             found = manager.search(pattern, raw=raw, output=output, n=n, unique=unique)
         return {"status": "ok", "history": [list(each) for each in found]}
 
+    # --- the debugger ---------------------------------------------------------------------
+
+    @property
+    def make_debugger(self) -> Any:
+        """Makes the debugger, given a way to the main thread; None without debugpy."""
+        if not _has("debugpy"):
+            return None
+        from .debugger import Debugger
+
+        def make(on_main_thread: Any) -> Debugger:
+            return Debugger(self._kernel.link, self.shell, on_main_thread, self._internal)
+
+        return make
+
     # --- comms -----------------------------------------------------------------------------
 
     def _install_comms(self) -> None:
@@ -235,7 +250,14 @@ def language_info() -> Dict[str, Any]:
     }
 
 
+def loaded_files() -> FrozenSet[str]:
+    """The files of all modules that are loaded now: ours and IPython's, not the user's."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return frozenset(file for file in files if file)
+
+
 def _set_environment() -> None:
+    os.environ.setdefault("PYDEVD_USE_FRAME_EVAL", "NO")
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 

@@ -109,30 +109,43 @@ class Link:
     def receive(self) -> Optional[Message]:
         """The next message if one is there. EOFError when the host is gone."""
         if not self._arrived:
-            self._read()
-        return self._arrived.popleft() if self._arrived else None
+            self.read()
+        with self._reading:
+            return self._arrived.popleft() if self._arrived else None
 
     def wait_for(self, kind: str) -> Dict[str, Any]:
         """Wait for a message of this kind; the others keep for `receive`. From any thread."""
         while True:
-            for message in list(self._arrived):
-                if message[0].get("t") == kind:
-                    self._arrived.remove(message)
-                    return message[0]
+            found = self.take(kind)
+            if found:
+                return found[-1]
             select.select([self._sock], [], [], 0.1)
-            self._read()
+            self.read()
+
+    def take(self, kind: str) -> List[Dict[str, Any]]:
+        """Take all messages of this kind out of those that have arrived."""
+        with self._reading:
+            found = [message for message, _ in self._arrived if message.get("t") == kind]
+            others = [each for each in self._arrived if each[0].get("t") != kind]
+            self._arrived = deque(others)
+        return found
+
+    def put_back(self, message: Dict[str, Any]) -> None:
+        """Undo the receipt of a message without buffers."""
+        with self._reading:
+            self._arrived.appendleft((message, []))
 
     def discard(self, kind: str) -> None:
         """Forget messages of this kind that came too late."""
-        for message in [each for each in self._arrived if each[0].get("t") == kind]:
-            self._arrived.remove(message)
+        self.take(kind)
 
     @property
     def has_messages(self) -> bool:
         """Whether `wait_for` left some for `receive`."""
         return bool(self._arrived)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take in what has come over the socket. EOFError when the host is gone."""
         with self.interrupts, self._reading:
             try:
                 for frame in self._reader.receive(self._sock):

@@ -60,8 +60,22 @@ class Runner:
             self._execution = self._loop.create_task(self._execute(message))
         elif kind.startswith("comm_") and kind != "comm_info":
             self._loop.create_task(self._handle_comm(message, buffers))
+        elif kind == "debug":
+            self._start_debugger(message)
         elif kind != "input_reply":
             self._loop.create_task(self._answer(message))
+
+    def _start_debugger(self, message: Dict[str, Any]) -> None:
+        """The first debug request; the control thread takes the others."""
+        make_debugger = getattr(self._language, "make_debugger", None)
+        if make_debugger is None:
+            number = message["id"]
+            self._link.send({"t": "reply", "id": number, "content": {"success": False}})
+            return
+        from .control import ControlThread
+
+        self._control = ControlThread(self._link, self._loop, self.serve, make_debugger)
+        self._control.start(message)
 
     async def _execute(self, message: Dict[str, Any]) -> None:
         cell, header = message["cell"], message.get("header") or {}

@@ -158,6 +158,7 @@ class Flusher:
         self._streams.append(stream)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="wardian-flush", daemon=True)
+            hide_from_debugger(self._thread)
             self._thread.start()
         self._wake.set()
 
@@ -174,6 +175,12 @@ class Flusher:
         self._thread = None
         self._streams = []
         self._wake = threading.Event()
+
+
+def hide_from_debugger(thread: threading.Thread) -> None:
+    """Keep pydevd from stopping a thread of ours together with the user's."""
+    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
+    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
 
 
 def private_descriptor(fd: int) -> int:
