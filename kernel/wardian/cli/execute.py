@@ -43,16 +43,23 @@ def execute(
     from wardian.cli import foreground, words
     from wardian.runtime.client import Client
 
-    if not detach:
-        foreground.check_terminal(interactive=interactive, terminal=tty)
     added = words.environment(env, env_file)
     with Client.connect() as client:
         container = client.container(name)
         spec = _process(container.info.spec.process, command, added, workdir, user)
-        fds = {} if detach or tty else foreground.standard_fds(interactive=interactive)
+        if detach:
+            container.spawn(spec).close()
+            return 0
+        foreground.check_terminal(interactive=interactive, terminal=tty)
+        fds = {} if tty else foreground.standard_fds(interactive=interactive)
         foreground.flush_output()
-        with container.spawn(spec, fds, terminal=tty and not detach) as process:
-            return 0 if detach else _follow(process, interactive=interactive)
+        relay = foreground.SignalRelay()
+        with (
+            foreground.forwarded_signals(relay),
+            container.spawn(spec, fds, terminal=tty) as process,
+        ):
+            relay.aim(process.signal)
+            return _follow(process, interactive=interactive)
 
 
 def _process(
@@ -80,10 +87,9 @@ def _process(
 def _follow(process: ContainerProcess, *, interactive: bool) -> int:
     from wardian.cli import foreground
 
-    with foreground.forwarded_signals(process.signal):
-        if process.terminal_fd is not None:
-            terminal = foreground.Terminal(process.terminal_fd, interactive=interactive)
-            terminal.join()
-            if terminal.was_detached:
-                return 0
-        return process.wait()
+    if process.terminal_fd is not None:
+        terminal = foreground.Terminal(process.terminal_fd, interactive=interactive)
+        terminal.join()
+        if terminal.was_detached:
+            return 0
+    return process.wait()

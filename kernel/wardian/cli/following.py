@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
 
 import click
 
@@ -13,23 +15,52 @@ from wardian.runtime.container import Container
 from wardian.runtime.spec import Keep
 
 
-def follow(container: Container, *, interactive: bool) -> int:
-    """Join its terminal, if it was given one, and wait; the exit code, 0 if detached from."""
-    with _signalled(container):
+class Following:
+    """Starts a container in the foreground and stays with it; a context manager.
+
+    From the moment that `start` is called, signals are for the container: those that come before
+    it runs are kept until it does. They travel by a connection of their own, as the container's
+    waits for the end.
+    """
+
+    def __init__(self, client: Client, *, interactive: bool, terminal: bool) -> None:
+        self._client = client
+        self._interactive = interactive
+        self.terminal = terminal
+        self.fds = {} if terminal else foreground.standard_fds(interactive=interactive)
+        self._stack = ExitStack()
+        self._relay = foreground.SignalRelay()
+
+    def __enter__(self) -> Self:
+        foreground.check_terminal(interactive=self._interactive, terminal=self.terminal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, value, traceback)
+
+    def start(self, begin: Callable[[], Container]) -> Container:
+        """Make the container run by ``begin``, and pass signals on to it from now on."""
+        foreground.flush_output()
+        messenger = self._stack.enter_context(Client.connect(self._client.root))
+        with ExitStack() as undone:  # signals are our own again where it does not come to be
+            undone.enter_context(foreground.forwarded_signals(self._relay))
+            container = begin()
+            self._stack.push(undone.pop_all())
+        self._relay.aim(Container(messenger, container.id).kill)
+        return container
+
+    def wait(self, container: Container) -> int:
+        """Join its terminal, if it was given one, and wait; the exit code, 0 if detached from."""
         if container.terminal_fd is not None:
-            terminal = foreground.Terminal(container.terminal_fd, interactive=interactive)
+            terminal = foreground.Terminal(container.terminal_fd, interactive=self._interactive)
             terminal.join()
             if terminal.was_detached:
                 container.attach(Keep.ALWAYS)
                 click.echo(f"\nwardian: detached; {container.info.name} goes on", err=True)
                 return 0
         return container.wait()
-
-
-@contextmanager
-def _signalled(container: Container) -> Iterator[None]:
-    """Pass signals on, by a connection of their own: the container's waits for the end."""
-    with Client.connect(container.client.root) as messenger:
-        handle = Container(messenger, container.id)
-        with foreground.forwarded_signals(handle.kill):
-            yield

@@ -59,6 +59,23 @@ def forwarded_signals(send: Callable[[int], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class SignalRelay:
+    """Where signals go: kept until the program is there, then sent to it."""
+
+    def __init__(self) -> None:
+        self._early: list[int] = []
+        self._send: Callable[[int], None] = self._early.append
+
+    def __call__(self, number: int) -> None:
+        self._send(number)
+
+    def aim(self, send: Callable[[int], None]) -> None:
+        """The program is there: pass on what came early, and from now on at once."""
+        self._send = send
+        while self._early:
+            send(self._early.pop(0))
+
+
 class Terminal:
     """Our terminal, joined to the master of the program's."""
 

@@ -61,17 +61,20 @@ def start(*, names: tuple[str, ...], attach: bool, interactive: bool, tty: bool)
 
 def _start_attached(name: str, *, interactive: bool, terminal: bool) -> int:
     """Start one in the foreground and exit as it does."""
-    from wardian.cli import foreground
-    from wardian.cli.following import follow
+    from wardian.cli.following import Following
     from wardian.runtime.client import Client
 
-    foreground.check_terminal(interactive=interactive, terminal=terminal)
-    fds = {} if terminal else foreground.standard_fds(interactive=interactive)
-    foreground.flush_output()
-    with Client.connect() as client:
+    with (
+        Client.connect() as client,
+        Following(client, interactive=interactive, terminal=terminal) as following,
+    ):
         container = client.container(name)
-        container.start(fds, terminal=terminal)
-        return follow(container, interactive=interactive)
+
+        def begin() -> Container:
+            container.start(following.fds, terminal=terminal)
+            return container
+
+        return following.wait(following.start(begin))
 
 
 def stop_options(function: Any) -> Any:

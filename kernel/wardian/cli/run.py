@@ -88,7 +88,6 @@ def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: An
     In the foreground the program writes to your terminal or file itself, so that its output is not
     in `wardian logs`.
     """  # noqa: D301  # \b is click's, not Python's
-    from wardian.cli import foreground
     from wardian.cli.request import keep_of
     from wardian.errors import InvalidInput
     from wardian.runtime.client import Client
@@ -98,7 +97,6 @@ def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: An
             "a terminal needs somebody who looks at it",
             hint="leave out --tty (-t) or --detach (-d)",
         )
-    foreground.check_terminal(interactive=interactive, terminal=tty)
     request = _request(flags)
     life = keep_of(detach=detach, remove=remove)
     with Client.connect() as client:
@@ -159,20 +157,20 @@ def _follow(
     client: Client, request: Request, life: dict[str, Any], *, interactive: bool, terminal: bool
 ) -> int:
     """Run in the foreground; the program's exit code."""
-    from wardian.cli import foreground
-    from wardian.cli.following import follow
+    from wardian.cli.following import Following
 
-    fds = {} if terminal else foreground.standard_fds(interactive=interactive)
+    with Following(client, interactive=interactive, terminal=terminal) as following:
 
-    def start(spec: ContainerSpec) -> Container:
-        with _removed_if_refused(client, spec):
-            return client.run(spec, fds=fds, terminal=terminal)
+        def start(spec: ContainerSpec) -> Container:
+            with _removed_if_refused(client, spec):
+                return following.start(
+                    lambda: client.run(spec, fds=following.fds, terminal=terminal)
+                )
 
-    foreground.flush_output()
-    container = _make(client, request, life, start)
-    with _removed_afterwards(container):
-        _warn(container)
-        return follow(container, interactive=interactive)
+        container = _make(client, request, life, start)
+        with _removed_afterwards(container):
+            _warn(container)
+            return following.wait(container)
 
 
 @contextmanager
