@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import tarfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
+from typing import TYPE_CHECKING
 
-from wardian.images.store import NewLayer
+from wardian.storage.packing import IdShift, pack
 
-
-class _Hashing:
-    """A file for tarfile that hashes what passes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        return self._file.write(data)
+if TYPE_CHECKING:
+    from wardian.images.ingest import Ingest, NewLayer
 
 
 class RootTree:
-    """A tree being built below ``directory``: everything root's, with fixed times."""
+    """A tree being built in an ingest: everything root's, with the time 0."""
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self.directory = scratch / "tree"
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self.directory = ingest.work / "tree"
         self.directory.mkdir(mode=0o755)
 
     def path(self, inside: str) -> Path:
@@ -41,10 +31,10 @@ class RootTree:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(mode)
 
-    def write(self, inside: str, text: str, mode: int = 0o644) -> None:
+    def write(self, inside: str, content: str | bytes, mode: int = 0o644) -> None:
         path = self.path(inside)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
         path.chmod(mode)
 
     def link(self, inside: str, target: str) -> None:
@@ -55,7 +45,10 @@ class RootTree:
             path.symlink_to(target)
 
     def copy(self, source: Path, inside: str | None = None) -> None:
-        """A host file at the same place, or another; links on the way are followed."""
+        """A host file's content at the same place, or another, unless the name is taken.
+
+        No set-id bits, capabilities or owners come along.
+        """
         path = self.path(inside or str(source))
         if path.exists():
             return
@@ -63,11 +56,11 @@ class RootTree:
         shutil.copyfile(source, path)
         path.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
-    def copy_tree(self, source: Path, inside: str, skip: frozenset[str]) -> None:
-        """A host directory without the names in ``skip``; links stay links within the tree."""
+    def copy_tree(self, source: Path, inside: str, skip: Callable[[str], bool]) -> None:
+        """A host directory without the names that ``skip`` says; links become what they lead to."""
 
         def ignored(_folder: str, names: list[str]) -> list[str]:
-            return [name for name in names if name in skip]
+            return [name for name in names if skip(name)]
 
         shutil.copytree(
             source,
@@ -80,30 +73,17 @@ class RootTree:
         )
 
     def seal(self) -> NewLayer:
-        """The layer: a tar with sorted names, fixed owner and times, and the tree itself."""
-        tar = self._scratch / "layer.tar"
-        for folder, directories, _ in os.walk(self.directory):
-            directories.sort()
-            os.chmod(folder, os.stat(folder).st_mode & 0o7777 | 0o500)
-        with open(tar, "wb", buffering=1 << 20) as file:
-            hashing = _Hashing(file)
-            # Only `write` is called of a stream's file.
-            stream = cast("IO[bytes]", hashing)
-            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-                for path in sorted(self.directory.rglob("*")):
-                    self._add(archive, path)
+        """The layer: the tree itself, and its archive with sorted names and fixed times."""
+        for folder, directories, names in os.walk(self.directory, topdown=False):
+            for name in (*directories, *names):
+                os.utime(os.path.join(folder, name), (0, 0), follow_symlinks=False)
         self.directory.chmod(0o755)
-        return NewLayer(f"sha256:{hashing.hash.hexdigest()}", tar, self.directory)
-
-    def _add(self, archive: tarfile.TarFile, path: Path) -> None:
-        info = archive.gettarinfo(path, str(path.relative_to(self.directory)))
-        info.uid = info.gid = 0
-        info.uname = info.gname = "root"
-        info.mtime = 0
-        if not path.is_symlink():
-            os.utime(path, (0, 0))
-        if info.isreg():
-            with open(path, "rb") as file:
-                archive.addfile(info, file)
-        else:
-            archive.addfile(info)
+        os.utime(self.directory, (0, 0))
+        archive = self._ingest.work / "layer.tar"
+        fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with open(archive, "wb", buffering=0) as output:
+                packed = pack(fd, output, ids=IdShift(os.geteuid(), 1))
+        finally:
+            os.close(fd)
+        return self._ingest.adopt(archive, self.directory, packed.diff_id)

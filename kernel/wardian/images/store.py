@@ -2,48 +2,42 @@
 
     <root>/content/oci-layout, index.json, blobs/sha256/<hex>     (image-spec, image-layout.md)
     <root>/layers/<hex of the diff_id>/                            the layer as a directory
+    <root>/layers/.new-…/                                          an ingest, not yet committed
 
-Every file appears by rename, whole or not at all; ``index.json`` is changed under a lock, so
-several processes can work in the store at once and any of them can be killed.
+Every file appears by rename, whole or not at all, and all of an image appears under one lock, so
+several processes can work in the store at once and any of them can be killed. Layers lie in a
+directory that only the owner can enter: a setuid program of an image is nobody's on the host.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wardian.errors import NotFound, SetupError
+import msgspec
 
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-REFERENCE = "org.opencontainers.image.ref.name"
+from wardian.errors import InvalidInput, NotFound
+from wardian.images.index import NameIndex, cannot_store, name_of, storing
+from wardian.images.ingest import PREFIX, Ingest
+from wardian.images.manifest import Descriptor, ImageConfig, Manifest, digest_of, parse
+from wardian.images.reference import Reference, is_digest
+from wardian.storage import tree, whiteout
 
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """A blob: media type, digest, size in bytes (image-spec, descriptor.md)."""
-
-    media_type: str
-    digest: str
-    size: int
-
-    def as_json(self) -> dict[str, Any]:
-        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+UNNAMED = "<none>"
+_GONE = ".old-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image in the store. ``layer_directories`` are its unpacked layers, uppermost first."""
+    """An image in the store. ``layer_directories`` are its unpacked layers, uppermost first.
+
+    ``reference`` is the short name that users know; ``digest`` is the manifest's.
+    """
 
     reference: str
     digest: str
@@ -54,195 +48,237 @@ class Image:
 
     @property
     def labels(self) -> dict[str, str]:
-        return self.config.get("config", {}).get("Labels") or {}
+        return self._run_config.get("Labels") or {}
 
     @property
     def env(self) -> dict[str, str]:
         """The environment that its programs start with."""
-        pairs = (word.partition("=") for word in self.config.get("config", {}).get("Env") or ())
+        pairs = (word.partition("=") for word in self._run_config.get("Env") or ())
         return {name: value for name, _, value in pairs}
 
     @property
     def command(self) -> tuple[str, ...]:
         """Entrypoint and Cmd, as docker joins them."""
-        config = self.config.get("config", {})
+        config = self._run_config
         return (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
 
     @property
     def workdir(self) -> str:
-        return self.config.get("config", {}).get("WorkingDir") or "/"
+        return self._run_config.get("WorkingDir") or "/"
 
     @property
     def user(self) -> str:
-        return self.config.get("config", {}).get("User") or "0:0"
+        return self._run_config.get("User") or "0:0"
 
-
-@dataclass(frozen=True, slots=True)
-class NewLayer:
-    """A layer to be added: its tar file and its unpacked directory, both below `scratch`."""
-
-    diff_id: str
-    tar: Path
-    directory: Path
-
-
-Entries = list[dict[str, Any]]
+    @property
+    def _run_config(self) -> dict[str, Any]:
+        return self.config.get("config") or {}
 
 
 class ImageStore:
     """The images below one state root."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
         self._content = root / "content"
-        self._layers = root / "layers"
-        try:
+        self.layers = root / "layers"
+        self.names = NameIndex(self._content)
+        layout = self._content / "oci-layout"
+        if layout.exists() and self.layers.exists():
+            return
+        with storing():
             (self._content / "blobs/sha256").mkdir(parents=True, exist_ok=True)
-            self._layers.mkdir(mode=0o700, exist_ok=True)
-            layout = self._content / "oci-layout"
-            if not layout.exists():
-                layout.write_text('{"imageLayoutVersion":"1.0.0"}')
-        except OSError as error:
-            raise SetupError(
-                f"cannot write the image store: {error.strerror}",
-                hint="set WARDIAN_ROOT to a directory that you can write, or free some space",
-            ) from error
+            self.layers.mkdir(mode=0o700, exist_ok=True)
+            layout.write_text('{"imageLayoutVersion":"1.0.0"}')
 
     # --- reading -------------------------------------------------------------------------
 
     def get(self, reference: str) -> Image:
-        """The image of this name or digest; NotFound."""
-        for entry in self._index():
-            if reference in (entry["annotations"].get(REFERENCE), entry["digest"]):
+        """The image of this name or digest; NotFound, InvalidInput if that is no name."""
+        wanted = reference if is_digest(reference) else str(Reference.parse(reference))
+        for entry in self.names.read():
+            if wanted in (name_of(entry), entry.digest):
                 return self._image(entry)
-        raise NotFound(
-            f"no such image: {reference[:200]}",
-            hint="`wardian images` lists the images that are here",
-        )
+        raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
 
     def list(self) -> list[Image]:
-        """Every image, by name."""
-        images = [self._image(entry) for entry in self._index()]
+        """Every image that can be read, by name; `check` tells of the others."""
+        images = []
+        for entry in self.names.read():
+            with suppress(NotFound, InvalidInput):
+                images.append(self._image(entry))
         return sorted(images, key=lambda image: image.reference)
 
     def layer_directory(self, diff_id: str) -> Path:
         """Where a layer is (or will be) unpacked."""
-        return self._layers / diff_id.removeprefix("sha256:")
+        return self.layers / diff_id.removeprefix("sha256:")
 
     def blob(self, digest: str) -> Path:
         """Where a blob is (or will be)."""
-        return self._content / "blobs" / digest.replace(":", "/")
+        return self._content / "blobs/sha256" / digest.removeprefix("sha256:")
 
-    def _index(self) -> Entries:
+    def read(self, blob: Descriptor) -> bytes:
+        """A document's bytes, which are what the digest says; NotFound, InvalidInput."""
         try:
-            manifests: Entries = json.loads((self._content / "index.json").read_bytes())[
-                "manifests"
-            ]
+            data = self.blob(blob.digest).read_bytes()
         except FileNotFoundError:
-            return []
-        return manifests
+            raise NotFound("a part of the image is missing in the store", hint=_AGAIN) from None
+        except OSError as error:
+            raise cannot_store(error) from error
+        if digest_of(data) != blob.digest:
+            raise InvalidInput("a part of the image was damaged in the store", hint=_AGAIN)
+        return data
 
-    def _image(self, entry: dict[str, Any]) -> Image:
-        manifest = json.loads(self.blob(entry["digest"]).read_bytes())
-        config = json.loads(self.blob(manifest["config"]["digest"]).read_bytes())
-        diff_ids = tuple(config["rootfs"]["diff_ids"])
+    def manifest(self, image: Image) -> Manifest:
+        """The manifest, with the descriptors of configuration and layers."""
+        size = self.blob(image.digest).stat().st_size
+        return parse(Manifest, self.read(Descriptor(mediaType="", digest=image.digest, size=size)))
+
+    def _image(self, entry: Descriptor) -> Image:
+        manifest = parse(Manifest, self.read(entry))
+        data = self.read(manifest.config)
+        diff_ids = parse(ImageConfig, data).rootfs.diff_ids
+        name = name_of(entry)
         return Image(
-            reference=entry["annotations"].get(REFERENCE, "<none>"),
-            digest=entry["digest"],
-            config=config,
-            diff_ids=diff_ids,
-            layer_directories=tuple(self.layer_directory(d) for d in reversed(diff_ids)),
-            size_bytes=sum(layer["size"] for layer in manifest["layers"]),
+            reference=Reference.parse(name).familiar if name else UNNAMED,
+            digest=entry.digest,
+            config=msgspec.json.decode(data),
+            diff_ids=tuple(diff_ids),
+            layer_directories=tuple(self._shown(diff_ids)),
+            size_bytes=sum(layer.size for layer in manifest.layers),
         )
+
+    def _shown(self, diff_ids: Iterable[str]) -> Iterator[Path]:
+        """Uppermost first, down to a layer whose root hides all below.
+
+        Overlayfs itself takes no notice of the mark on a layer's topmost directory.
+        """
+        for diff_id in reversed(list(diff_ids)):
+            directory = self.layer_directory(diff_id)
+            yield directory
+            if whiteout.is_opaque_path(directory):
+                return
+
+    def _what_is_here(self) -> str:
+        names = [image.reference for image in self.list()]
+        here = f"here are: {', '.join(names[:8])}" if names else "there are none yet"
+        return f"`wardian images` lists what is here ({here})"
 
     # --- writing -------------------------------------------------------------------------
 
     @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A directory on the store's file system, removed afterwards."""
-        path = self._layers / f".new-{secrets.token_hex(8)}"
-        path.mkdir(mode=0o711)
+    def ingest(self) -> Iterator[Ingest]:
+        """Add images: see `Ingest`. What is not committed is removed."""
+        adding = Ingest(self)
         try:
-            yield path
+            yield adding
         finally:
-            shutil.rmtree(path, ignore_errors=True)
-
-    def put(self, reference: str, config: dict[str, Any], layers: Sequence[NewLayer]) -> Image:
-        """Add an image under a name, which it takes from another if need be."""
-        config = {**config, "rootfs": {"type": "layers", "diff_ids": [x.diff_id for x in layers]}}
-        descriptors = [self._keep(layer) for layer in layers]
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": self._put_json(CONFIG_TYPE, config).as_json(),
-            "layers": [descriptor.as_json() for descriptor in descriptors],
-        }
-        entry = self._put_json(MANIFEST_TYPE, manifest).as_json()
-        entry["annotations"] = {REFERENCE: reference}
-        with self._changing_index() as entries:
-            entries[:] = [e for e in entries if e["annotations"].get(REFERENCE) != reference]
-            entries.append(entry)
-        return self._image(entry)
+            adding.close()
 
     def remove(self, reference: str) -> None:
         """Take a name away; `prune` removes what no image needs any more. NotFound."""
-        self.get(reference)
-        with self._changing_index() as entries:
-            entries[:] = [
-                e
-                for e in entries
-                if reference not in (e["annotations"].get(REFERENCE), e["digest"])
-            ]
+        wanted = reference if is_digest(reference) else str(Reference.parse(reference))
+        with self.names.locked():
+            entries = self.names.read()
+            left = [entry for entry in entries if wanted not in (name_of(entry), entry.digest)]
+            if len(left) == len(entries):
+                raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
+            self.names.write(left)
 
     def prune(self, *, keep_layers: set[Path]) -> int:
-        """Remove blobs and layers of no image, but for layers in use; the bytes of the blobs."""
-        with self._changing_index():
+        """Remove blobs and layers that no image needs, but for layers in use; freed bytes.
+
+        What is being added at the same time stays.
+        """
+        freed = 0
+        with self.names.locked(), storing():
             blobs, layers = self._used()
-            freed = 0
-            for path in (self._content / "blobs/sha256").iterdir():
-                if f"sha256:{path.name}" not in blobs:
-                    freed += path.stat().st_size
-                    path.unlink()
-            for path in self._layers.iterdir():
-                if path not in layers and path not in keep_layers:
-                    shutil.rmtree(path, ignore_errors=True)
+            leased = self._leased()
+            for blob in os.scandir(self._content / "blobs/sha256"):
+                if blob.name not in blobs | leased:
+                    freed += blob.stat().st_size
+                    os.unlink(blob.path)
+            for layer in list(os.scandir(self.layers)):
+                is_layer = not layer.name.startswith((PREFIX, _GONE))
+                is_kept = layer.name in layers | leased or Path(layer.path) in keep_layers
+                if is_layer and not is_kept:
+                    os.rename(layer.path, self.layers / f"{_GONE}{layer.name}")
+        for name in os.listdir(self.layers):
+            if name.startswith(_GONE):
+                self.discard(name)
         return freed
 
-    def _used(self) -> tuple[set[str], set[Path]]:
+    def _used(self) -> tuple[set[str], set[str]]:
+        """The hexadecimal digests of blobs and of layers that images need."""
         blobs: set[str] = set()
-        layers: set[Path] = set()
-        for entry in self._index():
-            manifest = json.loads(self.blob(entry["digest"]).read_bytes())
-            blobs |= {entry["digest"], manifest["config"]["digest"]}
-            blobs |= {layer["digest"] for layer in manifest["layers"]}
-            layers |= set(self._image(entry).layer_directories)
-        return blobs, layers
+        layers: set[str] = set()
+        for entry in self.names.read():
+            blobs.add(entry.digest)
+            with suppress(NotFound, InvalidInput):
+                manifest = parse(Manifest, self.read(entry))
+                blobs |= {manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+                config = parse(ImageConfig, self.read(manifest.config))
+                layers |= set(config.rootfs.diff_ids)
+        return {_hex(digest) for digest in blobs}, {_hex(digest) for digest in layers}
 
-    def _keep(self, layer: NewLayer) -> Descriptor:
-        """Move a layer's tar (uncompressed: its digest is its diff_id) and directory in place."""
-        size = layer.tar.stat().st_size
-        os.replace(layer.tar, self.blob(layer.diff_id))
+    def _leased(self) -> set[str]:
+        """What those need who are adding something now; the remains of others are removed."""
+        leased: set[str] = set()
+        for name in os.listdir(self.layers):
+            if name.startswith(PREFIX):
+                if self._is_abandoned(name):
+                    os.rename(self.layers / name, self.layers / f"{_GONE}{name}")
+                else:
+                    with suppress(FileNotFoundError):
+                        text = (self.layers / name / "lease").read_text()
+                        leased |= {_hex(line) for line in text.splitlines()}
+        return leased
+
+    def _is_abandoned(self, name: str) -> bool:
+        fd = os.open(self.layers / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.rename(layer.directory, self.layer_directory(layer.diff_id))
-        except OSError:
-            if not self.layer_directory(layer.diff_id).is_dir():
-                raise  # else somebody else has unpacked the same layer meanwhile
-        return Descriptor(LAYER_TYPE, layer.diff_id, size)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
 
-    def _put_json(self, media_type: str, value: dict[str, Any]) -> Descriptor:
-        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        staging = self.blob(digest).with_suffix(f".{secrets.token_hex(4)}")
-        staging.write_bytes(data)
-        os.replace(staging, self.blob(digest))
-        return Descriptor(media_type, digest, len(data))
+    def discard(self, name: str) -> None:
+        """Remove a directory beside the layers, which somebody else may be removing, too."""
+        with storing():
+            fd = os.open(self.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with storing(), suppress(FileNotFoundError):
+                tree.remove(fd, name)
+        finally:
+            os.close(fd)
 
-    @contextmanager
-    def _changing_index(self) -> Iterator[Entries]:
-        with open(self._content / ".lock", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = self._index()
-            yield entries
-            staging = self._content / ".index.json.new"
-            staging.write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
-            os.replace(staging, self._content / "index.json")
+    # --- verification --------------------------------------------------------------------
+
+    def check(self) -> Iterator[str]:
+        """Read everything; yield a sentence for each thing that is not as it should be."""
+        for blob in sorted(os.listdir(self._content / "blobs/sha256")):
+            with open(self._content / "blobs/sha256" / blob, "rb") as file:
+                import hashlib
+
+                if hashlib.file_digest(file, "sha256").hexdigest() != blob:
+                    yield f"blob sha256:{blob} is damaged"
+        for entry in self.names.read():
+            name = name_of(entry) or entry.digest
+            try:
+                image = self._image(entry)
+                for layer in self.manifest(image).layers:
+                    if not self.blob(layer.digest).exists():
+                        yield f"image {name}: layer {layer.digest} is missing"
+                for directory in image.layer_directories:
+                    if not directory.is_dir():
+                        yield f"image {name}: layer {directory.name} is not unpacked"
+            except (NotFound, InvalidInput) as error:
+                yield f"image {name}: {error.what}"
+
+
+_AGAIN = "remove the image and make or load it again"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")

@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 
 from wardian.errors import SetupError
 
@@ -32,15 +33,20 @@ def is_opaque(directory_fd: int) -> bool:
     return _mark(directory_fd) == _OPAQUE
 
 
+def is_opaque_path(directory: Path) -> bool:
+    """The same of a path; False if there is no such directory."""
+    return _mark(directory) == _OPAQUE
+
+
 def has_whiteout_files(directory_fd: int) -> bool:
     """Whether empty files in this directory may be whiteouts by their attribute."""
     return _mark(directory_fd) == _HAS_WHITEOUT_FILES
 
 
-def _mark(directory_fd: int) -> bytes:
+def _mark(directory: int | Path) -> bytes:
     for attribute in OPAQUE_ATTRIBUTES:
         with suppress(OSError):
-            return os.getxattr(directory_fd, attribute)
+            return os.getxattr(directory, attribute)
     return b""
 
 

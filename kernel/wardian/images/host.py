@@ -1,0 +1,69 @@
+"""The host as a source of programs: where they are, and whether they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")  # what the distribution brought
+_CHANGES_WITH_LIBRARIES = ("/etc/ld.so.cache", "/etc/os-release")
+
+
+class HostPrograms:
+    """The host's programs by name; each directory is listed once."""
+
+    def __init__(self, directories: Iterable[str] = DIRECTORIES) -> None:
+        self._paths: dict[str, Path] = {}
+        seen = set()
+        for directory in map(Path, directories):
+            if directory.is_dir() and (real := directory.resolve()) not in seen:
+                seen.add(real)
+                for name in os.listdir(real):
+                    self._paths.setdefault(name, real / name)
+
+    def find(self, name: str) -> Path | None:
+        """A program that we may read and run; None if there is none."""
+        path = self._paths.get(name)
+        is_usable = path is not None and os.access(path, os.R_OK | os.X_OK)
+        return path if is_usable and path is not None and path.is_file() else None
+
+    def find_all(self, names: Iterable[str]) -> dict[str, Path]:
+        """Those of the names that there are."""
+        return {name: path for name in sorted(names) if (path := self.find(name))}
+
+    def python(self) -> Path | None:
+        """The distribution's own python3, whose library lies below /usr/lib; None without."""
+        path = self.find("python3")
+        if path is None:
+            return None
+        real = path.resolve()
+        return real if python_library(real).is_dir() else None
+
+
+def python_library(python: Path) -> Path:
+    """Where the standard library of a distribution's interpreter lies."""
+    return Path("/usr/lib") / python.name
+
+
+def fingerprint(recipe: str, inputs: Iterable[Path]) -> str:
+    """Changes when an input does: by names, sizes and times, as it is asked at each start.
+
+    A library that is replaced shows by the loader's cache, which is renewed with it.
+    """
+    facts: list[object] = [recipe, platform.machine()]
+    for path in (*sorted(inputs), *map(Path, _CHANGES_WITH_LIBRARIES)):
+        if path.exists():
+            status = path.stat()
+            facts.append((str(path), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def os_release() -> dict[str, str]:
+    """What the host's distribution says of itself (os-release(5))."""
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}

@@ -1,0 +1,208 @@
+"""Content on its way into the store.
+
+Blobs and unpacked layers are gathered in a directory of their own and move into the store
+together, under the store's lock. Until then nobody sees them, and a process that dies leaves a
+directory that nobody holds a lock on, which the next prune removes. What an ingest needs of the
+store itself it puts on its lease, so that a prune meanwhile does not take it away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wardian.errors import InvalidInput, SetupError
+from wardian.images.index import name_of, named, storing
+from wardian.images.manifest import (
+    CONFIG_TYPE,
+    LAYER_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    encode,
+    parse,
+)
+from wardian.storage.layers import Hashed, Owners, Policy, unpack
+
+if TYPE_CHECKING:
+    from wardian.images.store import Image, ImageStore
+
+PREFIX = ".new-"
+_MAGICS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A layer of an image to be: its archive, and the digest of that unpacked."""
+
+    blob: Descriptor
+    diff_id: str
+
+
+class Ingest:
+    """One image or several being added; made by `ImageStore.ingest`."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+        self.directory = store.layers / f"{PREFIX}{secrets.token_hex(8)}"
+        with store.names.locked(), storing():
+            self.directory.mkdir(mode=0o700)
+            self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        with storing():
+            for name in ("blobs", "layers", "work"):
+                (self.directory / name).mkdir()
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        os.close(self._lock)
+        self._store.discard(self.directory.name)
+
+    @property
+    def work(self) -> Path:
+        """A directory for whatever is needed on the way, on the store's file system."""
+        return self.directory / "work"
+
+    # --- blobs ---------------------------------------------------------------------------
+
+    def add_blob(self, chunks: Iterator[bytes], media_type: str = "") -> Descriptor:
+        """Keep a blob. Without a media type it is a layer's archive of any compression."""
+        staging = self.work / secrets.token_hex(8)
+        first = next(chunks, b"")
+        hashed = Hashed(chain([first], chunks))
+        with storing(), open(staging, "wb") as file:
+            file.writelines(hashed)
+        with storing():
+            os.replace(staging, self._blob(hashed.digest))
+        compression = next((name for magic, name in _MAGICS.items() if first.startswith(magic)), "")
+        kind = media_type or LAYER_TYPE + compression
+        return Descriptor(mediaType=kind, digest=hashed.digest, size=hashed.size_bytes)
+
+    def add_document(self, data: bytes, media_type: str) -> Descriptor:
+        """Keep a small blob that is in memory."""
+        return self.add_blob(iter([data]), media_type)
+
+    def path(self, digest: str) -> Path:
+        """Where a blob lies: here, or in the store and then on our lease. InvalidInput if not."""
+        if (path := self._blob(digest)).exists():
+            return path
+        if self._lease(digest) and (path := self._store.blob(digest)).exists():
+            return path
+        raise InvalidInput(
+            "the image is incomplete: a part is missing or is not what its digest says",
+            hint="fetch or save it again",
+        )
+
+    def read(self, blob: Descriptor) -> bytes:
+        """A document's bytes; InvalidInput if its size is another."""
+        path = self.path(blob.digest)
+        if path.stat().st_size != blob.size:
+            raise InvalidInput("the image's description has another size than it says")
+        return path.read_bytes()
+
+    def _blob(self, digest: str) -> Path:
+        return self.directory / "blobs" / digest.removeprefix("sha256:")
+
+    # --- layers --------------------------------------------------------------------------
+
+    def unpack(self, blob: Descriptor, diff_id: str | None = None) -> NewLayer:
+        """Unpack a layer's blob, unless the store has it unpacked; verify what it is."""
+        path = self.path(blob.digest)
+        if diff_id is not None and self._has_layer(diff_id):
+            return NewLayer(blob, diff_id)
+        target = self.work / secrets.token_hex(8)
+        with storing():
+            target.mkdir(mode=0o755)
+        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            policy = Policy(owners=Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
+            with open(path, "rb") as stream:
+                found = unpack(stream, fd, policy=policy, digest=blob.digest, diff_id=diff_id)
+        finally:
+            os.close(fd)
+        self._keep_layer(target, found.diff_id)
+        return NewLayer(blob, found.diff_id)
+
+    def adopt(self, archive: Path, directory: Path, diff_id: str) -> NewLayer:
+        """Take a layer's uncompressed archive and its directory, both made in `work`."""
+        size = archive.stat().st_size
+        os.replace(archive, self._blob(diff_id))
+        self._keep_layer(directory, diff_id)
+        return NewLayer(Descriptor(mediaType=LAYER_TYPE, digest=diff_id, size=size), diff_id)
+
+    def _keep_layer(self, directory: Path, diff_id: str) -> None:
+        target = self._layer(diff_id)
+        if not target.exists():  # an image can have the same layer twice
+            os.rename(directory, target)
+
+    def _has_layer(self, diff_id: str) -> bool:
+        in_store = self._store.layer_directory(diff_id)
+        return self._layer(diff_id).exists() or (self._lease(diff_id) and in_store.exists())
+
+    def _layer(self, diff_id: str) -> Path:
+        return self.directory / "layers" / diff_id.removeprefix("sha256:")
+
+    def _lease(self, digest: str) -> bool:
+        """Keep a blob or layer of the store from being pruned. Always true, for use in `and`."""
+        with self._store.names.locked(), open(self.directory / "lease", "a") as file:
+            file.write(f"{digest}\n")
+        return True
+
+    # --- images --------------------------------------------------------------------------
+
+    def commit_image(
+        self, reference: str, config: dict[str, Any], layers: Sequence[NewLayer]
+    ) -> Image:
+        """Describe an image made here, and commit it."""
+        diff_ids = [layer.diff_id for layer in layers]
+        config = {**config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        described = self.add_document(encode(config), CONFIG_TYPE)
+        return self.commit_config(reference, described, layers)
+
+    def commit_config(
+        self, reference: str, config: Descriptor, layers: Sequence[NewLayer]
+    ) -> Image:
+        """Commit an image whose configuration is here already."""
+        manifest = Manifest(
+            schemaVersion=2,
+            mediaType=MANIFEST_TYPE,
+            config=config,
+            layers=[layer.blob for layer in layers],
+        )
+        return self.commit(reference, self.add_document(encode(manifest), MANIFEST_TYPE))
+
+    def commit(self, reference: str, manifest: Descriptor) -> Image:
+        """Move everything into the store and give the image its full name.
+
+        An image that had the name loses it. InvalidInput if a part of the image is missing.
+        """
+        self._verify(manifest)
+        entry = named(manifest, reference)
+        with self._store.names.locked(), storing():
+            for blob in os.scandir(self.directory / "blobs"):
+                os.replace(blob.path, self._store.blob(f"sha256:{blob.name}"))
+            for layer in os.scandir(self.directory / "layers"):
+                target = self._store.layer_directory(layer.name)
+                if not target.exists():
+                    os.rename(layer.path, target)
+            others = [e for e in self._store.names.read() if name_of(e) != reference]
+            self._store.names.write([*others, entry])
+        return self._store.get(reference)
+
+    def _verify(self, described: Descriptor) -> None:
+        manifest = parse(Manifest, self.read(described))
+        config = parse(ImageConfig, self.read(manifest.config))
+        if len(config.rootfs.diff_ids) != len(manifest.layers):
+            raise InvalidInput("the image's manifest and configuration have different layers")
+        for blob in manifest.layers:
+            if self.path(blob.digest).stat().st_size != blob.size:
+                raise InvalidInput("a layer of the image has another size than it says")
+        if not all(map(self._has_layer, config.rootfs.diff_ids)):
+            raise SetupError("the image's layers were not unpacked")
