@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")  # what the distribution brought
@@ -16,19 +17,18 @@ class HostPrograms:
     """The host's programs by name; each directory is listed once."""
 
     def __init__(self, directories: Iterable[str] = DIRECTORIES) -> None:
-        self._paths: dict[str, Path] = {}
-        seen = set()
-        for directory in map(Path, directories):
-            if directory.is_dir() and (real := directory.resolve()) not in seen:
-                seen.add(real)
+        self._paths: dict[str, str] = {}
+        for real in dict.fromkeys(map(os.path.realpath, directories)):
+            if os.path.isdir(real):
                 for name in os.listdir(real):
-                    self._paths.setdefault(name, real / name)
+                    self._paths.setdefault(name, f"{real}/{name}")
 
     def find(self, name: str) -> Path | None:
         """A program that we may read and run; None if there is none."""
         path = self._paths.get(name)
-        is_usable = path is not None and os.access(path, os.R_OK | os.X_OK)
-        return path if is_usable and path is not None and path.is_file() else None
+        if path is None or not os.path.isfile(path) or not os.access(path, os.R_OK | os.X_OK):
+            return None
+        return Path(path)
 
     def find_all(self, names: Iterable[str]) -> dict[str, Path]:
         """Those of the names that there are."""
@@ -54,10 +54,10 @@ def fingerprint(recipe: str, inputs: Iterable[Path]) -> str:
     A library that is replaced shows by the loader's cache, which is renewed with it.
     """
     facts: list[object] = [recipe, platform.machine()]
-    for path in (*sorted(inputs), *map(Path, _CHANGES_WITH_LIBRARIES)):
-        if path.exists():
-            status = path.stat()
-            facts.append((str(path), status.st_size, status.st_mtime_ns))
+    for path in (*sorted(map(str, inputs)), *_CHANGES_WITH_LIBRARIES):
+        with suppress(FileNotFoundError):
+            status = os.stat(path)
+            facts.append((path, status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
