@@ -36,6 +36,7 @@ class ControlThread:
     def start(self, first: Dict[str, Any]) -> None:
         """Take over the socket from the event loop and answer this request."""
         self._loop.remove_reader(self._link.fileno())
+        self._link.has_control_thread = True
         self._link.put_back(first)
         self._thread.start()
 

@@ -52,13 +52,13 @@ class AdapterClient:
             self.read()
         return self._responses.pop(number)
 
-    def wait_for_event(self, name: str) -> Message:
-        """Wait for an event, which stays in `events`."""
-        while True:
-            for event in self.events:
-                if event["event"] == name:
-                    return event
+    def wait_for_event(self, name: str, *, request: int) -> bool:
+        """Wait for an event, which stays in `events`; False if the request is answered first."""
+        while not any(event["event"] == name for event in self.events):
+            if request in self._responses:
+                return False
             self.read()
+        return True
 
     def read(self) -> None:
         """Take what has come. EOFError when the adapter is gone."""

@@ -141,8 +141,8 @@ class Debugger:
         arguments["connect"] = {"host": self._address[0], "port": self._address[1]}
         arguments["rules"] = [{"path": path, "include": False} for path in sorted(self._internal)]
         number = self.client.send(request)
-        self.client.wait_for_event("initialized")
-        self.client.ask_ourselves("configurationDone", {})
+        if self.client.wait_for_event("initialized", request=number):
+            self.client.ask_ourselves("configurationDone", {})
         return self.client.response(number)
 
     def _do_configurationDone(self, request: Message) -> Message:  # noqa: N802

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections import deque
 from contextvars import ContextVar
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
@@ -15,6 +16,7 @@ from .frames import Bytes, FrameReader, Marks, frame_parts, send_parts
 from .interrupts import Interrupts
 from .packing import pack
 
+PAUSE_S = 0.01
 Message = Tuple[Dict[str, Any], List[memoryview]]
 
 # Set while a cell or a comm message is handled; its tasks inherit it. Threads do not: their
@@ -29,6 +31,7 @@ class Link:
         self.interrupts = interrupts
         self.flush: Callable[[], None] = lambda: None
         self.is_child = False
+        self.has_control_thread = False  # which then reads, and takes debug requests for itself
         self.running: Tuple[int, Dict[str, Any]] = (0, {})  # the last cell; what the pipes carry
         self._sock = sock
         self._reader = FrameReader()
@@ -108,10 +111,14 @@ class Link:
 
     def receive(self) -> Optional[Message]:
         """The next message if one is there. EOFError when the host is gone."""
-        if not self._arrived:
+        if not self._arrived and not self.has_control_thread:
             self.read()
         with self._reading:
-            return self._arrived.popleft() if self._arrived else None
+            for index, message in enumerate(self._arrived):
+                if not (self.has_control_thread and message[0].get("t") == "debug"):
+                    del self._arrived[index]
+                    return message
+        return None
 
     def wait_for(self, kind: str) -> Dict[str, Any]:
         """Wait for a message of this kind; the others keep for `receive`. From any thread."""
@@ -119,8 +126,11 @@ class Link:
             found = self.take(kind)
             if found:
                 return found[-1]
-            select.select([self._sock], [], [], 0.1)
-            self.read()
+            if self.has_control_thread:
+                time.sleep(PAUSE_S)
+            else:
+                select.select([self._sock], [], [], 0.1)
+                self.read()
 
     def take(self, kind: str) -> List[Dict[str, Any]]:
         """Take all messages of this kind out of those that have arrived."""

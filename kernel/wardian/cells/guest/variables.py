@@ -7,7 +7,11 @@ import reprlib
 from typing import Any, Dict, Iterable, List, Tuple
 
 HIDDEN = frozenset(
-    ["__name__", "__doc__", "__package__", "__loader__", "__spec__", "__annotations__", "__builtins__", "__builtin__", "__display__", "get_ipython", "debugpy", "exit", "quit", "open", "In", "Out", "_oh", "_dh", "_", "__", "___"]
+    {
+        *("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__annotations__"),
+        *("__builtins__", "__builtin__", "__display__", "get_ipython", "debugpy"),
+        *("exit", "quit", "open", "In", "Out", "_oh", "_dh", "_", "__", "___"),
+    }
 )
 NUMBERED = re.compile(r"_\d|_i")
 MAX_CHILDREN = 500
