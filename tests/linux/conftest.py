@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.linux.program import IMAGE, Wardian, out, program
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
@@ -112,3 +114,19 @@ def shell(container: Container, command: str, **options: object) -> tuple[int, s
     with open(read_fd, encoding="utf-8", errors="replace") as output, process:
         text = output.read()
         return process.wait(30), text
+
+
+@pytest.fixture
+def wardian(state: Path) -> Wardian:
+    """Run one command line of the real program."""
+    if not BUSYBOX.exists():
+        pytest.skip("no static busybox; apt-get install busybox-static")
+    return program(state)
+
+
+@pytest.fixture
+def web(wardian: Wardian) -> str:
+    """A container that runs and prints a line on each stream."""
+    script = "echo to stdout; echo to stderr >&2; exec sleep 1000"
+    out(wardian("run", "-d", "--name", "web", IMAGE, "sh", "-c", script))
+    return "web"

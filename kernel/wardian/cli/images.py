@@ -40,7 +40,7 @@ def obtain(root: Path, reference: str) -> tuple[Image, tuple[str, ...]]:
 
     store = _store(root)
     with _said_if_slow(f"making {reference} from this machine's own programs …"):
-        image = resolve(store, _full_reference(store, reference))
+        image = resolve(store, named(store, reference))
     return image, tuple(map(str, image.layer_directories))
 
 
@@ -61,19 +61,25 @@ def _said_if_slow(text: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _full_reference(store: ImageStore, word: str) -> str:
-    """The reference or digest that is meant: a name (``:latest`` understood) or a short id."""
-    if word.removesuffix(LATEST) in EMBEDDED:
-        return word.removesuffix(LATEST)
-    images = store.list()
-    for image in images:
-        if word in (image.reference, image.digest, f"{image.reference}{LATEST}"):
-            return image.reference
-        if f"{word}{LATEST}" == image.reference:
-            return image.reference
-    digits = word.removeprefix("sha256:")
-    found = {image.digest for image in images if _hex(image.digest).startswith(digits)}
-    return found.pop() if digits and len(found) == 1 else word
+def named(store: ImageStore, word: str) -> str:
+    """The name that is meant: the word itself, or that of the image whose id begins so."""
+    from wardian.errors import InvalidInput, NotFound
+
+    try:
+        return key_of(store.get(word))
+    except (NotFound, InvalidInput):
+        digits = word.removeprefix("sha256:")
+        found = {
+            image.digest: image for image in store.list() if _hex(image.digest).startswith(digits)
+        }
+        return key_of(found.popitem()[1]) if digits and len(found) == 1 else word
+
+
+def key_of(image: Image) -> str:
+    """What the store calls the image: its name, or its digest if it has lost its name."""
+    from wardian.images.store import UNNAMED
+
+    return image.digest if image.reference == UNNAMED else image.reference
 
 
 def _hex(digest: str) -> str:
@@ -157,7 +163,7 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
         containers = client.list()
         users = {(info.image.removesuffix(LATEST)): info.name for info in containers}
         for name in names:
-            reference = _full_reference(store, name)
+            reference = named(store, name)
             try:
                 user = users.get(reference.removesuffix(LATEST))
                 if user is not None and not force:
@@ -178,7 +184,7 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
 def describe_image(root: Path, name: str) -> dict[str, Any]:
     """An image in the fields of ``docker image inspect``. Raises NotFound."""
     store = _store(root)
-    image = store.get(_full_reference(store, name))
+    image = store.get(named(store, name))
     return {
         "Id": image.digest,
         "RepoTags": [image.reference],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
 
-PERIOD_S = 1.0
+PERIOD_S = 0.5  # a rate is over the last second at most
 FIRST_WINDOW_S = 0.25  # no rate is known before the second reading
 COLUMNS = {
     "ID": "CONTAINER ID",

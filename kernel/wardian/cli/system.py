@@ -138,6 +138,7 @@ def _tree_bytes(top: Path) -> int:
 def prune(*, force: bool, all_images: bool) -> int:
     """Remove every container that does not run, and layers that nothing needs."""
     from wardian.cli.format import decimal_size
+    from wardian.cli.images import key_of
     from wardian.images.store import ImageStore
     from wardian.runtime.client import Client
 
@@ -154,7 +155,7 @@ def prune(*, force: bool, all_images: bool) -> int:
         if all_images:
             for image in store.list():
                 if not used & set(image.layer_directories):
-                    store.remove(image.reference)
+                    store.remove(key_of(image))
                     click.echo(f"image {image.reference}")
         freed += store.prune(keep_layers=used)
     click.echo(f"Total reclaimed space: {decimal_size(freed)}")

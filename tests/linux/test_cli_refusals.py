@@ -1,0 +1,99 @@
+"""What the ``wardian`` program says of what cannot be: one line, a hint, docker's exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.linux.program import IMAGE, Wardian, out, refused
+from wardian.runtime.client import Client
+
+
+@pytest.fixture
+def no_container(state: Path) -> Iterator[None]:
+    """A refused request leaves none behind."""
+    yield
+    with Client.connect(state) as client:
+        assert client.list() == []
+
+
+BAD_RUNS = {
+    "--memory 10XB": "not a size: '10XB'",
+    "--memory 1k": "memory limit too small",
+    "--memory-swap 1g": "the memory+swap limit is below the memory limit",
+    "--cpus many": "not a number of CPUs: 'many'",
+    "--cpuset-cpus 1-": "not a set of CPUs: '1-'",
+    "--pids-limit 1.5": "not a process limit: '1.5'",
+    "--name ../x": "not a container name: '../x'",
+    "--name -x": "not a container name: '-x'",
+    "--hostname a_b": "not a host name: 'a_b'",
+    "--workdir relative": "the working directory is not absolute: relative",
+    "-v nosuch:/x": "named volumes are not supported: nosuch",
+    "-v /nosuch:/x": "no such file or directory on the host: /nosuch",
+    "-v /tmp:x": "cannot mount at 'x'",
+    "--mount type=nfs,dst=/x": "unknown mount type: nfs",
+    "--tmpfs /x:size=10XB": "not a size: '10XB'",
+    "--network bridge": "unknown network: bridge",
+    "--userns private": "unknown user namespace: private",
+    "--security-opt apparmor=x": "unsupported security option: apparmor",
+    "--security-opt seccomp=/nosuch": "cannot read the seccomp profile '/nosuch'",
+    "--env =x": "not an environment variable: '=x'",
+    "--env-file /nosuch": "cannot read the environment file /nosuch",
+    "--label =x": "not a label: '=x'",
+    "--cap-add NET_NOPE": "NET_NOPE",
+    "--no-such-flag": "no such option '--no-such-flag'",
+    "-d -t": "a terminal needs somebody who looks at it",
+}
+
+
+@pytest.mark.usefixtures("no_container")
+@pytest.mark.parametrize("flags", BAD_RUNS)
+def test_wrong_flag_of_run_is_said_and_leaves_nothing(wardian: Wardian, flags: str) -> None:
+    said = refused(wardian("run", *flags.split(" ", 1), IMAGE, "true"), 125)
+    assert BAD_RUNS[flags] in said
+
+
+@pytest.mark.usefixtures("no_container")
+@pytest.mark.parametrize("user", ["1000:", "nosuch", ":", "-1", "0:nosuch", "99999999999"])
+def test_wrong_user_is_said_and_leaves_nothing(wardian: Wardian, user: str) -> None:
+    assert "user" in refused(wardian("run", "--rm", f"--user={user}", IMAGE, "true"), 126)
+
+
+@pytest.mark.usefixtures("no_container")
+def test_unknown_image_is_said(wardian: Wardian) -> None:
+    assert refused(wardian("run", "no/such:image", "true"), 125) == "no such image: no/such:image"
+
+
+def test_name_that_is_taken_is_said(wardian: Wardian, web: str) -> None:
+    said = refused(wardian("run", "--rm", "--name", web, IMAGE, "true"), 125)
+    assert said == "the container name web is in use"
+    assert out(wardian("ps", "--format", "{{.Names}}")) == f"{web}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("stop -s NOPE web", "not a signal: 'NOPE'"),
+        ("logs --tail few web", "not a number of lines: 'few'"),
+        ("logs --since someday web", "not a time: 'someday'"),
+        ("ps --filter colour=green", "not a filter: 'colour=green'"),
+        ("ps --format {{range}}", "not understood in a template: {{range}}"),
+        ("inspect -f {{.Nope}} web", "no such field: .Nope"),
+        ("update web", "no limit was named"),
+        ("update -m 10XB web", "not a size: '10XB'"),
+        ("start -a web other", "only one container can be followed"),
+        ("top nosuch", "no such container: nosuch"),
+        ("kernelspec install --user --sys-prefix", "exclude each other"),
+    ],
+)
+@pytest.mark.usefixtures("web")
+def test_wrong_word_is_said(wardian: Wardian, line: str, said: str) -> None:
+    assert said in refused(wardian(*line.split()), 1)
+
+
+def test_state_directory_that_cannot_be_written_is_said(wardian: Wardian, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = refused(wardian("--root", str(tmp_path / "file/below"), "ps"), 1)
+    assert "cannot write the state directory" in said
