@@ -7,7 +7,6 @@ nothing is made again while the host's programs are the same.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +134,8 @@ def _is_static(path: Path) -> bool:
 
 def _applets(busybox: Path) -> list[str]:
     """Busybox tells its own applets; it is a host program that we trust to run."""
+    import subprocess
+
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
     return sorted(name for name in listed.stdout.split() if name != "busybox")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -53,7 +52,7 @@ def fingerprint(recipe: str, inputs: Iterable[Path]) -> str:
 
     A library that is replaced shows by the loader's cache, which is renewed with it.
     """
-    facts: list[object] = [recipe, platform.machine()]
+    facts: list[object] = [recipe, os.uname().machine]
     for path in (*sorted(map(str, inputs)), *_CHANGES_WITH_LIBRARIES):
         with suppress(FileNotFoundError):
             status = os.stat(path)
@@ -63,6 +62,8 @@ def fingerprint(recipe: str, inputs: Iterable[Path]) -> str:
 
 def os_release() -> dict[str, str]:
     """What the host's distribution says of itself (os-release(5))."""
+    import platform
+
     try:
         return platform.freedesktop_os_release()
     except OSError:

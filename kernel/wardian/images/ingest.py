@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wardian.errors import InvalidInput, SetupError
 from wardian.images.index import name_of, named, storing
@@ -29,12 +29,9 @@ from wardian.images.manifest import (
     encode,
     parse,
 )
+from wardian.images.store import ADDING, Image, ImageStore
 from wardian.storage.layers import Hashed, Owners, Policy, unpack
 
-if TYPE_CHECKING:
-    from wardian.images.store import Image, ImageStore
-
-PREFIX = ".new-"
 _MAGICS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 
@@ -51,7 +48,7 @@ class Ingest:
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
-        self.directory = store.layers / f"{PREFIX}{secrets.token_hex(8)}"
+        self.directory = store.layers / f"{ADDING}{secrets.token_hex(8)}"
         with store.names.locked(), storing():
             self.directory.mkdir(mode=0o700)
             self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

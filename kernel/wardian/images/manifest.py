@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
+import os
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -146,7 +146,7 @@ def digest_of(data: bytes) -> str:
 
 def architecture() -> str:
     """What this machine is, in Go's word."""
-    machine = platform.machine()
+    machine = os.uname().machine
     return _MACHINES.get(machine, machine)
 
 

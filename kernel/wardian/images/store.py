@@ -12,24 +12,27 @@ directory that only the owner can enter: a setuid program of an image is nobody'
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.images.index import NameIndex, cannot_store, name_of, storing
-from wardian.images.ingest import PREFIX, Ingest
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, digest_of, parse
 from wardian.images.reference import Reference, is_digest
 from wardian.storage import tree, whiteout
 
+if TYPE_CHECKING:
+    from wardian.images.ingest import Ingest
+
 UNNAMED = "<none>"
-_GONE = ".old-"
+ADDING, _GONE = ".new-", ".old-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +171,8 @@ class ImageStore:
     @contextmanager
     def ingest(self) -> Iterator[Ingest]:
         """Add images: see `Ingest`. What is not committed is removed."""
+        from wardian.images.ingest import Ingest
+
         adding = Ingest(self)
         try:
             yield adding
@@ -198,7 +203,7 @@ class ImageStore:
                     freed += blob.stat().st_size
                     os.unlink(blob.path)
             for layer in list(os.scandir(self.layers)):
-                is_layer = not layer.name.startswith((PREFIX, _GONE))
+                is_layer = not layer.name.startswith((ADDING, _GONE))
                 is_kept = layer.name in layers | leased or Path(layer.path) in keep_layers
                 if is_layer and not is_kept:
                     os.rename(layer.path, self.layers / f"{_GONE}{layer.name}")
@@ -224,7 +229,7 @@ class ImageStore:
         """What those need who are adding something now; the remains of others are removed."""
         leased: set[str] = set()
         for name in os.listdir(self.layers):
-            if name.startswith(PREFIX):
+            if name.startswith(ADDING):
                 if self._is_abandoned(name):
                     os.rename(self.layers / name, self.layers / f"{_GONE}{name}")
                 else:
@@ -259,8 +264,6 @@ class ImageStore:
         """Read everything; yield a sentence for each thing that is not as it should be."""
         for blob in sorted(os.listdir(self._content / "blobs/sha256")):
             with open(self._content / "blobs/sha256" / blob, "rb") as file:
-                import hashlib
-
                 if hashlib.file_digest(file, "sha256").hexdigest() != blob:
                     yield f"blob sha256:{blob} is damaged"
         for entry in self.names.read():
