@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wardian.errors import InvalidInput, SetupError
+from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.images.index import name_of, named, storing
 from wardian.images.manifest import (
     CONFIG_TYPE,
@@ -30,7 +30,7 @@ from wardian.images.manifest import (
     parse,
 )
 from wardian.images.store import ADDING, Image, ImageStore
-from wardian.storage.layers import Hashed, Owners, Policy, unpack
+from wardian.storage.layers import Hashed, Owners, Policy, unpack, verify
 
 _MAGICS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
@@ -113,6 +113,9 @@ class Ingest:
         """Unpack a layer's blob, unless the store has it unpacked; verify what it is."""
         path = self.path(blob.digest)
         if diff_id is not None and self._has_layer(diff_id):
+            if diff_id != blob.digest:
+                with open(path, "rb") as stream:
+                    verify(stream, diff_id=diff_id)
             return NewLayer(blob, diff_id)
         target = self.work / secrets.token_hex(8)
         with storing():
@@ -180,20 +183,21 @@ class Ingest:
 
         An image that had the name loses it. InvalidInput if a part of the image is missing.
         """
-        self._verify(manifest)
-        entry = named(manifest, reference)
+        blobs, layers = self._verify(manifest)
         with self._store.names.locked(), storing():
-            for blob in os.scandir(self.directory / "blobs"):
-                os.replace(blob.path, self._store.blob(f"sha256:{blob.name}"))
-            for layer in os.scandir(self.directory / "layers"):
-                target = self._store.layer_directory(layer.name)
-                if not target.exists():
-                    os.rename(layer.path, target)
+            for digest in blobs:
+                if (path := self._blob(digest)).exists():
+                    os.replace(path, self._store.blob(digest))
+            for diff_id in layers:
+                target = self._store.layer_directory(diff_id)
+                if (path := self._layer(diff_id)).exists() and not target.exists():
+                    os.rename(path, target)
             others = [e for e in self._store.names.read() if name_of(e) != reference]
-            self._store.names.write([*others, entry])
+            self._store.names.write([*others, named(manifest, reference)])
         return self._store.get(reference)
 
-    def _verify(self, described: Descriptor) -> None:
+    def _verify(self, described: Descriptor) -> tuple[list[str], list[str]]:
+        """The blobs and layers that the image needs, which are all here or on our lease."""
         manifest = parse(Manifest, self.read(described))
         config = parse(ImageConfig, self.read(manifest.config))
         if len(config.rootfs.diff_ids) != len(manifest.layers):
@@ -202,4 +206,6 @@ class Ingest:
             if self.path(blob.digest).stat().st_size != blob.size:
                 raise InvalidInput("a layer of the image has another size than it says")
         if not all(map(self._has_layer, config.rootfs.diff_ids)):
-            raise SetupError("the image's layers were not unpacked")
+            raise FailedPrecondition("the image's layers were not unpacked")
+        blobs = [described, manifest.config, *manifest.layers]
+        return [blob.digest for blob in blobs], config.rootfs.diff_ids

@@ -118,12 +118,8 @@ def unpack(
     reader.drain()
     for _ in raw:  # what a decompressor leaves
         pass
-    for wanted, found in ((digest, raw.digest), (diff_id, plain.digest)):
-        if wanted is not None and wanted != found:
-            raise InvalidInput(
-                "the layer is not what its digest says: it was damaged or changed on its way",
-                hint="fetch it again",
-            )
+    _verify(digest, raw.digest)
+    _verify(diff_id, plain.digest)
     return Unpacked(
         digest=raw.digest,
         diff_id=plain.digest,
@@ -131,6 +127,22 @@ def unpack(
         entries=unpacker.entries,
         data_bytes=unpacker.data_bytes,
     )
+
+
+def verify(stream: BinaryIO, *, diff_id: str) -> None:
+    """Read a layer's archive and only check what it is; InvalidInput if it is another."""
+    plain = Hashed(decompressed(read_chunks(stream)))
+    for _ in plain:
+        pass
+    _verify(diff_id, plain.digest)
+
+
+def _verify(wanted: str | None, found: str) -> None:
+    if wanted is not None and wanted != found:
+        raise InvalidInput(
+            "the layer is not what its digest says: it was damaged or changed on its way",
+            hint="fetch it again",
+        )
 
 
 class _Unpacker:
