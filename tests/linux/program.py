@@ -33,7 +33,7 @@ def program(root: Path) -> Wardian:
 
 def out(done: Done) -> str:
     """What a command that must succeed printed."""
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
 

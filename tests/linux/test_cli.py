@@ -128,10 +128,9 @@ def spawn(*arguments: str) -> pexpect.spawn:
 
 @pytest.mark.usefixtures("wardian")
 def test_terminal_has_our_size_and_follows_it() -> None:
-    shell = spawn("run", "--rm", "-it", IMAGE, "sh")
-    shell.expect("/ # ")
-    shell.sendline("tty; stty size")
+    shell = spawn("run", "--rm", "-it", IMAGE, "sh", "-c", "tty; stty size; exec sh")
     shell.expect("/dev/pts/0\r\n30 90\r\n")
+    shell.expect("/ # ")
     shell.setwinsize(20, 50)
     shell.sendline("while [ \"$(stty size)\" != '20 50' ]; do sleep 0.05; done; echo smaller")
     shell.expect("\r\nsmaller\r\n")

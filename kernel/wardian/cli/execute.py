@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -52,6 +53,7 @@ def execute(
             return 0
         foreground.check_terminal(interactive=interactive, terminal=tty)
         fds = {} if tty else foreground.standard_fds(interactive=interactive)
+        spec = replace(spec, terminal_size=foreground.terminal_size() if tty else None)
         foreground.flush_output()
         relay = foreground.SignalRelay()
         with (

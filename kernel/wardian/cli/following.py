@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +13,7 @@ import click
 from wardian.cli import foreground
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
-from wardian.runtime.spec import Keep
+from wardian.runtime.spec import ContainerSpec, Keep
 
 
 class Following:
@@ -42,6 +43,14 @@ class Following:
         traceback: TracebackType | None,
     ) -> None:
         self._stack.__exit__(kind, value, traceback)
+
+    def sized(self, spec: ContainerSpec) -> ContainerSpec:
+        """The spec, its main process's terminal as large as ours."""
+        if not self.terminal or spec.process is None:
+            return spec
+        return replace(
+            spec, process=replace(spec.process, terminal_size=foreground.terminal_size())
+        )
 
     def start(self, begin: Callable[[], Container]) -> Container:
         """Make the container run by ``begin``, and pass signals on to it from now on."""

@@ -39,6 +39,15 @@ def check_terminal(*, interactive: bool, terminal: bool) -> None:
         raise InvalidInput("the input device is not a terminal", hint="leave out --tty (-t)")
 
 
+def terminal_size() -> tuple[int, int] | None:
+    """Rows and columns of our terminal; None if our output is none."""
+    try:
+        size = os.get_terminal_size(1)
+    except OSError:
+        return None
+    return size.lines, size.columns
+
+
 @contextmanager
 def forwarded_signals(send: Callable[[int], None]) -> Iterator[None]:
     """Pass the signals that would end us on to the program.

@@ -164,7 +164,7 @@ def _follow(
         def start(spec: ContainerSpec) -> Container:
             with _removed_if_refused(client, spec):
                 return following.start(
-                    lambda: client.run(spec, fds=following.fds, terminal=terminal)
+                    lambda: client.run(following.sized(spec), fds=following.fds, terminal=terminal)
                 )
 
         container = _make(client, request, life, start)

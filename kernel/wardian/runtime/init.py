@@ -185,7 +185,7 @@ class Init:
         master = slave = -1
         try:
             if order.terminal:
-                master, slave = open_terminal()
+                master, slave = open_terminal(order.process.terminal_size)
                 descriptors |= dict.fromkeys((0, 1, 2), slave)
             failure_r, failure_w = os.pipe2(os.O_CLOEXEC)
             pid = os.fork()

@@ -65,6 +65,7 @@ class ProcessSpec:
 
     ``user`` is ``uid``, ``uid:gid``, ``name`` or ``name:group`` as in docker's ``--user``.
     ``oom_score_adj`` (proc(5)) makes the kernel's OOM killer prefer this process.
+    ``terminal_size`` is (rows, columns) of its terminal, if it gets one, from the first moment.
     """
 
     argv: tuple[str, ...]
@@ -73,6 +74,7 @@ class ProcessSpec:
     user: str = "0:0"
     oom_score_adj: int = 0
     new_session: bool = True
+    terminal_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
