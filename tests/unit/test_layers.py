@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import archive
 from wardian.errors import InvalidInput
 from wardian.storage import whiteout
 from wardian.storage.compression import CHUNK_BYTES, decompressed, read_chunks
@@ -22,35 +23,6 @@ from wardian.storage.layers import Owners, Policy, Unpacked, unpack
 from wardian.storage.packing import IdShift, pack
 
 OURS = Policy(owners=Owners.CALLER)
-
-
-def archive(*members: str | tuple[str, bytes] | tarfile.TarInfo) -> bytes:
-    """A tar: "dir/" a directory, "a -> b" a symlink, "a => b" a hard link, ("a", b"x") a file."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for member in members:
-            data = b""
-            if isinstance(member, tarfile.TarInfo):
-                info = member
-            elif isinstance(member, tuple):
-                info, data = tarfile.TarInfo(member[0]), member[1]
-                info.size = len(data)
-            else:
-                info = _member(member)
-            tar.addfile(info, io.BytesIO(data))
-    return file.getvalue()
-
-
-def _member(text: str) -> tarfile.TarInfo:
-    for arrow, kind in ((" -> ", tarfile.SYMTYPE), (" => ", tarfile.LNKTYPE)):
-        if arrow in text:
-            info = tarfile.TarInfo(text.split(arrow, maxsplit=1)[0])
-            info.type, info.linkname = kind, text.split(arrow)[1]
-            return info
-    info = tarfile.TarInfo(text.rstrip("/"))
-    if text.endswith("/"):
-        info.type, info.mode = tarfile.DIRTYPE, 0o755
-    return info
 
 
 def unpack_into(directory: Path, data: bytes, **options: object) -> Unpacked:

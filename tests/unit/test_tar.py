@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from wardian.errors import InvalidInput
 from wardian.storage.tar import END, MAX_HEADERS_BYTES, Entry, Kind, TarReader, header, padding
 
