@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wardian.cells.runner import ExecuteRequest, Language, Runner
 from wardian.errors import InvalidInput, WardianError
-from wardian.jupyter.cost import Cost
 from wardian.jupyter.failure import OK_REPLY, Failure
 from wardian.jupyter.guest_cell import GuestCell
 from wardian.jupyter.magics import mentions_magic
@@ -30,13 +29,14 @@ class Execution:
         self._kernel = kernel
         self._request: Request | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._cost: Cost | None = None
+        self._cost: Content = {}
 
     # --- a cell --------------------------------------------------------------------------
 
     async def run(self, request: Request, content: Content) -> tuple[Content, Content]:
         """Run a cell; returns the reply's content and what the cell cost. Never raises."""
-        self._request, self._cost = request, None
+        self._request = request
+        self._cost.clear()
         code = content["code"]
         try:
             if mentions_magic(code):
@@ -56,7 +56,7 @@ class Execution:
             reply = self._fail(Failure.of(error), request)
         finally:
             self._request = None
-        return reply, self._cost.metadata if self._cost else {}
+        return reply, dict(self._cost)
 
     def _fail(self, failure: Failure, request: Request) -> Content:
         self._kernel.publish("error", failure.content, request.parent)
@@ -99,7 +99,8 @@ class Execution:
             reply = await cell.run(runner, message, workspace.timeout_s)
         else:
             reply = await self._run_limited(cell, runner, message, workspace, said)
-        self._cost = cell.cost
+        if cell.cost is not None:
+            self._cost |= cell.cost.metadata
         return reply
 
     async def _run_limited(
@@ -197,7 +198,12 @@ class Execution:
 
     async def history(self, content: Content) -> Content:
         """The history of the current container's runner."""
-        return await self._ask("history", content, {"status": "ok", "history": []})
+        reply = await self._ask("history", content, {"status": "ok", "history": []})
+        if content["hist_access_type"] == "range" and content.get("session", 0) > 0:
+            # IPython calls the session that goes on 0, whatever number one asks by.
+            session = content["session"]
+            reply["history"] = [[one[0] or session, *one[1:]] for one in reply["history"]]
+        return reply
 
     async def debug(self, content: Content) -> Content:
         """A debug_request, answered by the debugger beside the Python cells."""

@@ -80,7 +80,7 @@ class HostShell:
         shell = self._shell
         shell.set_parent(request.parent)
         self._kernel.set_thread_parent(request.parent)
-        shell.execution_count = request.count
+        shell.execution_count = request.count + 1
         self._thread_id = threading.get_ident()
         try:
             result = shell.run_cell(code, store_history=False, silent=request.is_silent)

@@ -1,0 +1,69 @@
+"""jupyter_kernel_test, whole, for both kernels. (Its base class skips what a kernel leaves out:
+here nothing is left out that the language has.)"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jupyter_kernel_test as jkt
+
+
+class TestPythonKernel(jkt.KernelTests):
+    kernel_name = "wardian-python"
+    language_name = "python"
+    file_extension = ".py"
+    code_hello_world = "print('hello, world')"
+    code_stderr = "import sys; print('test', file=sys.stderr)"
+    code_page_something = "print?"
+    code_generate_error = "raise ValueError('no')"
+    code_execute_result: ClassVar = [
+        {"code": "6*7", "result": "42"},
+        {"code": "'a' * 3", "result": "'aaa'"},
+        {"code": "[1, 2]", "result": "[1, 2]"},
+    ]
+    code_display_data: ClassVar = [
+        {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))",
+         "mime": "text/html"},
+        {"code": "from IPython.display import Math, display; display(Math('x^2'))",
+         "mime": "text/latex"},
+    ]
+    code_clear_output = "from IPython.display import clear_output; clear_output()"
+    code_history_pattern = "*6*7*"
+    supported_history_operations = ("tail", "range", "search")
+    code_inspect_sample = "print"
+    completion_samples: ClassVar = [
+        {"text": "zi", "matches": {"zip"}},
+        {"text": "%containe", "matches": {"%container"}},
+        {"text": "%container li", "matches": {"list"}},
+    ]
+    complete_code_samples: ClassVar = ["1", "print('hello, world')", "%container list"]
+    incomplete_code_samples: ClassVar = ["def f(x):", "print('''hello", "%%sh\necho"]
+    invalid_code_samples: ClassVar = ["import = 7", "x = (1,]"]
+
+
+class TestShellKernel(jkt.KernelTests):
+    kernel_name = "wardian-shell"
+    language_name = "bash"
+    file_extension = ".sh"
+    code_hello_world = "echo 'hello, world'"
+    code_stderr = "echo test >&2"
+    code_generate_error = "false"
+    completion_samples: ClassVar = [
+        {"text": "wardian_no_such_comm", "matches": set()},
+        {"text": "%containe", "matches": {"%container"}},
+    ]
+    complete_code_samples: ClassVar = ["echo hi", "for x in 1 2; do echo $x; done"]
+    incomplete_code_samples: ClassVar = ["for x in 1 2; do", "echo 'open"]
+    invalid_code_samples: ClassVar = [")("]
+
+
+class TestPythonWelcome(jkt.IopubWelcomeTests):
+    kernel_name = "wardian-python"
+    support_iopub_welcome = True
+
+
+class TestShellWelcome(jkt.IopubWelcomeTests):
+    kernel_name = "wardian-shell"
+    support_iopub_welcome = True
+
+
