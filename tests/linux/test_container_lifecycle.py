@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.errors import AlreadyExists, CommandFailed, FailedPrecondition, InvalidInput, NotFound
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.logs import read as read_log
 from wardian.runtime.spec import ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
-
-from tests.linux.conftest import keeper_pid, shell, wait_until
 
 
 def test_command_runs_in_the_container(box: Container) -> None:
@@ -187,7 +187,7 @@ def test_container_that_died_without_a_keeper_is_noted_and_swept(
 
 
 def test_nothing_is_left_on_the_host_after_removal(state: Path, spec: ContainerSpec) -> None:
-    before = (_mounts(), _cgroups())
+    before = _mounts()
     with Client.connect(state) as client:
         box = client.run(spec)
         shell(box, "echo x > /x")
@@ -196,15 +196,12 @@ def test_nothing_is_left_on_the_host_after_removal(state: Path, spec: ContainerS
     wait_until(lambda: keeper_pid(state) is None)
     assert not Path(info.upper).exists()
     assert not Path(info.log_directory).exists()
-    assert (_mounts(), _cgroups()) == before
+    assert _mounts() == before
+    assert not any(Path(path).parent.exists() for path in info.cgroups.values())
 
 
 def _mounts() -> int:
     return len(Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def _cgroups() -> set[str]:
-    return {str(path) for path in Path("/sys/fs/cgroup").glob("*/wardian/*/")}
 
 
 def test_half_made_and_unreadable_state_is_swept_at_start(state: Path) -> None:

@@ -74,17 +74,21 @@ class Hierarchy:
             return V2Cgroup(self.parents["unified"], name)
         return V1Cgroup(self.parents, name)
 
-    def sweep(self, live: set[str], *, below: str = "wardian") -> None:
-        """Remove every empty group below ``wardian/`` that is not one of these names.
+    def sweep(self, live: set[str], *, below: str) -> None:
+        """Remove every empty group in the folder ``below`` that is not one of these names.
 
-        A group that still has processes is somebody's: it stays.
+        A group that still has processes is somebody's: it stays. The folder itself goes when
+        nothing is left in it.
         """
         for parent in self.parents.values():
+            folder = parent / below
             with suppress(FileNotFoundError, NotADirectoryError):
-                for entry in os.scandir(parent / below):
+                for entry in os.scandir(folder):
                     if entry.is_dir(follow_symlinks=False) and entry.name not in live:
                         with suppress(KernelRefused):
                             remove_directory(Path(entry.path))
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _our_groups(path: Path) -> dict[str, str]:

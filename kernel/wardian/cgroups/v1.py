@@ -86,10 +86,15 @@ class V1Cgroup(Cgroup):
             write(path / "cpu.cfs_period_us", PERIOD_USEC)
             write(path / "cpu.cfs_quota_us", quota)
             write(path / "cpu.shares", limits.cpu_shares or 1024)
-        if (path := self._paths.get("cpuset")) and limits.cpuset_cpus is not None:
-            write(path / "cpuset.cpus", limits.cpuset_cpus)
+        if path := self._paths.get("cpuset"):
+            self._apply_cpuset(path, limits.cpuset_cpus)
         if path := self._paths.get("pids"):
             write(path / "pids.max", "max" if limits.pids is None else limits.pids)
+
+    def _apply_cpuset(self, path: Path, cpus: str | None) -> None:
+        wanted = cpus or (path.parent / "cpuset.cpus").read_text().strip()
+        if (path / "cpuset.cpus").read_text().strip() != wanted:
+            write(path / "cpuset.cpus", wanted)
 
     def _apply_memory(self, path: Path, limits: Limits) -> None:
         memory = -1 if limits.memory_bytes is None else limits.memory_bytes
@@ -130,86 +135,74 @@ class V1Cgroup(Cgroup):
         return []
 
     def usage(self) -> Usage:
-        return Usage(**self._memory(), **self._cpu(), **self._pids(), **self._io())
+        number = self._number
+        memory = self._table("memory", "memory.stat")
+        throttling = self._table("cpu", "cpu.stat")
+        read_bytes, written_bytes = self._io()
+        return Usage(
+            memory_current_bytes=number("memory", "memory.usage_in_bytes"),
+            memory_peak_bytes=number("memory", "memory.max_usage_in_bytes"),
+            memory_limit_bytes=_limit(number("memory", "memory.limit_in_bytes")),
+            memory_anon_bytes=memory.get("total_rss", memory.get("rss")),
+            memory_file_bytes=memory.get("total_cache", memory.get("cache")),
+            memory_kernel_bytes=number("memory", "memory.kmem.usage_in_bytes"),
+            cpu_usage_usec=_usec(number("cpuacct", "cpuacct.usage")),
+            cpu_user_usec=self._ticks_usec("user"),
+            cpu_system_usec=self._ticks_usec("system"),
+            cpu_quota_cores=self._quota_cores(),
+            nr_periods=throttling.get("nr_periods"),
+            nr_throttled=throttling.get("nr_throttled"),
+            throttled_usec=_usec(throttling.get("throttled_time")),
+            pids_current=number("pids", "pids.current"),
+            pids_peak=number("pids", "pids.peak"),
+            pids_limit=number("pids", "pids.max"),
+            io_read_bytes=read_bytes,
+            io_written_bytes=written_bytes,
+            oom_kill=self._table("memory", "memory.oom_control").get("oom_kill"),
+        )
 
-    def _memory(self) -> dict[str, int | None]:
-        path = self._paths.get("memory")
-        if path is None:
-            return {}
-        stat = self._files.table(path / "memory.stat")
-        limit = self._files.number(path / "memory.limit_in_bytes")
-        return {
-            "memory_current_bytes": self._files.number(path / "memory.usage_in_bytes"),
-            "memory_peak_bytes": self._files.number(path / "memory.max_usage_in_bytes"),
-            "memory_limit_bytes": None if limit is None or limit >= UNLIMITED_FROM else limit,
-            "memory_anon_bytes": stat.get("total_rss", stat.get("rss")),
-            "memory_file_bytes": stat.get("total_cache", stat.get("cache")),
-            "memory_kernel_bytes": self._files.number(path / "memory.kmem.usage_in_bytes"),
-            "oom_kill": self.events().oom_kill,
-        }
+    def _number(self, controller: str, name: str) -> int | None:
+        path = self._paths.get(controller)
+        return self._files.number(path / name) if path else None
 
-    def _cpu(self) -> dict[str, int | float | None]:
-        usage: dict[str, int | float | None] = {}
-        if path := self._paths.get("cpuacct"):
-            ticks = self._files.table(path / "cpuacct.stat")
-            tick_usec = 1_000_000 // os.sysconf("SC_CLK_TCK")
-            nanoseconds = self._files.number(path / "cpuacct.usage")
-            usage |= {
-                "cpu_usage_usec": None if nanoseconds is None else nanoseconds // 1000,
-                "cpu_user_usec": ticks["user"] * tick_usec if "user" in ticks else None,
-                "cpu_system_usec": ticks["system"] * tick_usec if "system" in ticks else None,
-            }
-        if path := self._paths.get("cpu"):
-            stat = self._files.table(path / "cpu.stat")
-            quota = self._files.number(path / "cpu.cfs_quota_us")
-            period = self._files.number(path / "cpu.cfs_period_us")
-            usage |= {
-                "cpu_quota_cores": quota / period if quota and period and quota > 0 else None,
-                "nr_periods": stat.get("nr_periods"),
-                "nr_throttled": stat.get("nr_throttled"),
-                "throttled_usec": stat["throttled_time"] // 1000
-                if "throttled_time" in stat
-                else None,
-            }
-        return usage
+    def _table(self, controller: str, name: str) -> dict[str, int]:
+        path = self._paths.get(controller)
+        return self._files.table(path / name) if path else {}
 
-    def _pids(self) -> dict[str, int | None]:
-        path = self._paths.get("pids")
-        if path is None:
-            return {}
-        return {
-            "pids_current": self._files.number(path / "pids.current"),
-            "pids_peak": self._files.number(path / "pids.peak"),
-            "pids_limit": self._files.number(path / "pids.max"),
-        }
+    def _ticks_usec(self, mode: str) -> int | None:
+        ticks = self._table("cpuacct", "cpuacct.stat").get(mode)
+        return None if ticks is None else ticks * (1_000_000 // os.sysconf("SC_CLK_TCK"))
 
-    def _io(self) -> dict[str, int | None]:
+    def _quota_cores(self) -> float | None:
+        quota = self._number("cpu", "cpu.cfs_quota_us")
+        period = self._number("cpu", "cpu.cfs_period_us")
+        return quota / period if quota and period and quota > 0 else None
+
+    def _io(self) -> tuple[int | None, int | None]:
         path = self._paths.get("blkio")
         text = self._files.text(path / "blkio.throttle.io_service_bytes") if path else None
         if text is None:
-            return {}
+            return None, None
         totals = {"Read": 0, "Write": 0}
         for direction, count in re.findall(r"^\S+ (Read|Write) (\d+)$", text, re.MULTILINE):
             totals[direction] += int(count)
-        return {"io_read_bytes": totals["Read"], "io_written_bytes": totals["Write"]}
+        return totals["Read"], totals["Write"]
 
     def events(self) -> Events:
-        memory, pids = self._paths.get("memory"), self._paths.get("pids")
+        # memory.failcnt also counts what reclaiming then made room for: it is no count of OOMs.
         return Events(
-            oom=self._files.number(memory / "memory.failcnt") if memory else None,
-            oom_kill=self._files.table(memory / "memory.oom_control").get("oom_kill")
-            if memory
-            else None,
-            pids_max=self._files.table(pids / "pids.events").get("max") if pids else None,
+            oom_kill=self._table("memory", "memory.oom_control").get("oom_kill"),
+            pids_max=self._table("pids", "pids.events").get("max"),
         )
 
     def freeze(self) -> None:
-        if path := self._paths.get("unified"):
-            write(path / "cgroup.freeze", 1)
-            self._wait(lambda: self._files.table(path / "cgroup.events").get("frozen") == 1)
+        if unified := self._paths.get("unified"):
+            write(unified / "cgroup.freeze", 1)
+            self._wait(lambda: self._files.table(unified / "cgroup.events").get("frozen") == 1)
         elif path := self._paths.get("freezer"):
-            write(path / "freezer.state", "FROZEN")
-            self._wait(lambda: (self._files.text(path / "freezer.state") or "").strip() == "FROZEN")
+            state = path / "freezer.state"
+            write(state, "FROZEN")
+            self._wait(lambda: (self._files.text(state) or "").strip() == "FROZEN")
         else:
             raise KernelRefused("write", 95, "freezer: not mounted")
 
@@ -239,6 +232,14 @@ class V1Cgroup(Cgroup):
         self._files.close()
         for path in self._paths.values():
             remove_directory(path)
+
+
+def _limit(value: int | None) -> int | None:
+    return None if value is None or value >= UNLIMITED_FROM else value
+
+
+def _usec(nanoseconds: int | None) -> int | None:
+    return None if nanoseconds is None else nanoseconds // 1000
 
 
 def _numbers(path: Path) -> list[int]:

@@ -19,7 +19,8 @@ from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
-from wardian.runtime.nursery import GROUP, Nursery
+from wardian.runtime.nursery import Nursery
+from wardian.runtime.paths import group_folder
 from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
@@ -40,10 +41,16 @@ class House:
         self._disk = Records(root)
         self._snapshots = OverlaySnapshotter(root)
         self._hierarchy = Hierarchy.detect()
+        self._group = group_folder(root)
         self._live: dict[str, Live] = {}
         self._graces: dict[str, Timer] = {}
         self._nursery = Nursery(
-            loop, self._hierarchy, self._taken, reserve=self._reserve, release=self._release
+            loop,
+            self._hierarchy,
+            self._group,
+            self._taken,
+            reserve=self._reserve,
+            release=self._release,
         )
         self.records: dict[str, Record] = {}
         self.listeners: list[Listener] = []
@@ -133,7 +140,7 @@ class House:
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         sandbox = self._nursery.take(record.id)
-        cgroup = sandbox.cgroup if sandbox else self._hierarchy.cgroup(f"{GROUP}/{record.id}")
+        cgroup = sandbox.cgroup if sandbox else self._cgroup(record)
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
@@ -171,6 +178,9 @@ class House:
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
         self._loop.watch(live.pidfd, lambda: self._note_end(live))
+
+    def _cgroup(self, record: Record) -> Cgroup:
+        return self._hierarchy.cgroup(f"{self._group}/{record.id}")
 
     def _ids_of(self, record: Record) -> ids.IdMaps | None:
         if record.spec.user_namespace is UserNamespace.HOST:
@@ -263,6 +273,7 @@ class House:
     def close(self) -> None:
         """The keeper leaves; nothing runs."""
         self._nursery.close()
+        self._hierarchy.sweep(set(), below=self._group)
 
     def remove(self, record: Record) -> None:
         """Forget a container that does not run, and its writable layer."""
@@ -365,13 +376,13 @@ class House:
                 self._adopt_running(record)
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
-        self._hierarchy.sweep({live.record.id for live in self._live.values()})
+        self._hierarchy.sweep(set(self._live), below=self._group)
         self._nursery.refill_soon()
         for key in set(self._snapshots.keys()) - set(self.records):
             self._snapshots.remove(key)
 
     def _adopt_running(self, record: Record) -> None:
-        cgroup = self._hierarchy.cgroup(f"{GROUP}/{record.id}")
+        cgroup = self._cgroup(record)
         try:
             live = self._reconnect(record, cgroup)
         except OSError:

@@ -24,7 +24,6 @@ from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
 
-GROUP = "wardian"
 SPARES = 4
 REFILL_DELAY_S = 0.002
 
@@ -44,6 +43,7 @@ class Nursery:
         self,
         loop: Loop,
         hierarchy: Hierarchy,
+        group: str,
         taken: Callable[[], Iterator[int | None]],
         *,
         reserve: Callable[[str, IdMaps], None],
@@ -51,6 +51,7 @@ class Nursery:
     ) -> None:
         self._loop = loop
         self._hierarchy = hierarchy
+        self._group = group
         self._taken = taken
         self._reserve_place = reserve
         self._release_place = release
@@ -83,7 +84,7 @@ class Nursery:
         if len(self._spares) >= SPARES:
             return
         container_id = state.new_id()
-        cgroup = self._hierarchy.cgroup(f"{GROUP}/{container_id}")
+        cgroup = self._hierarchy.cgroup(f"{self._group}/{container_id}")
         try:
             cgroup.create(Limits())
             maps = ids.choose(itertools.chain(self._taken(), self.first_host_ids()))

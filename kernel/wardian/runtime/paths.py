@@ -14,3 +14,13 @@ def state_root() -> Path:
         return Path("/var/lib/wardian")
     data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data_home) / "wardian"
+
+
+def group_folder(root: Path) -> str:
+    """The cgroup in which the groups of this root's containers are, below the hierarchy's top.
+
+    Each root has its own, by its inode: nobody but its keeper can tell a group that was just made
+    from one that was left behind.
+    """
+    status = root.stat()
+    return f"wardian/{status.st_dev:x}-{status.st_ino:x}"
