@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from wardian.storage.tree import Usage
 
 UPPER, WORK = "upper", "work"
 _NEW, _OLD = ".new-", ".old-"
+_KEY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}")
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -79,7 +81,7 @@ class OverlaySnapshotter:
             os.close(fd)
 
     def _home(self, key: str) -> Path:
-        if not key or "/" in key or key.startswith("."):
+        if not _KEY.fullmatch(key):
             raise InvalidInput(f"no key of a snapshot: {key[:80]!r}")
         return self._directory / key
 
