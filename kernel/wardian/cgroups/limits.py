@@ -9,10 +9,14 @@ from typing import TypeVar
 
 from wardian.errors import InvalidInput
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
+_CPUSET = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 # Docker's lower bound; less, and not even the first process starts.
 MIN_MEMORY_BYTES = 6 << 20
+MAX_BYTES = 1 << 60  # from a little above, cgroup v1 takes it for no limit
+MAX_CPUS = 1e6
+MAX_PIDS = 1 << 22  # the most processes that a kernel can have (proc(5), pid_max)
 T = TypeVar("T")
 
 
@@ -33,20 +37,21 @@ class Limits:
     pids: int | None = None
 
     def __post_init__(self) -> None:
+        _within("memory limit", self.memory_bytes, MIN_MEMORY_BYTES, MAX_BYTES, least="6m")
+        _within("memory reservation", self.memory_reservation_bytes, 0, MAX_BYTES)
+        _within("CPU limit", self.cpus, 0.01, MAX_CPUS)
+        _within("CPU shares", self.cpu_shares, 2, 262144)
+        _within("process limit", self.pids, 1, MAX_PIDS)
         memory, swap = self.memory_bytes, self.memory_swap_bytes
-        if memory is not None and memory < MIN_MEMORY_BYTES:
-            raise InvalidInput(f"memory limit too small: {memory} bytes", hint="6m is the least")
-        if swap is not None and (memory is None or swap < memory):
+        if swap is not None and (memory is None or not memory <= swap <= MAX_BYTES):
             raise InvalidInput(
                 "the memory+swap limit is below the memory limit",
                 hint="give --memory too, and --memory-swap at least as large",
             )
-        if self.cpus is not None and self.cpus < 0.01:
-            raise InvalidInput(f"CPU limit too small: {self.cpus:g}", hint="0.01 is the least")
-        if self.cpu_shares is not None and not 2 <= self.cpu_shares <= 262144:
-            raise InvalidInput(f"CPU shares out of range: {self.cpu_shares}", hint="2 to 262144")
-        if self.pids is not None and self.pids < 1:
-            raise InvalidInput(f"process limit too small: {self.pids}", hint="1 is the least")
+        if self.cpuset_cpus is not None and not _CPUSET.fullmatch(self.cpuset_cpus):
+            raise InvalidInput(
+                f"not a set of CPUs: {self.cpuset_cpus[:40]!r}", hint="write it like 0-2,4"
+            )
 
     @classmethod
     def parse(
@@ -67,7 +72,7 @@ class Limits:
             memory_reservation_bytes=_optional(memory_reservation, parse_size),
             cpus=_optional(cpus, _cores),
             cpu_shares=_optional(cpu_shares, lambda word: _whole(word, "CPU shares")),
-            cpuset_cpus=_cpuset(cpuset_cpus),
+            cpuset_cpus=cpuset_cpus or None,
             pids=_optional(pids, lambda word: _whole(word, "process limit")),
         )
 
@@ -85,13 +90,9 @@ def _optional(word: str | None, parse: Callable[[str], T]) -> T | None:
 
 
 def _cores(word: str) -> float:
-    try:
-        cores = float(word)
-    except ValueError:
-        cores = -1.0
-    if not 0 < cores < 1e6:
+    if not re.fullmatch(r"[0-9]{0,7}\.?[0-9]{1,9}", word.strip()):
         raise InvalidInput(f"not a number of CPUs: {word[:40]!r}", hint="write it like 1.5")
-    return cores
+    return float(word)
 
 
 def _whole(word: str, what: str) -> int:
@@ -100,9 +101,12 @@ def _whole(word: str, what: str) -> int:
     return int(word)
 
 
-def _cpuset(word: str | None) -> str | None:
-    if not word:
-        return None
-    if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", word):
-        raise InvalidInput(f"not a set of CPUs: {word[:40]!r}", hint="write it like 0-2,4")
-    return word
+def _within(
+    what: str, value: float | None, minimum: float, maximum: float, *, least: str = ""
+) -> None:
+    """Raise InvalidInput unless the value is in the range, which NaN never is."""
+    if value is None or minimum <= value <= maximum:
+        return
+    if value > maximum:
+        raise InvalidInput(f"{what} too large: {value:.15g}", hint=f"{maximum:.15g} is the most")
+    raise InvalidInput(f"{what} too small: {value:.15g}", hint=f"{least or minimum} is the least")

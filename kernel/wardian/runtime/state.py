@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from wardian.errors import AlreadyExists, NotFound, SetupError
+from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError
 from wardian.runtime.spec import ContainerSpec
 
 VERSION = 1
@@ -127,13 +127,15 @@ class Records:
         shutil.rmtree(home, ignore_errors=True)
 
     def load(self) -> Iterator[Record]:
-        """Every record; directories without a readable one are swept away."""
+        """Every record; a directory without one, or whose record is none, is swept away."""
         for entry in sorted(os.scandir(self.directory), key=lambda entry: entry.name):
             try:
                 record = _decode((Path(entry.path) / FILE).read_bytes())
-            except (OSError, msgspec.MsgspecError):
+            except (FileNotFoundError, msgspec.MsgspecError, WardianError):
                 shutil.rmtree(entry.path, ignore_errors=True)
                 continue
+            except OSError as error:  # out of descriptors, a bad disk: no reason to remove it
+                raise SetupError(f"cannot read a container's state: {error.strerror}") from error
             yield record
 
 
