@@ -144,15 +144,17 @@ def _png_end(data: bytes) -> int | None:
 def _jpeg_end(data: bytes) -> int | None:
     """Segments until a scan, then to the end-of-image marker (ITU-T T.81, annex B)."""
     at = 2
-    while at + 4 <= len(data):
+    while at + 2 <= len(data):
+        marker = data[at + 1]
         if data[at] != 0xFF:
             return 0
-        marker = data[at + 1]
         if marker == 0xD9:
             return at + 2
-        if marker == 0xFF:
+        if marker == 0xFF:  # padding
             at += 1
             continue
+        if at + 4 > len(data):
+            return None
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
         if marker == 0xDA:
             at = _scan_end(data, at)

@@ -31,7 +31,7 @@ from wardian.cells.environment import MOUNT_POINT
 from wardian.errors import SetupError
 from wardian.runtime.spec import Bind
 
-RECIPE = "1"
+RECIPE = "2"
 LOADER = f"{MOUNT_POINT}/lib/ld.so"
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 GUEST = Path(__file__).parent / "guest"
@@ -168,7 +168,7 @@ class _Builder:
             if "/" in soname:
                 self._loader = path
             elif not any(path.is_relative_to(home) for home in homes):
-                shutil.copy(path, self._directory / "lib" / soname)
+                _link(path, self._directory / "lib" / soname)
                 self._copy_named_siblings(path.parent)
         if self._loader is not None:
             place = self._directory / "lib" / Path(LOADER).name
@@ -177,9 +177,8 @@ class _Builder:
 
     def _copy_named_siblings(self, folder: Path) -> None:
         for name in LOADED_BY_NAME:
-            source, place = folder / name, self._directory / "lib" / name
-            if source.exists() and not place.exists():
-                shutil.copy(source, place)
+            if (folder / name).exists():
+                _link(folder / name, self._directory / "lib" / name)
 
     def _copy_program(self, program: Path, place: str) -> None:
         target = self._directory / place
@@ -214,6 +213,17 @@ class _Builder:
         compileall.compile_dir(
             guest, quiet=2, stripdir=str(guest), prependdir=f"{MOUNT_POINT}/guest"
         )
+
+
+def _link(source: Path, place: Path) -> None:
+    """The same file under another name: its pages in memory are then shared with the host's."""
+    source = Path(os.path.realpath(source))
+    try:
+        os.link(source, place)
+    except FileExistsError:  # found by two names
+        pass
+    except OSError:  # another file system, or not ours to link (protected_hardlinks)
+        shutil.copy(source, place)
 
 
 def _extension_modules(home: Path) -> list[Path]:

@@ -83,8 +83,9 @@ class Runner:
         self._link.begin(cell, header)
         try:
             content = await self._language.execute(message)
-        except BaseException as error:
-            content = broken(error)
+        except BaseException as error:  # an interrupt just before or after the user's code
+            rest = {"execution_count": message["count"], "user_expressions": {}, "payload": []}
+            content = {**broken(error), **rest}
         self._link.flush()
         self._link.send({"t": "reply", "id": message["id"], "content": content})
         self._execution = None
