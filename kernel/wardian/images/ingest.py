@@ -59,8 +59,12 @@ class Ingest:
 
     def close(self) -> None:
         """Remove what was not committed."""
-        os.close(self._lock)
-        self._store.discard(self.directory.name)
+        try:
+            with storing():
+                gone = self._store.bury(self.directory.name)
+        finally:
+            os.close(self._lock)
+        self._store.discard(gone)
 
     @property
     def work(self) -> Path:

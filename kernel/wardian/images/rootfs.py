@@ -20,7 +20,8 @@ class RootTree:
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
         self.directory = ingest.work / "tree"
-        self.directory.mkdir(mode=0o755)
+        self.directory.mkdir()
+        self._modes: dict[str, int] = {}
 
     def path(self, inside: str) -> Path:
         """The place of an absolute path of the image."""
@@ -29,7 +30,7 @@ class RootTree:
     def make_directory(self, inside: str, mode: int = 0o755) -> None:
         path = self.path(inside)
         path.mkdir(parents=True, exist_ok=True)
-        path.chmod(mode)
+        self._modes[str(path)] = mode
 
     def write(self, inside: str, content: str | bytes, mode: int = 0o644) -> None:
         path = self.path(inside)
@@ -56,28 +57,21 @@ class RootTree:
         shutil.copyfile(source, path)
         path.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
-    def copy_tree(self, source: Path, inside: str, skip: Callable[[str], bool]) -> None:
+    def copy_tree(self, source: str, skip: Callable[[str], bool]) -> None:
         """A host directory without the names that ``skip`` says; links become what they lead to."""
-
-        def ignored(_folder: str, names: list[str]) -> list[str]:
-            return [name for name in names if skip(name)]
-
-        shutil.copytree(
-            source,
-            self.path(inside),
-            symlinks=False,
-            ignore=ignored,
-            ignore_dangling_symlinks=True,
-            copy_function=shutil.copyfile,
-            dirs_exist_ok=True,
-        )
+        for folder, directories, names in os.walk(source):
+            directories[:] = [name for name in directories if not skip(name)]
+            for name in names:
+                path = os.path.join(folder, name)
+                if not skip(name) and os.path.isfile(path):
+                    self.copy(Path(path))
 
     def seal(self) -> NewLayer:
         """The layer: the tree itself, and its archive with sorted names and fixed times."""
         for folder, directories, names in os.walk(self.directory, topdown=False):
-            for name in (*directories, *names):
+            for name in (*names, *directories):
                 os.utime(os.path.join(folder, name), (0, 0), follow_symlinks=False)
-        self.directory.chmod(0o755)
+            os.chmod(folder, self._modes.get(folder, 0o755))  # whatever the umask
         os.utime(self.directory, (0, 0))
         archive = self._ingest.work / "layer.tar"
         fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -170,12 +171,16 @@ class ImageStore:
 
     @contextmanager
     def ingest(self) -> Iterator[Ingest]:
-        """Add images: see `Ingest`. What is not committed is removed."""
+        """Add images: see `Ingest`. What is not committed is removed.
+
+        SetupError if the disk is full.
+        """
         from wardian.images.ingest import Ingest
 
         adding = Ingest(self)
         try:
-            yield adding
+            with storing():
+                yield adding
         finally:
             adding.close()
 
@@ -206,7 +211,7 @@ class ImageStore:
                 is_layer = not layer.name.startswith((ADDING, _GONE))
                 is_kept = layer.name in layers | leased or Path(layer.path) in keep_layers
                 if is_layer and not is_kept:
-                    os.rename(layer.path, self.layers / f"{_GONE}{layer.name}")
+                    self.bury(layer.name)
         for name in os.listdir(self.layers):
             if name.startswith(_GONE):
                 self.discard(name)
@@ -230,31 +235,36 @@ class ImageStore:
         leased: set[str] = set()
         for name in os.listdir(self.layers):
             if name.startswith(ADDING):
-                if self._is_abandoned(name):
-                    os.rename(self.layers / name, self.layers / f"{_GONE}{name}")
-                else:
-                    with suppress(FileNotFoundError):
-                        text = (self.layers / name / "lease").read_text()
-                        leased |= {_hex(line) for line in text.splitlines()}
+                with suppress(FileNotFoundError):  # it has just ended
+                    leased |= self._lease_of(name)
         return leased
 
-    def _is_abandoned(self, name: str) -> bool:
+    def _lease_of(self, name: str) -> set[str]:
+        with self._directory(name) as fd:
+            if _lock(fd):
+                self.bury(name)
+                return set()
+        lease = self.layers / name / "lease"
+        return {_hex(line) for line in lease.read_text().splitlines()}
+
+    def bury(self, name: str) -> str:
+        """Take a directory out of use at once; its new name, for `discard`."""
+        gone = f"{_GONE}{secrets.token_hex(8)}"
+        os.rename(self.layers / name, self.layers / gone)
+        return gone
+
+    def discard(self, gone: str) -> None:
+        """Remove a buried directory, unless somebody else is about it."""
+        with storing(), suppress(FileNotFoundError), self._directory(gone) as fd:
+            if _lock(fd):
+                with self._directory("") as parent_fd:
+                    tree.remove(parent_fd, gone)
+
+    @contextmanager
+    def _directory(self, name: str) -> Iterator[int]:
         fd = os.open(self.layers / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(fd)
-        return True
-
-    def discard(self, name: str) -> None:
-        """Remove a directory beside the layers, which somebody else may be removing, too."""
-        with storing():
-            fd = os.open(self.layers, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with storing(), suppress(FileNotFoundError):
-                tree.remove(fd, name)
+            yield fd
         finally:
             os.close(fd)
 
@@ -281,6 +291,15 @@ class ImageStore:
 
 
 _AGAIN = "remove the image and make or load it again"
+
+
+def _lock(fd: int) -> bool:
+    """Whether nobody else held a lock on it (flock(2))."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _hex(digest: str) -> str:

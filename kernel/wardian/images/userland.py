@@ -158,7 +158,7 @@ def _add_python(tree: RootTree, python: Path) -> list[Path]:
     for name in ("python3", "python"):
         tree.link(f"/usr/bin/{name}", python.name)
     library = python_library(python)
-    tree.copy_tree(library, str(library), _is_skipped)
+    tree.copy_tree(str(library), _is_skipped)
     for source in tree.path(str(library)).rglob("*.py"):
         _add_bytecode(tree, library / source.relative_to(tree.path(str(library))))
     tree.make_directory(f"/usr/local/lib/{python.name}/dist-packages")
@@ -196,10 +196,10 @@ def _add_data(tree: RootTree) -> None:
             tree.copy(path, f"/usr/share/terminfo/{name}")
     for folder in LOCALES:
         if os.path.isdir(folder):
-            tree.copy_tree(Path(folder), folder, lambda _: False)
+            tree.copy_tree(folder, lambda _: False)
     for name in DATA:
         if os.path.isdir(name):
-            tree.copy_tree(Path(name), name, lambda name: name.endswith(".d"))
+            tree.copy_tree(name, lambda name: name.endswith(".d"))
         elif os.path.isfile(name):
             tree.copy(Path(name))
     if os.path.isfile(CERTIFICATES):

@@ -60,10 +60,10 @@ class OverlaySnapshotter:
         return Snapshot(key, data / UPPER, data / WORK)
 
     def remove(self, key: str) -> None:
-        grave = f"{_OLD}{key}"
+        home, grave = self._home(key), f"{_OLD}{key}"
         self._remove(grave)  # of an earlier try
         with _storing(), suppress(FileNotFoundError):
-            self._home(key).rename(self._directory / grave)
+            home.rename(self._directory / grave)
         self._remove(grave)
 
     def keys(self) -> Iterable[str]:

@@ -52,8 +52,9 @@ def pack(
     FailedPrecondition if a file shrinks meanwhile.
     """
     packer = _Packer(output, ids or IdShift(), latest_s)
-    for path, fd, names in tree.walk(dir_fd):
-        packer.add_folder(path, fd, names)
+    packer.enter(dir_fd, "")
+    for path, fd, name in tree.walk(dir_fd):
+        packer.add(fd, name, f"{path}/{name}" if path else name)
     packer.write(END)
     return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
 
@@ -64,6 +65,7 @@ class _Packer:
         self._ids = ids
         self._latest_ns = None if latest_s is None else latest_s * 10**9
         self._first_names: dict[tuple[int, int], str] = {}
+        self._with_whiteout_files: set[str] = set()
         self.hash = hashlib.sha256()
         self.size_bytes = 0
         self.entries = 0
@@ -73,26 +75,42 @@ class _Packer:
         self.size_bytes += len(data)
         self._output.write(data)
 
-    def add_folder(self, path: str, fd: int, names: list[str]) -> None:
-        prefix = f"{path}/" if path else ""
+    def enter(self, fd: int, path: str) -> None:
+        """Begin with a directory."""
         if whiteout.is_opaque(fd):
-            self._add_marker(prefix + whiteout.OPAQUE_NAME)
-        has_whiteout_files = whiteout.has_whiteout_files(fd)
-        for name in names:
-            status = tree.look_at(fd, name)
-            if status is None:
-                continue
-            if name.startswith(whiteout.PREFIX):
-                raise InvalidInput(
-                    f"a file's name means a whiteout in a layer: {prefix + name!a}",
-                    hint="rename it: names in an image cannot start with .wh.",
-                )
-            if whiteout.is_whiteout(status) or (
-                has_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
-            ):
-                self._add_marker(f"{prefix}{whiteout.PREFIX}{name}")
-            else:
-                self._add(fd, name, prefix + name, status)
+            self._add_marker(f"{path}/{whiteout.OPAQUE_NAME}".lstrip("/"))
+        if whiteout.has_whiteout_files(fd):
+            self._with_whiteout_files.add(path)
+
+    def add(self, fd: int, name: str, path: str) -> None:
+        """One name of the directory ``fd``."""
+        status = tree.look_at(fd, name)
+        if status is None:
+            return
+        folder = path[: -len(name)].rstrip("/")
+        if name.startswith(whiteout.PREFIX):
+            raise InvalidInput(
+                f"a file's name means a whiteout in a layer: {path!a}",
+                hint="rename it: names in an image cannot start with .wh.",
+            )
+        if whiteout.is_whiteout(status) or (
+            folder in self._with_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
+        ):
+            self._add_marker(path[: len(path) - len(name)] + whiteout.PREFIX + name)
+            return
+        self._add(fd, name, path, status)
+        if stat.S_ISDIR(status.st_mode):
+            self._enter_child(fd, name, path)
+
+    def _enter_child(self, fd: int, name: str, path: str) -> None:
+        try:
+            child = os.open(name, tree.OPEN_DIRECTORY, dir_fd=fd)
+        except OSError as error:
+            raise _changed() from error
+        try:
+            self.enter(child, path)
+        finally:
+            os.close(child)
 
     def _add_marker(self, path: str) -> None:
         self.entries += 1

@@ -82,25 +82,49 @@ def _open_step(parent_fd: int, path: str, flags: int) -> int:
         raise
 
 
-def walk(root_fd: int) -> Iterator[tuple[str, int, list[str]]]:
-    """Every directory: path (the root's is ""), a descriptor until the next one, sorted names.
+def walk(root_fd: int) -> Iterator[tuple[str, int, str]]:
+    """Everything below: path of its directory (the root's is ""), a descriptor of that, name.
 
-    What vanishes meanwhile is left out.
+    A directory is followed by what is in it, names are sorted. The descriptor is good until the
+    next one. What vanishes meanwhile is left out.
     """
-    waiting = [""]
-    while waiting:
-        path = waiting.pop()
-        try:
-            fd = open_below(root_fd, path, OPEN_DIRECTORY)
-        except FileNotFoundError:
-            continue
-        try:
-            names = sorted(os.listdir(fd))
-            yield path, fd, names
-            folders = (name for name in reversed(names) if _is_directory(fd, name))
-            waiting += [f"{path}/{name}" if path else name for name in folders]
-        finally:
+    waiting = [("", _names(root_fd, ""))]
+    fd, opened = -1, None
+    try:
+        while waiting:
+            path, names = waiting[-1]
+            if not names:
+                waiting.pop()
+                continue
+            name = names.pop()
+            if opened != path:
+                if opened is not None:
+                    os.close(fd)
+                    opened = None
+                try:
+                    fd, opened = open_below(root_fd, path, OPEN_DIRECTORY), path
+                except FileNotFoundError:
+                    names.clear()
+                    continue
+            yield path, fd, name
+            if _is_directory(fd, name):
+                child = f"{path}/{name}" if path else name
+                waiting.append((child, _names(root_fd, child)))
+    finally:
+        if opened is not None:
             os.close(fd)
+
+
+def _names(root_fd: int, path: str) -> list[str]:
+    """The names in a directory, the first last."""
+    try:
+        fd = open_below(root_fd, path, OPEN_DIRECTORY)
+    except FileNotFoundError:
+        return []
+    try:
+        return sorted(os.listdir(fd), reverse=True)
+    finally:
+        os.close(fd)
 
 
 def _is_directory(dir_fd: int, name: str) -> bool:
@@ -118,12 +142,11 @@ def look_at(dir_fd: int, name: str) -> os.stat_result | None:
 def usage(root_fd: int) -> Usage:
     """What the tree below ``root_fd`` takes, its root not counted."""
     size_bytes, seen = 0, set()
-    for _, fd, names in walk(root_fd):
-        for name in names:
-            status = look_at(fd, name)
-            if status is not None and (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                size_bytes += status.st_blocks * 512
+    for _, fd, name in walk(root_fd):
+        status = look_at(fd, name)
+        if status is not None and (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            size_bytes += status.st_blocks * 512
     return Usage(size_bytes, len(seen))
 
 
