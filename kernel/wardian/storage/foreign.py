@@ -1,0 +1,80 @@
+"""Files of a user's subordinate ids (subuid(5)), which the user itself may not touch.
+
+A rootless container with more than one id leaves files of those ids in its snapshot. Only in a
+user namespace that maps them is the user their root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from wardian.errors import SetupError
+from wardian.linux.idmap import IdRange, subordinate_ranges, write_id_maps
+from wardian.linux.namespaces import CLONE_NEWUSER, unshare
+
+
+def own_ranges() -> tuple[list[IdRange], list[IdRange]]:
+    """The maps (uids, gids) in which the caller is 0 and its subordinate ids follow."""
+    login = str(os.geteuid())
+    with suppress(KeyError):
+        login = pwd.getpwuid(os.geteuid()).pw_name
+    uids, gids = subordinate_ranges(login)
+    return _stacked(os.geteuid(), uids), _stacked(os.getegid(), gids)
+
+
+def _stacked(own: int, ranges: Sequence[tuple[int, int]]) -> list[IdRange]:
+    stacked = [IdRange(0, own, 1)]
+    for first, count in ranges:
+        stacked.append(IdRange(stacked[-1].container_id + stacked[-1].count, first, count))
+    return stacked
+
+
+def as_root_of_own_ids(action: Callable[[], None]) -> None:
+    """Do something in a child that is root of the caller's subordinate ids.
+
+    Raises the OSError that the action raised, SetupError if there are no such ids.
+    """
+    uids, gids = own_ranges()
+    if len(uids) == 1 or len(gids) == 1:
+        raise SetupError(
+            "files belong to ids that are not yours",
+            hint="add your user to /etc/subuid and /etc/subgid, or remove them as root",
+        )
+    unshared, mapped, answer = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
+    child = os.fork()
+    if child == 0:
+        os.close(mapped[1])
+        _act(action, unshared[1], mapped[0], answer[1])
+    for fd in (unshared[1], mapped[0], answer[1]):
+        os.close(fd)
+    try:
+        if os.read(unshared[0], 1):
+            write_id_maps(child, uids, gids, deny_setgroups=False)
+            os.write(mapped[1], b"x")
+        number = int(os.read(answer[0], 16) or b"%d" % errno.EPERM)
+    finally:
+        for fd in (unshared[0], mapped[1], answer[0]):
+            os.close(fd)
+        os.waitpid(child, 0)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _act(action: Callable[[], None], unshared: int, mapped: int, answer: int) -> None:
+    """The child: says 0 or the error number, and never returns."""
+    try:
+        unshare(CLONE_NEWUSER)
+        os.write(unshared, b"x")
+        if os.read(mapped, 1):
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+            action()
+            os.write(answer, b"0")
+    except OSError as error:
+        os.write(answer, b"%d" % (error.errno or errno.EIO))
+    finally:
+        os._exit(0)
