@@ -86,11 +86,14 @@ def _rows(path: str, columns: int) -> list[list[str]]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return []
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             return []
-        text = file.read(MAX_FILE_BYTES).decode(errors="replace")
+        text = os.read(fd, MAX_FILE_BYTES).decode(errors="replace")
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     return [row for row in (line.split(":") for line in text.splitlines()) if len(row) == columns]
 
 
