@@ -418,7 +418,7 @@ class House:
             raise
         live = Live(self._loop, record, self._disk.home(record.id), cgroup, pidfd)
         live.connect(init)
-        self._loop.send(init, m.encode(m.Hello()))
+        live.ask_for_table()
         return live
 
     # --- what others see -----------------------------------------------------------------

@@ -16,7 +16,7 @@ from wardian.errors import WardianError
 from wardian.linux import capabilities, namespaces, process, seccomp
 from wardian.linux import mount as mnt
 from wardian.linux.capabilities import Capability
-from wardian.runtime import furniture, rootfs, wire
+from wardian.runtime import furniture, rootfs, trees, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities
 from wardian.runtime.init import Init
@@ -99,13 +99,17 @@ def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.
     """Move into the container's root and give up what init does not need."""
     spec = order.spec
     listener = socket.socket(fileno=fds[-1])
+    sources = fds[:-1] or trees.detach_all(order, None)
+    lowers = len(order.lowers)
     binds = [
-        BindMount(fd, target, is_directory)
-        for fd, (target, is_directory) in zip(fds[order.lowers + 1 : -1], order.binds, strict=True)
+        BindMount(fd, bind.target, is_directory)
+        for fd, bind, is_directory in zip(
+            sources[lowers + 1 :], order.binds, order.bind_is_directory, strict=True
+        )
     ]
     overlay = Overlay(
-        lower_fds=fds[: order.lowers],
-        snapshot_fd=fds[order.lowers],
+        lower_fds=tuple(sources[:lowers]),
+        snapshot_fd=sources[lowers],
         upper=order.upper,
         work=order.work,
         in_user_namespace=furnish.in_user_namespace,

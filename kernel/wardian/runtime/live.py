@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Starting:
     """A process that init was asked for and has not confirmed."""
 
     spec: ProcessSpec
+    has_terminal: bool
     done: Spawned
 
 
@@ -60,6 +62,7 @@ class Live:
     on_stopped: list[Ended] = field(default_factory=list)
     stop_reason: str = ""
     _log_pipes: list[int] = field(default_factory=list)
+    _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
 
     def connect(self, init: Connection) -> None:
@@ -85,7 +88,7 @@ class Live:
     ) -> None:
         """Start a process; ``done`` hears its numbers and pidfd, or why not."""
         key, self._next_key = self._next_key, self._next_key + 1
-        self._order(key, m.Spawn(key, spec, tuple(targets), terminal), fds, spec, done)
+        self._order(m.Spawn(key, spec, tuple(targets), terminal), fds, done)
 
     def spawn_main(
         self,
@@ -98,25 +101,27 @@ class Live:
     ) -> None:
         """Start the main process, by whose end the container ends; without targets it is logged."""
         if targets or terminal:
-            self._order(
-                m.MAIN_KEY, m.Spawn(m.MAIN_KEY, spec, tuple(targets), terminal), fds, spec, done
-            )
+            self._order(m.Spawn(m.MAIN_KEY, spec, tuple(targets), terminal), fds, done)
             return
         out_r, out_w = os.pipe2(os.O_CLOEXEC)
         err_r, err_w = os.pipe2(os.O_CLOEXEC)
         given = (out_w, err_w, out_r, err_r)  # init keeps the reading ends for the next keeper
-        self._order(m.MAIN_KEY, m.Spawn(m.MAIN_KEY, spec, (1, 2)), given, spec, done)
+        self._order(m.Spawn(m.MAIN_KEY, spec, (1, 2)), given, done)
         os.close(out_w)
         os.close(err_w)
         self._follow_log(out_r, err_r)
 
-    def _order(
-        self, key: int, order: m.Spawn, fds: Sequence[int], spec: ProcessSpec, done: Spawned
-    ) -> None:
+    def _order(self, order: m.Spawn, fds: Sequence[int], done: Spawned) -> None:
         if self.init is None:
             raise _died_meanwhile()
-        self.starting[key] = Starting(spec, done)
+        self.starting[order.key] = Starting(order.process, order.terminal, done)
         self.loop.send(self.init, m.encode(order), fds)
+
+    def ask_for_table(self) -> None:
+        """Hear from init what runs: it was started by another keeper."""
+        if self.init is not None:
+            self._awaits_table = True
+            self.loop.send(self.init, m.encode(m.Hello()))
 
     def signal(self, number: int, key: int | None) -> None:
         """Send a signal to one process or to all but init."""
@@ -151,7 +156,7 @@ class Live:
     def _hear(self, message: Message) -> None:
         try:
             event = m.decode_from_init(message.data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             message.close()
             return
         match event:
@@ -168,14 +173,16 @@ class Live:
                     self.kill()
             case m.Exited():
                 self._note_exit(event.key, event.exit_code)
-            case m.Table():
+            case m.Table() if self._awaits_table:
+                self._awaits_table = False
                 self._note_table(event, message.fds)
                 return
         message.close()
 
     def _note_spawned(self, event: m.Spawned, fds: tuple[int, ...]) -> None:
         starting = self.starting.pop(event.key, None)
-        host_pid = pid_of(fds[0]) if fds else None
+        is_whole = starting is not None and len(fds) == 1 + starting.has_terminal
+        host_pid = pid_of(fds[0]) if is_whole else None
         if starting is None or host_pid is None:
             for fd in fds:
                 os.close(fd)
@@ -219,8 +226,9 @@ class Live:
 
     def _follow_log(self, out_fd: int, err_fd: int) -> None:
         writer = LogWriter(self.home)
-        for stream, fd in zip(STREAMS, (out_fd, err_fd), strict=True):
-            os.set_blocking(fd, False)
+        for stream, given in zip(STREAMS, (out_fd, err_fd), strict=True):
+            if (fd := _own_end(given)) is None:
+                continue
             self._log_pipes.append(fd)
             self.loop.watch(fd, lambda fd=fd, stream=stream: self._log(writer, stream, fd))  # type: ignore[misc]
 
@@ -270,6 +278,23 @@ def pid_of(pidfd: int) -> int | None:
         return None
     found = re.search(r"^Pid:\t(-?\d+)$", text, re.MULTILINE)
     return max(0, int(found[1])) if found else None
+
+
+def _own_end(given: int) -> int | None:
+    """The reading end of a pipe, opened anew; closes ``given``. None if that is no pipe.
+
+    Whoever else has ``given`` could let it block again, and with it whoever reads (fcntl(2): the
+    flags are those of the open file description).
+    """
+    try:
+        if stat.S_ISFIFO(os.fstat(given).st_mode):
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.open(f"/proc/self/fd/{given}", flags)
+    except OSError:
+        pass
+    finally:
+        os.close(given)
+    return None
 
 
 def _prefer_for_oom(host_pid: int, adjustment: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wardian.cgroups.limits import Limits
-from wardian.runtime.spec import ContainerSpec, Keep, ProcessSpec
+from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
 
 ShortText = Annotated[str, Meta(max_length=4096)]
@@ -106,13 +106,19 @@ class Furnish(Struct, frozen=True):
 
 
 class Enter(Struct, frozen=True):
-    """The second: the descriptors are the layers', the snapshot's, the binds', the listener."""
+    """The second order.
+
+    Descriptors: the trees of `wardian.runtime.trees`, unless the child is to make them itself from
+    these paths; then the listening socket.
+    """
 
     spec: ContainerSpec
-    lowers: int
+    lowers: tuple[str, ...]
+    snapshot: str
     upper: str
     work: str
-    binds: tuple[tuple[str, bool], ...]
+    binds: tuple[Bind, ...]
+    bind_is_directory: tuple[bool, ...]
     seccomp: bytes | None
 
 

@@ -29,10 +29,9 @@ from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError
-from wardian.linux import mount as mnt
 from wardian.linux import namespaces, process
 from wardian.linux.idmap import write_id_maps
-from wardian.runtime import inside, wire
+from wardian.runtime import inside, trees, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import seccomp_program
 from wardian.runtime.ids import IdMaps
@@ -96,16 +95,18 @@ class Sandbox:
 
     def enter(self, spec: ContainerSpec, site: Site) -> None:
         """Give it its root; when this returns it is ready to serve. Raises what went wrong."""
-        listener = wire.listen(site.home / "init.sock")
-        with listener, self._prepared(spec, site) as (binds, fds):
-            order = m.Enter(
-                spec=spec,
-                lowers=len(site.lowers),
-                upper=site.upper.name,
-                work=site.work.name,
-                binds=binds,
-                seccomp=seccomp_program(spec),
-            )
+        binds = (*spec.binds, *_identity_files(site.home))
+        order = m.Enter(
+            spec=spec,
+            lowers=tuple(map(str, site.lowers)),
+            snapshot=str(site.upper.parent),
+            upper=site.upper.name,
+            work=site.work.name,
+            binds=binds,
+            bind_is_directory=tuple(os.path.isdir(bind.source) for bind in binds),
+            seccomp=seccomp_program(spec),
+        )
+        with wire.listen(site.home / "init.sock") as listener, self._trees(order) as fds:
             self._sync.send(m.encode(order), [*fds, listener.fileno()])
             try:
                 answer = self._sync.receive().data
@@ -117,6 +118,22 @@ class Sandbox:
         if answer != b"ready":
             failure = m.decode(answer, m.Failure)
             raise SetupError(failure.what, hint=failure.hint)
+
+    @contextmanager
+    def _trees(self, order: m.Enter) -> Iterator[list[int]]:
+        """What the child mounts from. Without the rights to clone mounts, it does that itself."""
+        if os.geteuid() != 0:
+            yield []
+            return
+        with ExitStack() as stack:
+            userns_fd = None
+            if self.ids is not None and self.ids.shifts_layers:
+                userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, userns_fd)
+            fds = trees.detach_all(order, userns_fd)
+            for fd in fds:
+                stack.callback(os.close, fd)
+            yield fds
 
     def go(self) -> None:
         """Let it serve. Until then it dies with us."""
@@ -131,32 +148,6 @@ class Sandbox:
         with suppress(ChildProcessError):
             os.waitpid(self.host_pid, 0)
         os.close(self.pidfd)
-
-    @contextmanager
-    def _prepared(
-        self, spec: ContainerSpec, site: Site
-    ) -> Iterator[tuple[tuple[tuple[str, bool], ...], list[int]]]:
-        """The binds' targets, and every descriptor that the child mounts from."""
-        with ExitStack() as stack:
-            userns_fd = None
-            if self.ids is not None and self.ids.shifts_layers:
-                userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-                stack.callback(os.close, userns_fd)
-            fds: list[int] = []
-
-            def own(fd: int) -> None:
-                fds.append(fd)
-                stack.callback(os.close, fd)
-
-            for lower in site.lowers:
-                own(_layer(lower, userns_fd))
-            own(mnt.open_tree(str(site.upper.parent), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC))
-            binds = []
-            for bind in (*spec.binds, *_identity_files(site.home)):
-                tree, is_directory = _detached(bind, userns_fd)
-                own(tree)
-                binds.append((bind.target, is_directory))
-            yield tuple(binds), fds
 
 
 def _namespaces(network: Network, ids: IdMaps | None) -> int:
@@ -202,54 +193,9 @@ def _why_not() -> str:
     return "`wardian doctor` tells what this host allows"
 
 
-def _layer(path: Path, userns_fd: int | None) -> int:
-    """A layer as an overlay lower: mapped to the container's ids without touching a file."""
-    try:
-        tree = mnt.open_tree(str(path), mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC)
-    except (OSError, KernelRefused) as error:
-        raise SetupError(
-            f"a layer of the image is missing on disk: {path.name}",
-            hint="remove the image and build or load it again",
-        ) from error
-    if userns_fd is None:
-        return tree
-    try:
-        mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
-    except KernelRefused as error:
-        os.close(tree)
-        raise SetupError(
-            "cannot map the image's layers to the container's ids: the kernel or the file system"
-            " of the state directory has no id-mapped mounts",
-            hint="use Linux 5.19 or newer with ext4, xfs, btrfs or tmpfs (6.3) below WARDIAN_ROOT",
-        ) from error
-    return tree
-
-
 def _identity_files(home: Path) -> Iterator[Bind]:
     for name in ("hostname", "hosts"):
         yield Bind(source=str(home / name), target=f"/etc/{name}", read_only=False)
-
-
-def _detached(bind: Bind, userns_fd: int | None) -> tuple[int, bool]:
-    """A detached copy of a host directory or file, never setuid, never a device."""
-    recursive = mnt.AT_RECURSIVE if bind.recursive else 0
-    try:
-        tree = mnt.open_tree(bind.source, mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | recursive)
-    except KernelRefused as error:
-        raise SetupError(
-            f"cannot mount {bind.source}: {os.strerror(error.errno)}",
-            hint="the source of a bind mount must exist on the host",
-        ) from error
-    attributes = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV
-    if bind.read_only:
-        attributes |= mnt.MOUNT_ATTR_RDONLY
-    mnt.mount_setattr(tree, flags=mnt.AT_EMPTY_PATH | recursive, attr_set=attributes)
-    if userns_fd is not None:
-        # What cannot be mapped (procfs, some network file systems) shows as owned by nobody.
-        with suppress(KernelRefused):
-            mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
-    is_directory = os.path.isdir(bind.source)
-    return tree, is_directory
 
 
 def cgroup_mounts(cgroup: Cgroup) -> tuple[tuple[str, str], ...]:
