@@ -354,16 +354,20 @@ class TreeRow {
     this.twisty.classList.toggle("wd-open", node.children.length > 0);
     fill(this.badges, ...badges(entry));
     setText(this.size, entry?.kind === "whiteout" ? "" : bytes(total));
-    if (
-      this.wasShown
-        ? entry !== null && !sameEntry(entry, this.entry)
-        : isFresh(entry, this.bornAt_s)
-    ) {
+    if (entry !== null && entry.mark !== "unchanged" && this.isNews(entry)) {
       glow(this.element);
     }
     this.entry = entry;
     this.wasShown = true;
     this.element.toggleAttribute("data-parent", node.children.length > 0);
+  }
+
+  /** Rows that are older than two seconds were only scrolled, filtered or opened into sight. */
+  private isNews(entry: UpperEntry): boolean {
+    const { entry: before } = this;
+    return this.wasShown
+      ? before?.size_bytes !== entry.size_bytes || before.changed_s !== entry.changed_s
+      : this.bornAt_s - entry.changed_s < 2;
   }
 
   mark(isSelected: boolean, collapsed: ReadonlySet<string>): void {
@@ -381,15 +385,6 @@ class TreeRow {
     if (onTwisty || this.entry === null) this.panel.toggle(path);
     else this.panel.select(path);
   }
-}
-
-/** Whether the change is younger than two seconds: older rows were only scrolled or filtered in. */
-function isFresh(entry: UpperEntry | null, now_s: number): boolean {
-  return entry !== null && now_s - entry.changed_s < 2;
-}
-
-function sameEntry(a: UpperEntry, b: UpperEntry | null): boolean {
-  return b !== null && a.size_bytes === b.size_bytes && a.changed_s === b.changed_s;
 }
 
 function badges(entry: UpperEntry | null): HTMLElement[] {

@@ -70,13 +70,16 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     const memoryLimit = limit(frame.memory_limit_bytes, bytes);
     this.memory.say(
       `${bytes(frame.memory_current_bytes)} / ${memoryLimit}`,
-      `peak ${bytes(frame.memory_peak_bytes)}`
+      `peak ${bytes(frame.memory_peak_bytes)}`,
+      frame.memory_limit_bytes !== null
     );
     this.cpu.say(
       `${percent(frame.cpu_percent)} ${words.ofOneCore}`,
-      `throttled ${percent(frame.throttled_percent)}`
+      `throttled ${percent(frame.throttled_percent)}`,
+      frame.cpu_limit_percent !== null
     );
-    this.pids.say(`${count(frame.pids_current)} / ${limit(frame.pids_limit, String)}`, "");
+    const pidsLimit = limit(frame.pids_limit, String);
+    this.pids.say(`${count(frame.pids_current)} / ${pidsLimit}`, "", frame.pids_limit !== null);
     this.showParts(frame);
     this.showOom(frame);
     setText(this.origin, frame.cgroup);
@@ -169,15 +172,12 @@ class Gauge {
       h("h4", { title: explains }, title),
       h("p", { class: "wd-figures", title: explains }, this.figure, this.aside),
       place,
-      h(
-        "div",
-        { class: "wd-keys" },
-        ...lines.filter((line) => line.isKeyed).map((line) => key(line))
-      )
+      h("div", { class: "wd-keys" }, ...lines.filter((line) => line.isKeyed).map(key))
     );
   }
 
-  say(figure: string, aside: string): void {
+  say(figure: string, aside: string, hasLimit: boolean): void {
+    this.element.toggleAttribute("data-limited", hasLimit);
     setText(this.figure, figure);
     setText(this.aside, aside === "" ? "" : `(${aside})`);
   }
@@ -189,7 +189,7 @@ function key(line: Line): HTMLElement {
     class: line.isDashed ? "wd-part wd-dashed" : "wd-part",
     style: line.isDashed ? {} : { background: `var(${line.color})` },
   });
-  return h("span", { class: "wd-key" }, mark, line.label);
+  return h("span", { class: line.isDashed ? "wd-key wd-limit-key" : "wd-key" }, mark, line.label);
 }
 
 /** The moments at which the kernel's count of OOM kills went up. */

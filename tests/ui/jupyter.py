@@ -48,7 +48,12 @@ class JupyterServer:
 
     def write_notebook(self, name: str, cells: list[str], kernel: str) -> None:
         """Put a notebook where the server finds it."""
-        code: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+        code: dict[str, Any] = {
+            "cell_type": "code",
+            "metadata": {},
+            "execution_count": None,
+            "outputs": [],
+        }
         content = {
             "nbformat": 4,
             "nbformat_minor": 5,
@@ -62,7 +67,9 @@ class JupyterServer:
 
     def url(self, kind: str, name: str) -> str:
         """Where a notebook opens: ``lab`` is JupyterLab, ``notebook`` is Notebook 7."""
-        path = {"lab": "lab/tree", "notebook": "notebooks"}[kind]
+        # A workspace of its own: JupyterLab would open the notebooks of the tests before as well.
+        space = name.removesuffix(".ipynb")
+        path = {"lab": f"lab/workspaces/{space}/tree", "notebook": "notebooks"}[kind]
         return f"http://127.0.0.1:{self.port}/{path}/{name}?token={self.token}"
 
     def ask(self, path: str, method: str = "GET") -> Any:

@@ -59,7 +59,9 @@ class NotebookPage:
         self.view(view).screenshot(path=path)
 
     def _on_error(self, error: Error) -> None:
-        self.errors.append(str(error))
+        """Keep what our own scripts did: anywidget loads them as blobs."""
+        if "blob:" in (error.stack or "") or "wardian" in (error.stack or ""):
+            self.errors.append(str(error))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "wd-" in message.text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import FailedPrecondition
 from wardian.runtime.messages import ContainerInfo
+
+# The name by which a notebook knows its container, where that is not the container's whole name.
+NAME_LABEL = "wardian.name"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Group(Protocol):
@@ -50,7 +55,7 @@ class Subject:
             raise _not_running(info.name)
         group, version = _group(info.cgroups)
         return cls(
-            name=info.name,
+            name=info.spec.labels.get(NAME_LABEL, info.name),
             init_host_pid=info.host_pid,
             lowers=tuple(map(Path, info.lowers)),
             upper=Path(info.upper),
@@ -67,9 +72,9 @@ class Subject:
 
 
 def digest_of(layer_directory: str) -> str:
-    """The digest that an unpacked layer is named by: its directory is ``…/sha256/<hex>``."""
-    path = Path(layer_directory)
-    return f"{path.parent.name}:{path.name}" if path.parent.name == "sha256" else ""
+    """The digest that an unpacked layer's directory is named by; "" if it has another name."""
+    name = Path(layer_directory).name
+    return f"sha256:{name}" if _SHA256.fullmatch(name) else ""
 
 
 def _not_running(name: str) -> FailedPrecondition:
