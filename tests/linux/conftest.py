@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.linux.program import IMAGE, Wardian, out, program
+from wardian.images.resolve import resolve
+from wardian.images.store import ImageStore
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
@@ -121,6 +123,7 @@ def wardian(state: Path) -> Wardian:
     """Run one command line of the real program."""
     if not BUSYBOX.exists():
         pytest.skip("no static busybox; apt-get install busybox-static")
+    resolve(ImageStore(state), IMAGE)  # made by a command it would, when slow, be told of
     return program(state)
 
 

@@ -134,7 +134,7 @@ def test_terminal_has_our_size_and_follows_it() -> None:
     shell.setwinsize(20, 50)
     shell.sendline("while [ \"$(stty size)\" != '20 50' ]; do sleep 0.05; done; echo smaller")
     shell.expect("\r\nsmaller\r\n")
-    shell.sendline("echo $((6 * 7)); sleep 1000")
+    shell.sendline("sh -c 'echo $((6 * 7)); sleep 1000'")
     shell.expect("42\r\n")
     shell.sendcontrol("c")
     shell.expect("/ # ")
