@@ -61,7 +61,7 @@ class Live:
     waiting: dict[int, list[Ended]] = field(default_factory=dict)
     on_stopped: list[Ended] = field(default_factory=list)
     stop_reason: str = ""
-    _log_pipes: list[int] = field(default_factory=list)
+    _log_pipes: dict[int, str] = field(default_factory=dict)
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
 
@@ -229,7 +229,7 @@ class Live:
         for stream, given in zip(STREAMS, (out_fd, err_fd), strict=True):
             if (fd := _own_end(given)) is None:
                 continue
-            self._log_pipes.append(fd)
+            self._log_pipes[fd] = stream
             self.loop.watch(fd, lambda fd=fd, stream=stream: self._log(writer, stream, fd))  # type: ignore[misc]
 
     def _log(self, writer: LogWriter, stream: str, fd: int) -> None:
@@ -243,17 +243,17 @@ class Live:
             self._end_log(fd)
 
     def _end_log(self, fd: int) -> None:
-        self._log_pipes.remove(fd)
+        del self._log_pipes[fd]
         self.loop.unwatch(fd)
         os.close(fd)
 
     def close(self, exit_code: int) -> None:
         """The container has ended: keep the last output, answer everybody who waits."""
         writer = LogWriter(self.home)
-        for number, fd in enumerate(list(self._log_pipes)):
+        for fd, stream in list(self._log_pipes.items()):
             with suppress(BlockingIOError):
                 while data := os.read(fd, 1 << 16):
-                    writer.write(STREAMS[number % 2], data)
+                    writer.write(stream, data)
             self._end_log(fd)
         if self.init is not None:
             self.loop.drop(self.init)
