@@ -9,11 +9,10 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks.table import Row, in_turn
-
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
@@ -67,7 +66,7 @@ def _execs(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
     container = client.run(ContainerSpec(name="exec", image="busybox", lowers=(str(layer),)))
     bundle = _bundle(scratch / "long", layer, ["/bin/sleep", "1000"])
     root = ["--root", str(scratch / "runc")]
-    subprocess.run([runc, *root, "run", "-d", "-b", bundle, "peer"], check=True, **_QUIET)
+    _quietly([runc, *root, "run", "-d", "-b", bundle, "peer"])
     try:
         ours, theirs = in_turn(
             ROUNDS,
@@ -75,7 +74,7 @@ def _execs(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
             lambda: _timed([runc, *root, "exec", "peer", "/bin/true"]),
         )
     finally:
-        subprocess.run([runc, *root, "delete", "-f", "peer"], check=True, **_QUIET)
+        _quietly([runc, *root, "delete", "-f", "peer"])
         container.remove(force=True)
     yield Row("exec /bin/true", "runc exec", ours, theirs, "ms", 0.1)
 
@@ -87,12 +86,14 @@ def _exec(container: Container) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-_QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+def _quietly(argv: Sequence[str | Path]) -> None:
+    null = subprocess.DEVNULL
+    subprocess.run(argv, check=True, stdin=null, stdout=null, stderr=null)
 
 
-def _timed(argv: list[str]) -> float:
+def _timed(argv: Sequence[str | Path]) -> float:
     began = time.perf_counter()
-    subprocess.run(argv, check=True, **_QUIET)
+    _quietly(argv)
     return (time.perf_counter() - began) * 1e3
 
 

@@ -26,7 +26,8 @@ class Row:
         verdict = "ok" if self.ratio <= self.allowed else "OVER"
         return (
             f"{self.what:<38} {self.ours:>9.2f} {self.unit:<4} {self.peer:<14}"
-            f" {self.theirs:>9.2f} {self.unit:<4} {self.ratio:>7.3f} x  (<= {self.allowed:g})  {verdict}"
+            f" {self.theirs:>9.2f} {self.unit:<4} {self.ratio:>7.3f} x"
+            f"  (<= {self.allowed:g})  {verdict}"
         )
 
 
