@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wardian.jupyter.kernelspec import install
-from wardian.runtime.client import Client
 
 from tests.kernel.page import Page
+from wardian.jupyter.kernelspec import install
+from wardian.runtime.client import Client
 
 
 @pytest.fixture(scope="session", autouse=True)

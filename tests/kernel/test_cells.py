@@ -77,7 +77,9 @@ def test_display_id_updates_what_was_shown(page: Page) -> None:
 
 
 def test_clear_output_is_passed_on(page: Page) -> None:
-    outcome = page.run("from IPython.display import clear_output; print(1); clear_output(wait=True)")
+    outcome = page.run(
+        "from IPython.display import clear_output; print(1); clear_output(wait=True)"
+    )
     assert outcome.of("clear_output") == [{"wait": True}]
 
 
@@ -133,9 +135,7 @@ def test_completion_knows_variables(page: Page) -> None:
 
 def test_inspection_shows_docstrings(page: Page) -> None:
     page.run("def described():\n    'Says what it is.'")
-    reply = page.ask(
-        "inspect_request", {"code": "described", "cursor_pos": 4, "detail_level": 0}
-    )
+    reply = page.ask("inspect_request", {"code": "described", "cursor_pos": 4, "detail_level": 0})
     assert reply["found"]
     assert "Says what it is." in reply["data"]["text/plain"]
 

@@ -1,5 +1,4 @@
-"""jupyter_kernel_test, whole, for both kernels. (Its base class skips what a kernel leaves out:
-here nothing is left out that the language has.)"""
+"""The whole of jupyter_kernel_test for both kernels, as far as the languages have it."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from typing import ClassVar
 import jupyter_kernel_test as jkt
 
 
-class TestPythonKernel(jkt.KernelTests):
+class TestPythonKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types
     kernel_name = "wardian-python"
     language_name = "python"
     file_extension = ".py"
@@ -22,10 +21,14 @@ class TestPythonKernel(jkt.KernelTests):
         {"code": "[1, 2]", "result": "[1, 2]"},
     ]
     code_display_data: ClassVar = [
-        {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))",
-         "mime": "text/html"},
-        {"code": "from IPython.display import Math, display; display(Math('x^2'))",
-         "mime": "text/latex"},
+        {
+            "code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))",
+            "mime": "text/html",
+        },
+        {
+            "code": "from IPython.display import Math, display; display(Math('x^2'))",
+            "mime": "text/latex",
+        },
     ]
     code_clear_output = "from IPython.display import clear_output; clear_output()"
     code_history_pattern = "*6*7*"
@@ -41,7 +44,7 @@ class TestPythonKernel(jkt.KernelTests):
     invalid_code_samples: ClassVar = ["import = 7", "x = (1,]"]
 
 
-class TestShellKernel(jkt.KernelTests):
+class TestShellKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types
     kernel_name = "wardian-shell"
     language_name = "bash"
     file_extension = ".sh"
@@ -57,13 +60,11 @@ class TestShellKernel(jkt.KernelTests):
     invalid_code_samples: ClassVar = [")("]
 
 
-class TestPythonWelcome(jkt.IopubWelcomeTests):
+class TestPythonWelcome(jkt.IopubWelcomeTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types
     kernel_name = "wardian-python"
     support_iopub_welcome = True
 
 
-class TestShellWelcome(jkt.IopubWelcomeTests):
+class TestShellWelcome(jkt.IopubWelcomeTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types
     kernel_name = "wardian-shell"
     support_iopub_welcome = True
-
-

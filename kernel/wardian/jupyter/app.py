@@ -78,6 +78,7 @@ class KernelApp:
         self._kernel.start()
         self._shell.start(self._kernel.on_shell)
         await self._ended.wait()
+        await self._kernel.leave()
         await self._workspaces.close(restart=False)
         for channel in (self._shell, self._control, self._stdin, self._iopub):
             channel.stop()

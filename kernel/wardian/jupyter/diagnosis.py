@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from typing import Any
 
 from wardian.cells.protocol import ErrorContent
 from wardian.cells.runner import ExitReason
 from wardian.cgroups.cgroup import Events
 from wardian.cgroups.limits import Limits
-from wardian.jupyter.failure import Failure
+from wardian.jupyter.failure import PLAIN, RED, Failure
 from wardian.jupyter.wording import size
 
 LOST = "variables are lost; files and background processes are as they were"
@@ -84,6 +85,16 @@ def fork_refused(what: Circumstances, error: ErrorContent) -> Failure:
     hint = "end processes (%ps shows them), or raise the limit: %limits --pids NUMBER"
     last = Failure.saying("LimitHit", evalue, hint=hint).traceback
     return Failure("LimitHit", evalue, (*(error.traceback or [said]), "", *last))
+
+
+def exit_status(reply: dict[str, Any]) -> Failure:
+    """A shell cell whose last command did not end with 0."""
+    evalue = str(reply.get("evalue", ""))
+    line = f"exit status {evalue}"
+    of_pipe = reply.get("pipe_status")
+    if isinstance(of_pipe, list) and len(of_pipe) > 1:
+        line += f" (in the pipe: {' | '.join(map(str, of_pipe))})"
+    return Failure("ExitStatus", evalue, (f"{RED}{line}{PLAIN}",))
 
 
 def is_about_forking(error: ErrorContent) -> bool:

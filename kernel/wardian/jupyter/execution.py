@@ -49,6 +49,8 @@ class Execution:
                     workspace, self._kernel.language, code, request, content=content
                 )
         except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # not this cell's work was cancelled, but the kernel ends
             reply = self._fail(Failure.of(error), request)
         except Exception as error:
             if not isinstance(error, WardianError):
@@ -59,6 +61,8 @@ class Execution:
         return reply, dict(self._cost)
 
     def _fail(self, failure: Failure, request: Request) -> Content:
+        if (source := self._kernel.workspaces.source) is not None:
+            failure = failure.without(source.host_name(""))
         self._kernel.publish("error", failure.content, request.parent)
         return failure.reply
 

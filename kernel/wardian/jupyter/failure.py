@@ -33,6 +33,11 @@ class Failure:
         name, text = type(error).__name__, str(error)
         return cls(name, text, tuple(traceback.format_exception(error)))
 
+    def without(self, words: str) -> Failure:
+        """The same with some words left out, such as a name that only this host has use for."""
+        lines = tuple(line.replace(words, "") for line in self.traceback)
+        return Failure(self.ename, self.evalue.replace(words, ""), lines)
+
     @classmethod
     def saying(cls, ename: str, evalue: str, *, hint: str = "") -> Failure:
         """A failure that is fully said by its text and a hint."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.workspace import Workspace
 
 INTERRUPT_GRACE_S = 1.0
+EXIT_STATUS = "ExitStatus"  # a shell runner's word for a status that is not 0
 
 
 class TimeLimit:
@@ -78,6 +79,8 @@ class GuestCell:
             limit.cancel()
             self._request.interrupt = None
         self.cost = gauge.cost(before)
+        if failure is None and reply.get("ename") == EXIT_STATUS:
+            failure = diagnosis.exit_status(reply)
         if failure is not None:
             self._show(failure)
             return failure.reply

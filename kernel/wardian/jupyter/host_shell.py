@@ -95,7 +95,7 @@ class HostShell:
             "status": "error",
             "ename": type(error).__name__,
             "evalue": str(error),
-            "traceback": shell._last_traceback or [],
+            "traceback": shell._last_traceback or [],  # noqa: SLF001 (as ipykernel's own kernel reads it)
             "user_expressions": {},
             "payload": payload,
         }

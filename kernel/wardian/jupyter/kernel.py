@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
@@ -350,6 +351,15 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         self.outputs.end(request)
 
     # --- the end -------------------------------------------------------------------------
+
+    async def leave(self) -> None:
+        """Nothing more goes to the page: what runs is given up, and views stop sampling."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        comms.HostComm.kernel = None
+        if (ipywidgets := sys.modules.get("ipywidgets")) is not None:
+            ipywidgets.Widget.close_all()
 
     async def shutdown_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """End; on a restart everything in the container goes on but the interpreters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.util import find_spec
 from typing import Any
 
 from wardian.cells.runner import Language
@@ -31,9 +32,6 @@ def language_info(language: Language) -> dict[str, Any]:
 
 
 def features(language: Language) -> frozenset[str]:
-    """What kernel_info may promise (JEP 92)."""
-    return frozenset({"debugger"}) if language is Language.PYTHON and DEBUGGER else frozenset()
-
-
-# Set when the Python runner offers a debugger.
-DEBUGGER = False
+    """What kernel_info may promise (JEP 92). The toolbox has the host's debugpy."""
+    is_debuggable = language is Language.PYTHON and find_spec("debugpy") is not None
+    return frozenset({"debugger"}) if is_debuggable else frozenset()

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardian.errors import NotFound, WardianError
+import msgspec
+
+from wardian.errors import AlreadyExists, NotFound, WardianError
 from wardian.jupyter.settings import Settings
+from wardian.observe.subject import NAME_LABEL
 
 if TYPE_CHECKING:
+    from wardian.images.store import Image
     from wardian.runtime.client import Client
     from wardian.runtime.container import Container
     from wardian.runtime.messages import ContainerInfo
 
 MAIN = "main"
 NOTEBOOK_LABEL = "wardian.notebook"
-NAME_LABEL = "wardian.name"
+START_LABEL = "wardian.start"
 STOP_TIMEOUT_S = 2.0
 
 
@@ -121,6 +126,7 @@ class ContainerSource:
 
         store = ImageStore(self.client.root)
         image = resolve(store, settings.image)
+        start = StartConfig.of(image)
         spec = ContainerSpec(
             name=self.host_name(name),
             image=settings.image,
@@ -128,10 +134,47 @@ class ContainerSource:
             hostname=name,
             limits=settings.limits,
             binds=tuple(toolbox_binds(self.client.root)),
-            labels={NOTEBOOK_LABEL: self.label, NAME_LABEL: name},
+            best_effort=True,  # where a limit cannot be had the notebook runs, and is told so
+            labels={
+                NOTEBOOK_LABEL: self.label,
+                NAME_LABEL: name,
+                START_LABEL: msgspec.json.encode(start).decode(),
+            },
             keep=Keep.STOP if self.is_notebook else Keep.NEVER,
         )
-        return self.client.run(spec)
+        try:
+            return self.client.run(spec)
+        except AlreadyExists:  # another kernel of this notebook was a moment faster
+            return self.client.container(spec.name)
+
+
+@dataclass(frozen=True, slots=True)
+class StartConfig:
+    """How the image wants programs to start; kept with the container, as images may change."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    workdir: str = "/"
+    user: str = "0:0"
+
+    @classmethod
+    def of(cls, image: Image) -> StartConfig:
+        """From the image's configuration; an image without a word on it starts in /root."""
+        workdir = image.workdir
+        if workdir == "/" and any(map(_has_root_home, image.layer_directories)):
+            workdir = "/root"
+        return cls(image.env, workdir, image.user)
+
+    @classmethod
+    def of_container(cls, info: ContainerInfo) -> StartConfig:
+        """As it was when the container was made."""
+        label = info.spec.labels.get(START_LABEL)
+        return msgspec.json.decode(label, type=cls) if label else cls()
+
+
+def _has_root_home(layer: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISDIR(os.lstat(layer / "root").st_mode)
+    return False
 
 
 def local_name(info: ContainerInfo) -> str:

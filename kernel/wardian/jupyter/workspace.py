@@ -15,7 +15,7 @@ from wardian.errors import FailedPrecondition, WardianError
 from wardian.jupyter.cost import Gauge
 from wardian.jupyter.outputs import RunnerOutput
 from wardian.jupyter.settings import Settings
-from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, explain
+from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, StartConfig, explain
 from wardian.jupyter.usage import CpuMeter
 
 if TYPE_CHECKING:
@@ -147,8 +147,12 @@ class Workspace:
                 workdir=os.getcwd(),
                 interpreter=Interpreter.HOST,
             )
+        start = StartConfig.of_container(self.container.info)
         return Setting(
-            env=ENVIRONMENT, workdir="/root", interpreter=Interpreter(self.settings.python)
+            env={**ENVIRONMENT, **start.env},
+            workdir=start.workdir,
+            user=start.user,
+            interpreter=Interpreter(self.settings.python),
         )
 
     def _watch_upper(self, gauge: Gauge) -> None:
@@ -178,8 +182,15 @@ class Workspace:
         self.gauge.close()
         self.gauge = Gauge(None)
 
+    async def _settle(self) -> None:
+        """Wait until nothing is being started any more."""
+        for task in (self._launching, *self._runners.values()):
+            if task is not None:
+                await asyncio.wait({task})
+
     async def restart(self) -> None:
         """End every process and start anew; files stay."""
+        await self._settle()
         container = self.container
         await self.close_runners()
         await asyncio.to_thread(container.stop, timeout_s=STOP_TIMEOUT_S)
@@ -188,6 +199,7 @@ class Workspace:
 
     async def discard(self) -> None:
         """Remove the container, files and all."""
+        await self._settle()
         await self.close_runners()
         if self.source is not None:
             await asyncio.to_thread(self.source.discard, self.name)
@@ -195,6 +207,8 @@ class Workspace:
 
     async def leave(self, *, restart: bool) -> None:
         """The kernel ends: prepare for the next one, or end the processes."""
+        if self._launching is not None:
+            await asyncio.wait({self._launching})
         is_open = self.is_open
         await self.close_runners()
         if is_open and self.source is not None:

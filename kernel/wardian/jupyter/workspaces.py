@@ -145,7 +145,8 @@ class Workspaces:
 
     async def close(self, *, restart: bool) -> None:
         """The kernel ends: interpreters end; for good, other processes too. Files stay."""
-        for workspace in list(self._known.values()):
+        leaving, self._known = self._known, {}
+        for workspace in leaving.values():
             await workspace.leave(restart=restart)
         if self.source is not None:
             await asyncio.to_thread(self.source.forget)

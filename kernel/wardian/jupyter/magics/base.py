@@ -24,7 +24,8 @@ Reply = dict[str, Any]
 class Call:
     """Where and for whom a magic runs: ``language`` and ``workspace`` are those of plain code.
 
-    ``body`` is what stands below a cell magic's line.
+    ``body`` is what stands below a cell magic's line. ``is_fixed``: the workspace was named, so
+    that a ``%container use`` in the same cell does not move the code after it.
     """
 
     kernel: WardianKernel
@@ -33,6 +34,7 @@ class Call:
     workspace: Workspace
     language: Language
     body: str = ""
+    is_fixed: bool = False
 
     def elsewhere(
         self, *, workspace: Workspace | None = None, language: Language | None = None
@@ -41,6 +43,7 @@ class Call:
         return replace(
             self,
             workspace=workspace or self.workspace,
+            is_fixed=self.is_fixed or workspace is not None,
             language=language or self.language,
         )
 
@@ -67,7 +70,14 @@ class Call:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises InvalidInput where it would exit the process."""
+    """argparse that raises InvalidInput where it would exit the process.
+
+    ``verbs`` are the parsers of its subcommands.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.verbs: dict[str, Parser] = {}
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{self.prog}: {message}", hint=f"{self.prog.split()[0]}? shows help")

@@ -66,4 +66,7 @@ async def _in_container(call: Call) -> str:
     finally:
         call.request.capture = None
     text = capture.of("stdout") + capture.of("stderr")
-    return text if reply["status"] == "ok" else f"{text}[{reply.get('evalue', 'failed')}]\n"
+    if reply["status"] == "ok":
+        return text
+    status = reply.get("exit_status")
+    return f"{text}[exit status {status}]\n" if status else f"{text}[{reply.get('evalue')}]\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 _START = re.compile(r"^(%%?)(\w*)$")
 _ARGUMENTS = re.compile(rf"^(%%?)({'|'.join(LINE_MAGICS + CELL_MAGICS)})\s(.*)$")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _WORD = re.compile(r"^\??(%%?)(\w+)")
 
 
@@ -105,17 +105,11 @@ async def _words(kernel: WardianKernel, one: Magic, words: list[str], last: str)
 
 
 def _options(one: Magic, words: list[str]) -> list[str]:
-    """The long options of the magic, or of the verb that was typed."""
-    parser: argparse.ArgumentParser = one.parser()
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction) and words:
-            parser = action.choices.get(words[0], parser)
-    return sorted(
-        option
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith("--")
-    )
+    """The long options of the magic, or of the verb that was typed, as its help names them."""
+    parser = one.parser()
+    if words and (verb := parser.verbs.get(words[0])) is not None:
+        parser = verb
+    return sorted(set(_OPTION.findall(parser.format_help())))
 
 
 def describe_at(code: str, cursor_pos: int) -> str | None:

@@ -38,6 +38,7 @@ class ContainerMagic(Magic):
         verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
         for verb, text in self.verbs.items():
             one = verbs.add_parser(verb, help=text, add_help=False, prog=f"%container {verb}")
+            parser.verbs[verb] = one
             if verb == "list":
                 continue
             is_named = verb in ("new", "use")

@@ -92,7 +92,8 @@ async def run_code(call: Call, code: str) -> Reply:
         if isinstance(piece, Mention):
             reply = await _run_magic(call, piece)
         else:
-            call = call.elsewhere(workspace=call.kernel.workspaces.current)
+            if not call.is_fixed:
+                call = replace(call, workspace=call.kernel.workspaces.current)
             is_last = number == len(pieces) - 1
             reply = await call.run_code(piece, stores_history=None if is_last else False)
         if reply["status"] != "ok":
