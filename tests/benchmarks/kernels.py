@@ -1,0 +1,149 @@
+"""Kernels as a front end feels them: beside stock ipykernel and bash_kernel, over ipc."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
+
+from tests.benchmarks.table import Row, in_turn
+
+ROUNDS = 200
+STARTS = 5
+LINES = "for i in range(100_000): print(i)"
+DISPLAY = (
+    "from IPython.display import display; display({'text/plain': 'x' * 100_000_000}, raw=True)"
+)
+STOCK = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+PYTHON = [sys.executable, "-m", "wardian.jupyter", "--language=python", "-f", "{connection_file}"]
+SHELL = [sys.executable, "-m", "wardian.jupyter", "--language=shell", "-f", "{connection_file}"]
+BASH = [sys.executable, "-m", "bash_kernel", "-f", "{connection_file}"]
+
+
+def rows() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory(prefix="wardian-bench-") as folder:
+        Path(folder).chmod(0o711)
+        os.environ["WARDIAN_ROOT"] = f"{folder}/state"
+        os.environ["WARDIAN_KEEPER_IDLE_S"] = "30"
+        with running(PYTHON):
+            pass  # the first start ever makes the base image and the toolbox
+        yield from _starts()
+        yield from _cells()
+        yield from _shell()
+        os.environ["WARDIAN_KEEPER_IDLE_S"] = "0.2"
+
+
+def _starts() -> Iterator[Row]:
+    ours, theirs = in_turn(STARTS, lambda: _start(PYTHON), lambda: _start(STOCK))
+    yield Row("kernel start to first result", "ipykernel", ours, theirs, "ms", 1.2)
+
+
+def _cells() -> Iterator[Row]:
+    with running(PYTHON) as ours, running(STOCK) as theirs:
+        yield from _latency("pass", ours, theirs, "ipykernel", (1.0, 0.9))
+        for what, code in (("100,000 printed lines", LINES), ("100 MB of display data", DISPLAY)):
+            a, b = in_turn(3, lambda c=code: _run(ours, c)[1], lambda c=code: _run(theirs, c)[1])  # type: ignore[misc]
+            yield Row(what, "ipykernel", a, b, "ms", 1.0)
+    # In fresh kernels: what was just printed would count.
+    with running(PYTHON) as ours, running(STOCK) as theirs:
+        _run(ours, "pass")
+        _run(theirs, "pass")
+        memory = (_memory_mib(ours), _memory_mib(theirs))
+        yield Row("memory, kernel and runner (PSS)", "ipykernel", *memory, "MiB", 1.35)
+
+
+def _shell() -> Iterator[Row]:
+    with running(SHELL) as ours, running(BASH) as theirs:
+        yield from _latency(":", ours, theirs, "bash_kernel", (0.03, 0.03), rounds=20)
+
+
+def _latency(
+    code: str,
+    ours: BlockingKernelClient,
+    theirs: BlockingKernelClient,
+    peer: str,
+    allowed: tuple[float, float],
+    rounds: int = ROUNDS,
+) -> Iterator[Row]:
+    for _ in range(20):
+        _run(ours, code)
+        _run(theirs, code)
+    pairs = [(_run(ours, code), _run(theirs, code)) for _ in range(rounds)]
+    for index, until in enumerate(("reply", "idle")):
+        a, b = (statistics.median(pair[side][index] for pair in pairs) for side in (0, 1))
+        yield Row(f"`{code}` until {until}", peer, a, b, "ms", allowed[index])
+
+
+@contextmanager
+def running(argv: list[str]) -> Iterator[BlockingKernelClient]:
+    """A started kernel's client; its kernel ends with it."""
+    manager = KernelManager(transport="ipc")
+    manager._kernel_spec = KernelSpec(argv=argv, display_name="bench", language="any")
+    environment = {k: v for k, v in os.environ.items() if k != "JPY_SESSION_NAME"}
+    manager.start_kernel(env=environment, stderr=-3, stdout=-3)
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=120)
+        client.bench_pid = manager.provisioner.pid
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+def _start(argv: list[str]) -> float:
+    began = time.perf_counter()
+    with running(argv) as client:
+        _run(client, "1 + 1")
+        return (time.perf_counter() - began) * 1e3
+
+
+def _run(client: BlockingKernelClient, code: str) -> tuple[float, float]:
+    """Milliseconds from the request to the reply, and to the idle status."""
+    began = time.perf_counter()
+    request = client.execute(code, store_history=False)
+    while client.get_shell_msg(timeout=120)["parent_header"].get("msg_id") != request:
+        pass
+    replied = time.perf_counter()
+    while not _is_idle(client.get_iopub_msg(timeout=120), request):
+        pass
+    return (replied - began) * 1e3, (time.perf_counter() - began) * 1e3
+
+
+def _is_idle(message: dict[str, Any], request: str) -> bool:
+    return (
+        message["msg_type"] == "status"
+        and message["content"]["execution_state"] == "idle"
+        and message["parent_header"].get("msg_id") == request
+    )
+
+
+def _memory_mib(client: BlockingKernelClient) -> float:
+    """The kernel's process, and the interpreter that runs its cells where that is another."""
+    request = "import os; print(open('/proc/self/smaps_rollup').read())"
+    text: list[str] = []
+    client.execute_interactive(
+        request,
+        timeout=60,
+        output_hook=lambda m: text.append(m["content"].get("text", "")),
+    )
+    host = Path(f"/proc/{client.bench_pid}/smaps_rollup").read_text()
+    is_separate = b"wardian" in Path(f"/proc/{client.bench_pid}/cmdline").read_bytes()
+    return _pss_mib(host) + (_pss_mib("".join(text)) if is_separate else 0.0)
+
+
+def _pss_mib(smaps_rollup: str) -> float:
+    return next(
+        int(line.split()[1]) / 1024 for line in smaps_rollup.splitlines() if line.startswith("Pss:")
+    )
