@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardian.errors import KernelRefused, SetupError
+from wardian.errors import InvalidInput, KernelRefused, SetupError
+
+MAX_ID = (1 << 32) - 1  # itself no id: it stands for "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,12 @@ class IdRange:
     container_id: int
     host_id: int
     count: int
+
+    def __post_init__(self) -> None:
+        # The kernel reads each number modulo 2**32: what is out of range would become another id.
+        ends = (self.container_id + self.count, self.host_id + self.count)
+        if min(self.container_id, self.host_id) < 0 or self.count < 1 or max(ends) > MAX_ID:
+            raise InvalidInput(f"not a range of ids: {self}", hint="ids go up to 4294967294")
 
     def __str__(self) -> str:
         return f"{self.container_id} {self.host_id} {self.count}"
