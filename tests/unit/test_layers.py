@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import stat
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.archives import archive
-from wardian.errors import InvalidInput
-from wardian.storage import whiteout
+from wardian.errors import InvalidInput, SetupError
+from wardian.storage import compression, whiteout
 from wardian.storage.compression import CHUNK_BYTES, decompressed, read_chunks
 from wardian.storage.layers import Owners, Policy, Unpacked, unpack
 from wardian.storage.packing import IdShift, pack
@@ -195,11 +196,8 @@ def sha256(data: bytes) -> str:
 
 
 def zstd(data: bytes) -> bytes:
-    from wardian.storage.compression import _zstd
-
-    compressed = _zstd().compress(data)
-    assert isinstance(compressed, bytes)
-    return compressed
+    compressed = compression._module("zstd", "compression.zstd", "backports.zstd", package="")
+    return bytes(compressed.compress(data))
 
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
@@ -242,6 +240,15 @@ def test_cut_archive_is_refused(tmp_path: Path, how: str) -> None:
     for size in range(40, len(data) - 11_000, 4099):
         with pytest.raises(InvalidInput):
             unpack_into(tmp_path / str(size), data[:size])
+
+
+def test_missing_decompressor_is_said_with_what_to_install(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "isal.igzip_lib", None)
+    with pytest.raises(SetupError, match="compressed by gzip") as raised:
+        unpack_into(top, gzip.compress(archive(("a", b"x"))))
+    assert raised.value.hint == "pip install isal"
 
 
 def test_gzip_of_several_members_and_padding_is_read_whole() -> None:

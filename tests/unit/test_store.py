@@ -204,9 +204,10 @@ def test_place_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) ->
     assert str(tmp_path) not in str(raised.value)
 
 
-def test_layers_are_no_other_user_s_business(store: ImageStore) -> None:
+def test_images_are_no_other_user_s_business(store: ImageStore, tmp_path: Path) -> None:
     """A setuid program of an image must not be reachable on the host."""
-    assert store.layers.stat().st_mode & 0o077 == 0
+    for directory in (store.layers, tmp_path / "state/content"):
+        assert directory.stat().st_mode & 0o077 == 0
 
 
 def test_layer_of_wrong_size_is_refused(store: ImageStore) -> None:

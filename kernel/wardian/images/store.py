@@ -5,8 +5,8 @@
     <root>/layers/.new-…/                                          an ingest, not yet committed
 
 Every file appears by rename, whole or not at all, and all of an image appears under one lock, so
-several processes can work in the store at once and any of them can be killed. Layers lie in a
-directory that only the owner can enter: a setuid program of an image is nobody's on the host.
+several processes can work in the store at once and any of them can be killed. Both directories are
+only the owner's to enter: a setuid program of an image is nobody's on the host.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class ImageStore:
         if layout.exists() and self.layers.exists():
             return
         with storing():
+            self._content.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._content / "blobs/sha256").mkdir(parents=True, exist_ok=True)
             self.layers.mkdir(mode=0o700, exist_ok=True)
             layout.write_text('{"imageLayoutVersion":"1.0.0"}')

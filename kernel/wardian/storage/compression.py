@@ -118,9 +118,8 @@ def _damaged() -> InvalidInput:
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """ISA-L's inflate is two to three times as fast as zlib's."""
-    from isal import igzip_lib
-
-    return _expanded(chunks, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+    igzip = _module("gzip", "isal.igzip_lib", package="isal")
+    return _expanded(chunks, lambda: igzip.IgzipDecompressor(flag=igzip.DECOMP_GZIP))
 
 
 def _bunzip2(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -136,17 +135,17 @@ def _unxz(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    zstd = _zstd()
+    """The standard library's module, or the same for Python before 3.14."""
+    zstd = _module("zstd", "compression.zstd", "backports.zstd", package="backports.zstd")
     options = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_BYTES.bit_length() - 1}
     return _expanded(chunks, lambda: zstd.ZstdDecompressor(options=options))
 
 
-def _zstd() -> Any:
-    """The standard library's module, or the same for Python before 3.14."""
-    for name in ("compression.zstd", "backports.zstd"):
+def _module(what: str, *names: str, package: str) -> Any:
+    for name in names:
         with suppress(ImportError):
             return import_module(name)
-    raise SetupError("the archive is compressed by zstd", hint="pip install backports.zstd")
+    raise SetupError(f"the archive is compressed by {what}", hint=f"pip install {package}")
 
 
 _FORMATS: dict[bytes, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
