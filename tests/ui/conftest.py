@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 )
 PICTURES = Path(os.environ.get("WARDIAN_PICTURES", REPOSITORY / "build/ui"))
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +50,25 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the page's fixture know how the test went."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A browser window; of a test that failed a picture stays."""
     made = browser.new_page(viewport={"width": 1280, "height": 1600}, device_scale_factor=1.5)
     yield made
+    if request.node.stash.get(FAILED, False):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        made.screenshot(path=PICTURES / f"failed-{request.node.originalname}.png")
     made.close()
 
 
@@ -77,6 +94,7 @@ def open_notebook(
         name = f"{request.node.originalname}-{app}-{len(opened)}.ipynb"
         server.write_notebook(name, cells, kernel)
         opened.append(NotebookPage.open(page, server.url(app, name)))
+        wait_until(lambda: server.is_ready(name), timeout_s=60)
         return opened[-1]
 
     yield open_it

@@ -72,6 +72,14 @@ class JupyterServer:
         path = {"lab": f"lab/workspaces/{space}/tree", "notebook": "notebooks"}[kind]
         return f"http://127.0.0.1:{self.port}/{path}/{name}?token={self.token}"
 
+    def is_ready(self, name: str) -> bool:
+        """Whether a notebook's kernel is connected with its page and idle.
+
+        JupyterLab forgets a cell that is run before; its own indicator says "idle" from the start.
+        """
+        kernels = [s["kernel"] for s in self.ask("sessions") if s["path"].endswith(name)]
+        return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
+
     def ask(self, path: str, method: str = "GET") -> Any:
         """The server's own API."""
         request = urllib.request.Request(  # our own server, on loopback
