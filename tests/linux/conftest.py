@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +94,13 @@ def busybox_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return layer
 
 
+@pytest.fixture(scope="session")
+def base_layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The layers of ``wardian/base``, made once for all tests."""
+    image = resolve(ImageStore(tmp_path_factory.mktemp("store")), "wardian/base")
+    return tuple(map(str, image.layer_directories))
+
+
 @pytest.fixture
 def spec(busybox_layer: Path) -> ContainerSpec:
     return ContainerSpec(name="box", image="busybox", lowers=(str(busybox_layer),))
@@ -133,3 +142,8 @@ def web(wardian: Wardian) -> str:
     script = "echo to stdout; echo to stderr >&2; exec sleep 1000"
     out(wardian("run", "-d", "--name", "web", IMAGE, "sh", "-c", script))
     return "web"
+
+
+def python(container: Container, program: str, **options: object) -> tuple[int, str]:
+    """Run a Python program in a container that has one: its exit code and what it printed."""
+    return shell(container, f"exec python3 -c {shlex.quote(textwrap.dedent(program))}", **options)
