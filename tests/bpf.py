@@ -25,7 +25,7 @@ def answer(program: bytes, arch: int, number: int, arguments: Sequence[int] = ()
         elif operation == _JUMP_ALWAYS:
             at += constant
         elif operation == _RETURN:
-            return constant
+            return int(constant)
         else:
             at += jump_true if _holds(operation, word, constant) else jump_false
 

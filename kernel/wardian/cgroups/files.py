@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from wardian.errors import KernelRefused
 
+# By far the most frequent reasons for which the kernel refuses a limit.
+_HINTS = {
+    ("memory.limit_in_bytes", errno.EBUSY): "more memory than that is in use and cannot be freed",
+    ("cpuset.cpus", errno.EINVAL): "this machine or our own group has no such CPU",
+    ("cpuset.cpus", errno.EACCES): "our own group may not use that CPU",
+    ("cpuset.cpus", errno.ERANGE): "this machine has no such CPU",
+}
+
 
 def write(path: Path, value: str | int) -> None:
-    """Write a control file; KernelRefused tells which."""
+    """Write a control file; KernelRefused tells which, without the group's name (an id)."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -17,8 +26,25 @@ def write(path: Path, value: str | int) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        what = f"{value} to {path.parent.name}/{path.name}"
-        raise KernelRefused("write", error.errno or 0, what) from error
+        number = error.errno or 0
+        hint = _HINTS.get((path.name, number), "")
+        raise KernelRefused("write", number, f"{value} to {path.name}", hint=hint) from error
+
+
+def read(path: Path) -> str:
+    """The text of a control file that must be there, without blanks around it."""
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise KernelRefused("read", error.errno or 0, path.name) from error
+
+
+def numbers(path: Path) -> list[int]:
+    """A file of one number a line (cgroup.procs), opened anew; empty for a group that is gone."""
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except OSError:
+        return []
 
 
 def make_directory(path: Path) -> None:
@@ -26,7 +52,8 @@ def make_directory(path: Path) -> None:
     try:
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
-        raise KernelRefused("mkdir", error.errno or 0, str(path)) from error
+        hint = "`wardian doctor` tells which cgroups are ours to make"
+        raise KernelRefused("mkdir", error.errno or 0, "of a cgroup", hint=hint) from error
 
 
 def remove_directory(path: Path) -> None:
@@ -39,7 +66,7 @@ def remove_directory(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise KernelRefused("rmdir", error.errno or 0, str(path)) from error
+        raise KernelRefused("rmdir", error.errno or 0, "of a cgroup") from error
 
 
 class Files:

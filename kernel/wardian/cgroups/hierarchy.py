@@ -12,7 +12,7 @@ from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.files import remove_directory
 from wardian.cgroups.v1 import V1Cgroup
-from wardian.cgroups.v2 import V2Cgroup
+from wardian.cgroups.v2 import V2Cgroup, can_be_divided
 from wardian.errors import KernelRefused
 
 # What a container's group is made in, in the order in which processes are moved.
@@ -45,7 +45,7 @@ class Hierarchy:
         top = Path(sys_fs_cgroup)
         ours = _our_groups(Path(proc) / "self/cgroup")
         if (top / "cgroup.controllers").exists():
-            parent = _writable(top, ours.get("", "/"))
+            parent = _delegated(top, ours.get("", "/"))
             if parent is None:
                 return cls(Version.V2, {}, "no cgroup is delegated to this user")
             return cls(Version.V2, {"unified": parent})
@@ -106,9 +106,27 @@ def _writable(mount: Path, ours: str) -> Path | None:
     """The hierarchy's top if we may write there, else our own group or the nearest above it."""
     if os.access(mount, os.W_OK):
         return mount
+    return next((group for group in _upwards(mount, ours) if _is_ours(group)), None)
+
+
+def _delegated(mount: Path, ours: str) -> Path | None:
+    """The uppermost group of v2 that is ours to divide, as systemd delegates them.
+
+    Not the nearest: it has processes (us), so the kernel would hand no controller down from it.
+    """
+    groups = [group for group in reversed(_upwards(mount, ours)) if _is_ours(group)]
+    return next((group for group in groups if can_be_divided(group)), groups[0] if groups else None)
+
+
+def _upwards(mount: Path, ours: str) -> list[Path]:
+    """Our own group and those above it, up to the hierarchy's top."""
+    if ".." in ours.split("/"):  # outside of our cgroup namespace (cgroup_namespaces(7))
+        return [mount]
     group = mount / ours.lstrip("/")
-    while group != mount:
-        if os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK):
-            return group
-        group = group.parent
-    return None
+    above = [group, *group.parents]
+    return above[: above.index(mount) + 1]
+
+
+def _is_ours(group: Path) -> bool:
+    """Whether we may make groups in it and move processes between them (cgroup-v2, Delegation)."""
+    return os.access(group, os.W_OK) and os.access(group / "cgroup.procs", os.W_OK)

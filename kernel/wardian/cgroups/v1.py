@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from wardian.cgroups.cgroup import Cgroup, Events, Usage
-from wardian.cgroups.files import Files, make_directory, remove_directory, write
+from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
+from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
-from wardian.errors import KernelRefused
+from wardian.errors import KernelRefused, SetupError
 
 PERIOD_USEC = 100_000
 # "No limit" reads as the largest page-aligned number.
 UNLIMITED_FROM = 1 << 62
-FREEZE_PATIENCE_S = 5.0
 
 
 class V1Cgroup(Cgroup):
@@ -73,10 +70,10 @@ class V1Cgroup(Cgroup):
         if path.parent.name and not (path.parent / "cpuset.cpus").exists():
             return
         for name in ("cpuset.cpus", "cpuset.mems"):
-            if not (path / name).read_text().strip():
-                if not (path.parent / name).read_text().strip():
+            if not read(path / name):
+                if not read(path.parent / name):
                     self._fill_cpuset(path.parent)
-                write(path / name, (path.parent / name).read_text().strip())
+                write(path / name, read(path.parent / name))
 
     def apply(self, limits: Limits) -> None:
         if path := self._paths.get("memory"):
@@ -92,27 +89,30 @@ class V1Cgroup(Cgroup):
             write(path / "pids.max", "max" if limits.pids is None else limits.pids)
 
     def _apply_cpuset(self, path: Path, cpus: str | None) -> None:
-        wanted = cpus or (path.parent / "cpuset.cpus").read_text().strip()
-        if (path / "cpuset.cpus").read_text().strip() != wanted:
+        wanted = cpus or read(path.parent / "cpuset.cpus")
+        if read(path / "cpuset.cpus") != wanted:
             write(path / "cpuset.cpus", wanted)
 
     def _apply_memory(self, path: Path, limits: Limits) -> None:
         memory = -1 if limits.memory_bytes is None else limits.memory_bytes
-        # Without a word about swap: none beyond twice the memory, docker's rule.
-        both = limits.memory_swap_bytes or (-1 if memory < 0 else 2 * memory)
+        steps = [("memory.limit_in_bytes", memory)]
         memsw = path / "memory.memsw.limit_in_bytes"
         if memsw.exists():
-            write(memsw, -1)  # memory may never exceed memory+swap: lift that first
-        write(path / "memory.limit_in_bytes", memory)
-        if memsw.exists() and both >= 0:
-            write(memsw, both)
+            # Without a word about swap: none beyond twice the memory, docker's rule.
+            both = limits.memory_swap_bytes or (-1 if memory < 0 else 2 * memory)
+            steps.append((memsw.name, both))
+            # Memory may never exceed memory+swap, on the way to the new limits neither.
+            if both < 0 or both > int(read(memsw)):
+                steps.reverse()
+        for name, value in steps:
+            write(path / name, value)
         reservation = limits.memory_reservation_bytes
         write(path / "memory.soft_limit_in_bytes", -1 if reservation is None else reservation)
 
     def add(self, host_pid: int) -> None:
         for controller, path in self._paths.items():
             # CLONE_INTO_CGROUP has put it into the unified half already.
-            if controller != "unified" or host_pid not in _numbers(path / "cgroup.procs"):
+            if controller != "unified" or host_pid not in numbers(path / "cgroup.procs"):
                 write(path / "cgroup.procs", host_pid)
 
     def admission_fds(self) -> list[int]:
@@ -131,7 +131,7 @@ class V1Cgroup(Cgroup):
         # Opened anew each time: while a descriptor is being read, v1 shows it the list of its first
         # reading (cgroup_pidlist_start in kernel/cgroup/cgroup-v1.c).
         for path in self._paths.values():
-            return _numbers(path / "cgroup.procs")
+            return numbers(path / "cgroup.procs")
         return []
 
     def usage(self) -> Usage:
@@ -198,20 +198,15 @@ class V1Cgroup(Cgroup):
     def freeze(self) -> None:
         if unified := self._paths.get("unified"):
             write(unified / "cgroup.freeze", 1)
-            self._wait(lambda: self._files.table(unified / "cgroup.events").get("frozen") == 1)
+            wait_until_frozen(
+                lambda: self._files.table(unified / "cgroup.events").get("frozen") == 1
+            )
         elif path := self._paths.get("freezer"):
             state = path / "freezer.state"
             write(state, "FROZEN")
-            self._wait(lambda: (self._files.text(state) or "").strip() == "FROZEN")
+            wait_until_frozen(lambda: (self._files.text(state) or "").strip() == "FROZEN")
         else:
-            raise KernelRefused("write", 95, "freezer: not mounted")
-
-    def _wait(self, is_done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + FREEZE_PATIENCE_S
-        while not is_done():
-            if time.monotonic() > deadline:
-                raise KernelRefused("write", 110, "freeze: not all processes have stopped")
-            time.sleep(0.001)
+            raise SetupError("cannot freeze: the freezer controller is not mounted")
 
     def thaw(self) -> None:
         if path := self._paths.get("unified"):
@@ -221,12 +216,10 @@ class V1Cgroup(Cgroup):
 
     def kill(self) -> None:
         if path := self._paths.get("unified"):
-            with suppress(KernelRefused):  # kernel < 5.14
+            with suppress(KernelRefused):
                 write(path / "cgroup.kill", 1)
                 return
-        for host_pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(host_pid, signal.SIGKILL)
+        self.kill_each()
 
     def remove(self) -> None:
         self._files.close()
@@ -240,10 +233,3 @@ def _limit(value: int | None) -> int | None:
 
 def _usec(nanoseconds: int | None) -> int | None:
     return None if nanoseconds is None else nanoseconds // 1000
-
-
-def _numbers(path: Path) -> list[int]:
-    try:
-        return [int(word) for word in path.read_text().split()]
-    except OSError:
-        return []

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from wardian.cgroups.cgroup import Cgroup, Events, Usage
-from wardian.cgroups.files import Files, make_directory, remove_directory, write
+from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
+from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
 from wardian.errors import KernelRefused
 
 PERIOD_USEC = 100_000
-FREEZE_PATIENCE_S = 5.0
+SUBTREE_CONTROL = "cgroup.subtree_control"
 
 
 class V2Cgroup(Cgroup):
@@ -31,11 +29,13 @@ class V2Cgroup(Cgroup):
         return {"unified": self._path}
 
     def _controllers(self) -> set[str]:
-        for path in (self._path, self._parent):
-            text = self._files.text(path / "cgroup.controllers")
-            if text is not None:
-                return set(text.split())
-        return set()
+        """Those that the group has, or will have once it is made."""
+        text = self._files.text(self._path / "cgroup.controllers")
+        if text is None:
+            # What is not handed down yet is as soon as we ask, if the kernel lets us ask.
+            source = "cgroup.controllers" if can_be_divided(self._parent) else SUBTREE_CONTROL
+            text = self._files.text(self._parent / source)
+        return set((text or "").split())
 
     def unenforced(self, limits: Limits) -> list[str]:
         here = self._controllers()
@@ -46,13 +46,19 @@ class V2Cgroup(Cgroup):
             "pids": limits.pids,
         }
         missing = [
-            f"{name} (the {name} controller is not delegated to us)"
+            f"{name} ({self._why_not(name)})"
             for name, value in wanted.items()
             if value is not None and name not in here
         ]
         if limits.memory_swap_bytes is not None and not Path("/proc/swaps").exists():
             missing.append("memory+swap (the kernel has no swap)")
         return missing
+
+    def _why_not(self, controller: str) -> str:
+        text = self._files.text(self._parent / "cgroup.controllers") or ""
+        if controller in text.split():
+            return "processes in our own group hold the controller back: set DelegateSubgroup="
+        return f"the {controller} controller is not delegated to us"
 
     def create(self, limits: Limits) -> None:
         make_directory(self._path.parent)
@@ -69,10 +75,8 @@ class V2Cgroup(Cgroup):
         """Enable every controller on the way down, as far as the parent has it."""
         for directory in _way_down(self._parent, self._path.parent):
             for controller in (self._files.text(directory / "cgroup.controllers") or "").split():
-                with suppress(
-                    KernelRefused
-                ):  # held back by processes in the group: said by unenforced
-                    write(directory / "cgroup.subtree_control", f"+{controller}")
+                with suppress(KernelRefused):  # then `unenforced` says so
+                    write(directory / SUBTREE_CONTROL, f"+{controller}")
 
     def apply(self, limits: Limits) -> None:
         here = self._controllers()
@@ -82,8 +86,8 @@ class V2Cgroup(Cgroup):
             quota = "max" if limits.cpus is None else str(round(limits.cpus * PERIOD_USEC))
             write(self._path / "cpu.max", f"{quota} {PERIOD_USEC}")
             write(self._path / "cpu.weight", weight_of_shares(limits.cpu_shares))
-        if "cpuset" in here and limits.cpuset_cpus is not None:
-            write(self._path / "cpuset.cpus", limits.cpuset_cpus)
+        if "cpuset" in here and read(self._path / "cpuset.cpus") != (limits.cpuset_cpus or ""):
+            write(self._path / "cpuset.cpus", limits.cpuset_cpus or "\n")  # empty: the parent's
         if "pids" in here:
             write(self._path / "pids.max", "max" if limits.pids is None else limits.pids)
 
@@ -112,7 +116,8 @@ class V2Cgroup(Cgroup):
         return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def processes(self) -> list[int]:
-        return [int(word) for word in (self._files.text(self._path / "cgroup.procs") or "").split()]
+        # Longer than a reading of one page when there are many, so not from the kept descriptors.
+        return numbers(self._path / "cgroup.procs")
 
     def usage(self) -> Usage:
         files, path = self._files, self._path
@@ -162,11 +167,8 @@ class V2Cgroup(Cgroup):
 
     def freeze(self) -> None:
         write(self._path / "cgroup.freeze", 1)
-        deadline = time.monotonic() + FREEZE_PATIENCE_S
-        while self._files.table(self._path / "cgroup.events").get("frozen") == 0:
-            if time.monotonic() > deadline:
-                raise KernelRefused("write", 110, "cgroup.freeze: not all processes have stopped")
-            time.sleep(0.001)
+        events = self._path / "cgroup.events"
+        wait_until_frozen(lambda: self._files.table(events).get("frozen") == 1)
 
     def thaw(self) -> None:
         write(self._path / "cgroup.freeze", 0)
@@ -174,10 +176,8 @@ class V2Cgroup(Cgroup):
     def kill(self) -> None:
         try:
             write(self._path / "cgroup.kill", 1)
-        except KernelRefused:  # kernel < 5.14
-            for host_pid in self.processes():
-                with suppress(ProcessLookupError):
-                    os.kill(host_pid, signal.SIGKILL)
+        except KernelRefused:
+            self.kill_each()
 
     def remove(self) -> None:
         self._files.close()
@@ -193,3 +193,12 @@ def _way_down(top: Path, bottom: Path) -> list[Path]:
     """The directories from ``top`` to ``bottom``, both included."""
     steps = [bottom, *bottom.parents]
     return list(reversed(steps[: steps.index(top) + 1]))
+
+
+def can_be_divided(group: Path) -> bool:
+    """Whether controllers can be handed down to its children.
+
+    The kernel refuses that to a group with processes of its own, the root group excepted
+    (cgroup-v2, "No Internal Process Constraint"). The root is the one without a cgroup.type.
+    """
+    return not (group / "cgroup.type").exists() or not numbers(group / "cgroup.procs")
