@@ -56,10 +56,8 @@ def _cells() -> Iterator[Row]:
             yield Row(what, "ipykernel", a, b, "ms", 1.0)
     # In fresh kernels: what was just printed would count.
     with running(PYTHON) as ours, running(STOCK) as theirs:
-        _run(ours, "pass")
-        _run(theirs, "pass")
-        memory = (_memory_mib(ours), _memory_mib(theirs))
-        yield Row("memory, kernel and runner (PSS)", "ipykernel", *memory, "MiB", 1.35)
+        memory = [_memory_mib(client, has_runner=client is ours) for client in (ours, theirs)]
+        yield Row("memory, kernel and runner (PSS)", "ipykernel", memory[0], memory[1], "MiB", 1.35)
 
 
 def _shell() -> Iterator[Row]:
@@ -95,7 +93,6 @@ def running(argv: list[str]) -> Iterator[BlockingKernelClient]:
     client.start_channels()
     try:
         client.wait_for_ready(timeout=120)
-        client.bench_pid = manager.provisioner.pid
         yield client
     finally:
         client.stop_channels()
@@ -122,25 +119,25 @@ def _run(client: BlockingKernelClient, code: str) -> tuple[float, float]:
 
 
 def _is_idle(message: dict[str, Any], request: str) -> bool:
-    return (
+    return bool(
         message["msg_type"] == "status"
         and message["content"]["execution_state"] == "idle"
         and message["parent_header"].get("msg_id") == request
     )
 
 
-def _memory_mib(client: BlockingKernelClient) -> float:
-    """The kernel's process, and the interpreter that runs its cells where that is another."""
-    request = "import os; print(open('/proc/self/smaps_rollup').read())"
+def _memory_mib(client: BlockingKernelClient, *, has_runner: bool) -> float:
+    """The process that runs the cells and, where that is another, the kernel's own."""
+    request = "print(open('/proc/self/smaps_rollup').read())"
+    inside = _pss_mib(_printed(client, request))
+    return inside + (_pss_mib(_printed(client, f"%%host\n{request}")) if has_runner else 0.0)
+
+
+def _printed(client: BlockingKernelClient, code: str) -> str:
     text: list[str] = []
-    client.execute_interactive(
-        request,
-        timeout=60,
-        output_hook=lambda m: text.append(m["content"].get("text", "")),
-    )
-    host = Path(f"/proc/{client.bench_pid}/smaps_rollup").read_text()
-    is_separate = b"wardian" in Path(f"/proc/{client.bench_pid}/cmdline").read_bytes()
-    return _pss_mib(host) + (_pss_mib("".join(text)) if is_separate else 0.0)
+    hook = lambda message: text.append(message["content"].get("text", ""))  # noqa: E731
+    client.execute_interactive(code, timeout=60, output_hook=hook)
+    return "".join(text)
 
 
 def _pss_mib(smaps_rollup: str) -> float:
