@@ -184,12 +184,14 @@ def test_view_of_a_container_that_does_not_run_says_so() -> None:
 def lab(subject: Subject) -> comm.base_comm.CommManager:
     """The kernel's comms, with ours among their targets."""
     manager = comm.get_comm_manager()
-    page_comm.register(manager, lambda: subject)
+    manager.register_target(
+        "wardian", lambda opened, said: page_comm.answer(opened, said, lambda: subject)
+    )
     return manager
 
 
 def open_comm(lab: comm.base_comm.CommManager, view: str) -> RecordingComm | None:
-    content = {"comm_id": "c1", "target_name": page_comm.TARGET, "data": {"view": view}}
+    content = {"comm_id": "c1", "target_name": "wardian", "data": {"view": view}}
     lab.comm_open(UNUSED, UNUSED, {"content": content})
     opened = lab.get_comm("c1")
     assert opened is None or isinstance(opened, RecordingComm)

@@ -8,6 +8,7 @@ import { apply, type FrameMessage, type ResourcesFrame } from "../frames.js";
 
 const TARGET = "wardian";
 const REPEAT_MS = 15_000;
+const ASK_AGAIN_MS = 2_000;
 const PERIOD_S = 1;
 
 /** The figures in one line: `web · 12.3 MiB / 512 MiB · 3 %`. */
@@ -21,7 +22,7 @@ export class Status {
   readonly element = h("span", { class: "wd-status-item" });
   private comm: Kernel.IComm | null = null;
   private frame: ResourcesFrame | null = null;
-  private timer: ReturnType<typeof setInterval> | null = null;
+  private timer: ReturnType<typeof setTimeout> | null = null;
   private readonly id = `status-${Date.now().toString(36)}`;
   private readonly onPage = (): void => this.say();
 
@@ -40,7 +41,7 @@ export class Status {
     this.comm.onClose = () => this.stop();
     this.comm.open({ view: "resources", period_s: PERIOD_S });
     this.say();
-    this.timer = setInterval(this.onPage, REPEAT_MS);
+    this.repeat();
     document.addEventListener("visibilitychange", this.onPage);
   }
 
@@ -49,13 +50,22 @@ export class Status {
     const comm = this.comm;
     this.comm = null;
     this.frame = null;
-    if (this.timer !== null) clearInterval(this.timer);
+    if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     document.removeEventListener("visibilitychange", this.onPage);
     if (comm !== null && !comm.isDisposed) {
       comm.close();
     }
     setText(this.element, "");
+  }
+
+  /** While there is nothing to show (the container is just being made) it asks more often. */
+  private repeat(): void {
+    const wait = this.frame === null ? ASK_AGAIN_MS : REPEAT_MS;
+    this.timer = setTimeout(() => {
+      this.say();
+      this.repeat();
+    }, wait);
   }
 
   private say(): void {

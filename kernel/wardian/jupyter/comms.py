@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WIDGET_CONTROL = "jupyter.widget.control"
 NO_TARGET = "wardian.none"
+PAGE_TARGET = "wardian"  # extension/src/lab/status.ts
 Interceptor = Callable[[str, memoryview, Sequence[memoryview]], None]
 
 decode_comm = msgspec.json.Decoder(CommContent).decode
@@ -56,7 +57,18 @@ def install(kernel: WardianKernel) -> CommManager:
     manager = CommManager()
     comm.create_comm = HostComm
     comm.get_comm_manager = lambda: manager
+    manager.register_target(
+        PAGE_TARGET, lambda opened, message: _answer_page(kernel, opened, message)
+    )
     return manager
+
+
+def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any]) -> None:
+    """Show JupyterLab's own parts the current container; imported when they first ask."""
+    from wardian.observe.subject import Subject
+    from wardian.widgets import page
+
+    page.answer(opened, message, lambda: Subject.of(kernel.workspaces.current.container.info))
 
 
 @dataclass(frozen=True, slots=True)

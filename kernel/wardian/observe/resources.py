@@ -12,7 +12,8 @@ from wardian.observe.frames import ResourcesFrame, Source
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
 
-_THROTTLE_WINDOW_S = 1.0
+_WINDOW_S = 1.0
+_FEWEST = 2  # a view that looks once a second has rates too
 _MIN_CPU_WINDOW_S = 0.05
 
 
@@ -52,7 +53,7 @@ class ResourcesSampler:
         self._subject.ensure_running()
         reading = _Reading(time.monotonic(), self._subject.group.usage())
         self._readings.append(reading)
-        while reading.at_s - self._readings[0].at_s > _THROTTLE_WINDOW_S:
+        while len(self._readings) > _FEWEST and reading.at_s - self._readings[0].at_s > _WINDOW_S:
             self._readings.popleft()
         usage = reading.usage
         return ResourcesFrame(

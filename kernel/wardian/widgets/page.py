@@ -9,31 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from comm.base_comm import BaseComm, CommManager
+from comm.base_comm import BaseComm
 
 from wardian.observe.subject import Subject
 from wardian.observe.wire import FRAME_TYPES
 from wardian.widgets.feed import Feed
 
-TARGET = "wardian"
 
-
-def register(manager: CommManager, locate: Callable[[], Subject]) -> None:
-    """Answer the page's comms; ``locate`` finds the notebook's current container."""
-
-    def opened(comm: BaseComm, message: dict[str, Any]) -> None:
-        asked = message["content"]["data"]
-        view, period_s = asked.get("view"), asked.get("period_s")
-        if view not in FRAME_TYPES:
-            comm.close()
-            return
-        if not isinstance(period_s, int | float):
-            period_s = 0.0
-        feed = Feed(view, locate, lambda messages: _send(comm, messages), period_s=period_s)
-        comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
-        comm.on_close(lambda _: feed.close())
-
-    manager.register_target(TARGET, opened)
+def answer(comm: BaseComm, message: dict[str, Any], locate: Callable[[], Subject]) -> None:
+    """Serve a comm that the page has opened; ``locate`` finds the current container."""
+    asked = message["content"]["data"]
+    view, period_s = asked.get("view"), asked.get("period_s")
+    if view not in FRAME_TYPES:
+        comm.close()
+        return
+    if not isinstance(period_s, int | float):
+        period_s = 0.0
+    feed = Feed(view, locate, lambda messages: _send(comm, messages), period_s=period_s)
+    comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
+    comm.on_close(lambda _: feed.close())
 
 
 def _send(comm: BaseComm, messages: Sequence[bytes]) -> None:
