@@ -22,6 +22,7 @@ from wardian.linux.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
+from wardian.linux.statfs import PROC_SUPER_MAGIC, file_system_type
 from wardian.runtime.spec import ContainerSpec, Tmpfs
 
 SAFE = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV | mnt.MOUNT_ATTR_NOEXEC
@@ -161,14 +162,29 @@ def attach(root_fd: int, tree_fd: int, path: str, *, directory: bool) -> None:
     A target on the container's procfs is refused: a volume there redirects the runtime's own
     writes (CVE-2019-19921, CVE-2025-52881).
     """
-    if path.strip("/").split("/")[0] == "proc":
-        raise InvalidInput(f"cannot mount at {path}: /proc is the kernel's", hint="mount elsewhere")
-    at = target(root_fd, path, directory=directory)
     try:
-        mnt.move_mount(tree_fd, "", to_fd=at, flags=EMPTY_PATHS)
+        if os.path.normpath(f"/{path}").split("/")[1] == "proc":
+            raise _not_at(path, "/proc is the kernel's")
+        at = target(root_fd, path, directory=directory)
+        try:
+            _check_target(root_fd, at, path)
+            mnt.move_mount(tree_fd, "", to_fd=at, flags=EMPTY_PATHS)
+        finally:
+            os.close(at)
     finally:
-        os.close(at)
         os.close(tree_fd)
+
+
+def _check_target(root_fd: int, at: int, path: str) -> None:
+    """What the path led to, by whatever links, may be neither procfs nor the root itself."""
+    if file_system_type(at) == PROC_SUPER_MAGIC:
+        raise _not_at(path, "/proc is the kernel's")
+    if os.path.samestat(os.fstat(at), os.fstat(root_fd)):
+        raise _not_at(path, "it is the container's root")
+
+
+def _not_at(path: str, why: str) -> InvalidInput:
+    return InvalidInput(f"cannot mount at {path or '/'}: {why}", hint="mount elsewhere")
 
 
 def _real_directory(root_fd: int, path: str) -> int:
