@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from wardian.cgroups.cgroup import Usage
-from wardian.observe import resources
 from wardian.observe.resources import ResourcesSampler
 from wardian.observe.subject import Subject
 
@@ -19,7 +18,7 @@ class Readings:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         self.next = Usage()
-        monkeypatch.setattr(resources.time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr("wardian.observe.resources.time.monotonic", lambda: self.now_s)
 
     def usage(self) -> Usage:
         return self.next

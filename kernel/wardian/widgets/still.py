@@ -23,7 +23,7 @@ from wardian.observe.frames import (
 
 _MAX_ROWS = 60
 _KIB = 1024
-_MARKS = {Mark.UNCHANGED: " ", Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "-"}
+_MARKS = {Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "-"}
 _BOX = "border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:52em"
 _CODE = "font-family:monospace;white-space:pre-wrap"
 
@@ -56,7 +56,8 @@ def _box(title: str, container: str, lines: Iterable[str]) -> str:
 
 def _layers(frame: LayersFrame) -> list[str]:
     names = ["merged", *(layer.name for layer in frame.layers)]
-    entries = sorted(frame.entries, key=lambda entry: entry.path)
+    changed = [entry for entry in frame.entries if entry.mark is not Mark.UNCHANGED]
+    entries = sorted(changed, key=lambda entry: entry.path)
     return [" → ".join(names), *_capped([_entry(entry) for entry in entries])]
 
 
