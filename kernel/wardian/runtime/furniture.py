@@ -85,7 +85,8 @@ def mount_cgroups(mounts: tuple[tuple[str, str], ...]) -> None:
 
 
 def _build_dev(*, has_tty_group: bool) -> None:
-    mnt.mount("tmpfs", "dev", "tmpfs", mnt.MS_NOSUID, "mode=755,size=65536k")
+    # nodev is for what is made here later; the nodes below are mounts of their own.
+    mnt.mount("tmpfs", "dev", "tmpfs", mnt.MS_NOSUID | mnt.MS_NODEV, "mode=755,size=65536k")
     for name in DEVICES:
         # mknod(2) is not for user namespaces: bind the host's node over an empty file.
         os.close(os.open(f"dev/{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))

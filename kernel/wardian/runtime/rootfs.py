@@ -75,7 +75,9 @@ def mount_overlay(overlay: Overlay) -> int:
         options.append("userxattr")  # trusted.* is for the host's root only (kernel >= 5.11)
     os.mkdir("merged")
     try:
-        mnt.mount("overlay", "merged", "overlay", 0, ",".join(options))
+        # No device of the image's or of mknod(2)'s can be opened: without a user namespace that
+        # would be the host's disk.
+        mnt.mount("overlay", "merged", "overlay", mnt.MS_NODEV, ",".join(options))
     except KernelRefused as error:
         raise SetupError(
             f"cannot mount the overlay: {os.strerror(error.errno)}", hint=_overlay_hint()
