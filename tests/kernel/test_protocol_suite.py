@@ -6,6 +6,12 @@ from typing import ClassVar
 
 import jupyter_kernel_test as jkt
 
+# A PNG of one pixel.
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNg+M9QDwADgQF/"
+    "e5IkGQAAAABJRU5ErkJggg=="
+)
+
 
 class TestPythonKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types
     kernel_name = "wardian-python"
@@ -58,6 +64,13 @@ class TestShellKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel_
     complete_code_samples: ClassVar = ["echo hi", "for x in 1 2; do echo $x; done"]
     incomplete_code_samples: ClassVar = ["for x in 1 2; do", "echo 'open"]
     invalid_code_samples: ClassVar = [")("]
+    code_display_data: ClassVar = [{"code": f"printf '{PIXEL}' | base64 -d", "mime": "image/png"}]
+    # A shell has no values, no pager, no docstrings and nothing that clears.
+    test_execute_result = None
+    test_history = None
+    test_pager = None
+    test_inspect = None
+    test_clear_output = None
 
 
 class TestPythonWelcome(jkt.IopubWelcomeTests):  # type: ignore[misc]  # jupyter_kernel_test publishes no types

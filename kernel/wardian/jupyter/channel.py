@@ -30,7 +30,7 @@ class Channel:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._drain)
-        self._loop.call_soon(self._drain)
+        self._drain()
 
     def stop(self) -> None:
         """Read no more; sending goes on."""

@@ -83,7 +83,7 @@ class GuestCell:
             failure = diagnosis.exit_status(reply)
         if failure is not None:
             self._show(failure)
-            return failure.reply
+            return {**reply, **failure.reply}
         self._kernel.outputs.release_error(self._request)
         return reply
 

@@ -212,6 +212,9 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
 
     async def execute_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """Run a cell and answer; the count of executions is the host's."""
+        if parent.get("is_aborted"):
+            self._send_abort_reply(stream, parent, idents)
+            return
         content = parent["content"]
         is_silent = bool(content.get("silent", False))
         stores_history = bool(content.get("store_history", not is_silent)) and not is_silent
@@ -242,16 +245,11 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         raise NotImplementedError
 
     def _abort_waiting(self) -> None:
-        """After an error the cells that already wait are not run."""
+        """After an error the cells that already wait are not run: each is told so in its turn."""
         self.shell_socket.drain()
-        waiting, self._waiting = self._waiting, deque()
-        for idents, message in waiting:
-            if message["msg_type"] != "execute_request":
-                self._waiting.append((idents, message))
-                continue
-            self._publish_status("busy", "shell", parent=message)
-            self._send_abort_reply(self.shell_socket, message, idents)
-            self._publish_status("idle", "shell", parent=message)
+        for _, message in self._waiting:
+            if message["msg_type"] == "execute_request":
+                message["is_aborted"] = True
 
     async def interrupt_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """Interrupt the running cell, wherever it runs."""

@@ -62,7 +62,8 @@ async def _in_container(call: Call) -> str:
     capture = call.request.capture = Capture()
     try:
         inside = call.elsewhere(language=Language.SHELL)
-        reply = await inside.run_code(call.body, stores_history=False)
+        # A subshell, so that `exit` ends only this, as it does on the host.
+        reply = await inside.run_code(f"(\n{call.body}\n)", stores_history=False)
     finally:
         call.request.capture = None
     text = capture.of("stdout") + capture.of("stderr")

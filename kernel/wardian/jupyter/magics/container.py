@@ -63,10 +63,8 @@ class ContainerMagic(Magic):
         return await workspaces.get(options.container) if options.container else call.workspace
 
     async def _status(self, call: Call, _options: argparse.Namespace) -> None:
-        info = await call.kernel.workspaces.info(call.workspace.name)
-        if info is None:
-            call.print(f"{call.workspace.name}: not started yet")
-            return
+        await call.workspace.launcher()
+        info = await asyncio.to_thread(lambda: call.workspace.container.info)
         rows = [("image", info.image), ("status", info.status.value)]
         rows += wording.limits(info.spec.limits, timeout_s=call.workspace.timeout_s)
         call.print(f"{call.workspace.name}\n{wording.table([('', *row) for row in rows])}")
