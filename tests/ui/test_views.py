@@ -87,7 +87,7 @@ def test_views_move_while_a_cell_runs(open_notebook: OpenNotebook) -> None:
 
 def test_names_from_the_container_are_never_markup(open_notebook: OpenNotebook) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    spawn = f"import subprocess; subprocess.Popen(['sh', '-c', ': {evil}; sleep 1000; :'])"
+    spawn = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', '{evil}'])"
     notebook = open_notebook([*SHOW, f"open('/srv/{evil}', 'w')", spawn])
     notebook.page.on("dialog", lambda dialog: notebook.errors.append(dialog.message))
     show_views(notebook)
