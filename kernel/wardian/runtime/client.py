@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from wardian import errors
-from wardian.errors import ProtocolError, SetupError, WardianError
+from wardian.errors import NotFound, ProtocolError, SetupError, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime import wire
 from wardian.runtime.container import Container
@@ -24,7 +25,7 @@ from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.runtime.wire import Connection
 
 T = TypeVar("T")
-START_ATTEMPTS = 20
+ATTEMPTS = 20
 
 
 class Client:
@@ -39,7 +40,6 @@ class Client:
         self.root = root
         self._lock = threading.RLock()
         self._connection: Connection | None = None
-        self._was_served = False
         self._next_id = 1
         self.attached: dict[str, m.AttachCall] = {}
 
@@ -97,12 +97,21 @@ class Client:
     def list(self) -> list[ContainerInfo]:
         """Every container, oldest first."""
         with self._lock:
-            return [info for info in self._stream("list", ContainerInfo | None) if info]
+            for _ in range(ATTEMPTS):
+                try:
+                    return [info for info in self._stream("list", ContainerInfo | None) if info]
+                except EOFError:
+                    self._reopen()
+        raise _always_replaced()
 
     def events(self) -> Iterator[Event]:
         """What happens to containers, from now on, without end; keeps the connection busy."""
         with self._lock:
-            yield from self._stream("events", Event)
+            try:
+                yield from self._stream("events", Event)
+            except EOFError:
+                self.close()
+                raise _replaced("events") from None
 
     # --- the wire ------------------------------------------------------------------------
 
@@ -111,19 +120,15 @@ class Client:
     ) -> tuple[T, tuple[int, ...]]:
         """One request and its answer: the value and its descriptors. Raises WardianError."""
         with self._lock:
-            # A keeper that was just leaving closes the door on whoever has just come.
-            is_new = not self._was_served
-            try:
-                answer, given = self._exchange(name, body, fds)
-            except EOFError:
-                self._reopen()
-                if name not in _REPEATABLE and not is_new:
-                    raise SetupError(
-                        f"the keeper was replaced during `{name}`",
-                        hint="try again; the containers go on",
-                    ) from None
-                answer, given = self._exchange(name, body, fds)
-        return m.decode(answer, kind), given
+            for _ in range(ATTEMPTS):
+                try:
+                    answer, given = self._exchange(name, body, fds)
+                    return m.decode(answer, kind), given
+                except EOFError:
+                    self._reopen()
+                    if name not in _REPEATABLE:
+                        raise _replaced(name) from None
+        raise _always_replaced()
 
     def _exchange(self, name: str, body: Any, fds: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
         number = self._send(name, body, fds)
@@ -131,19 +136,9 @@ class Client:
 
     def _stream(self, name: str, kind: Any) -> Iterator[Any]:
         """Many answers to one request, until a null."""
-        try:
-            number = self._send(name, None, ())
-            first = self._receive(number)
-        except EOFError:
-            self._reopen()
-            number = self._send(name, None, ())
-            first = self._receive(number)
-        while True:
-            value = m.decode(first[0], kind)
-            if value is None:
-                return
+        number = self._send(name, None, ())
+        while (value := m.decode(self._receive(number)[0], kind)) is not None:
             yield value
-            first = self._receive(number)
 
     def _send(self, name: str, body: Any, fds: Sequence[int]) -> int:
         number, self._next_id = self._next_id, self._next_id + 1
@@ -162,21 +157,32 @@ class Client:
             if answer.id == number:
                 break
             message.close()  # the late answer to a request that was given up
-        self._was_served = True
         if answer.failure is not None:
             raise _as_error(answer.failure)
         return bytes(answer.body), message.fds
 
     def _reopen(self) -> None:
-        self.close()
-        self._open()
-        for attached in self.attached.values():
-            self._exchange("attach", attached, ())
+        """Find the keeper again, or its successor, and hold what was held."""
+        for _ in range(ATTEMPTS):
+            self.close()
+            with suppress(EOFError):
+                self._open()
+                for container_id, attached in list(self.attached.items()):
+                    try:
+                        self._exchange("attach", attached, ())
+                    except NotFound:
+                        del self.attached[container_id]
+                return
+        raise _always_replaced()
 
     def _open(self) -> None:
-        for _ in range(START_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
-                sock = wire.connect(self.root / "keeper.sock")
+                self._connection = Connection(wire.connect(self.root / "keeper.sock"))
+                # One that was just killed or is leaving takes callers and hears them no more.
+                self._exchange("ping", None, ())
+            except EOFError:
+                self.close()
             except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
                 start_keeper(self.root)
             except OSError as error:
@@ -185,9 +191,18 @@ class Client:
                     hint="the state directory belongs to another user; set WARDIAN_ROOT",
                 ) from error
             else:
-                self._connection, self._was_served = Connection(sock), False
                 return
         raise SetupError("the keeper does not start", hint=f"see {self.root / 'keeper.log'}")
+
+
+def _replaced(call: str) -> SetupError:
+    return SetupError(
+        f"the keeper was replaced during `{call}`", hint="try again; the containers go on"
+    )
+
+
+def _always_replaced() -> SetupError:
+    return SetupError("the keeper ends again and again", hint="see keeper.log")
 
 
 _REPEATABLE = frozenset({"inspect", "ping", "wait", "attach", "stop", "update", "pause", "unpause"})
