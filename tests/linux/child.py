@@ -1,4 +1,4 @@
-"""Does something in a child of its own, in new namespaces if need be, and brings the result back."""
+"""Does something in a child, in new namespaces if need be, and brings the result back."""
 
 from __future__ import annotations
 

@@ -181,10 +181,13 @@ class V1Cgroup(Cgroup):
     def _io(self) -> tuple[int | None, int | None]:
         path = self._paths.get("blkio")
         text = self._files.text(path / "blkio.throttle.io_service_bytes") if path else None
-        if text is None:
+        rows = re.findall(r"^\S+ (Read|Write) (\d+)$", text or "", re.MULTILINE)
+        # No row is no figure, not zero: since Linux 6.10 v1 counts only on disks that have a limit
+        # (blk_throtl_activated in block/blk-throttle.h).
+        if not rows:
             return None, None
         totals = {"Read": 0, "Write": 0}
-        for direction, count in re.findall(r"^\S+ (Read|Write) (\d+)$", text, re.MULTILINE):
+        for direction, count in rows:
             totals[direction] += int(count)
         return totals["Read"], totals["Write"]
 
