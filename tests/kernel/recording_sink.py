@@ -7,11 +7,12 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wardian.cells.family import children
 from wardian.cells.local import LocalLauncher
 from wardian.cells.runner import (
     ExecuteRequest,
@@ -114,12 +115,26 @@ class Bench:
         return await asyncio.wait_for(self.runner.request(kind, content), PATIENCE_S)
 
     async def interrupted(self, code: str, **options: Any) -> dict[str, Any]:
-        """Run a cell that prints `ready` when it is to be interrupted."""
+        """Run a cell that prints `ready`, and interrupt it then, once what it waits for runs."""
         self.sink.outputs.clear()
         task = self.begin(code, **options)
         await until(lambda: "ready" in self.sink.text())
+        programs = {"sleep 100": "sleep", "| cat": "cat"}
+        names = {name for text, name in programs.items() if text in code}
+        await until(lambda: names <= programs_below(self.runner.process.host_pid))
         self.runner.interrupt()
         return await asyncio.wait_for(task, PATIENCE_S)
+
+
+def programs_below(host_pid: int) -> set[str]:
+    """The names of the programs that a process has started, directly or not."""
+    names, waiting = set(), children(host_pid)
+    while waiting:
+        pid = waiting.pop()
+        waiting += children(pid)
+        with suppress(OSError):
+            names.add(Path(f"/proc/{pid}/comm").read_text().strip())
+    return names
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.kernel.recording_sink import Bench, bench, until
+from tests.kernel.recording_sink import Bench, bench, programs_below, until
 from wardian.cells import shell as shell_module
 from wardian.cells.runner import Language, RunnerExited
 
@@ -225,6 +225,7 @@ async def test_interrupt_ends_the_foreground_and_not_the_shell(sh: Bench, code: 
 
 async def test_interrupt_spares_background_jobs(sh: Bench) -> None:
     await sh.run("sleep 1000 & job=$!")
+    await until(lambda: "sleep" in programs_below(sh.runner.process.host_pid))
     await sh.interrupted("echo ready; sleep 100")
     await sh.run("kill $job && echo was alive")
     assert sh.sink.text() == "was alive\n"
@@ -232,6 +233,7 @@ async def test_interrupt_spares_background_jobs(sh: Bench) -> None:
 
 async def test_interrupt_with_job_control_spares_background_jobs(bash: Bench) -> None:
     await bash.run("set -m; sleep 1000 & job=$!")
+    await until(lambda: "sleep" in programs_below(bash.runner.process.host_pid))
     reply = await bash.interrupted("echo ready; sleep 100")
     assert reply["exit_status"] == 130
     await bash.run("kill $job && echo was alive; set +m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,40 @@ def foreground_group(shell_host_pid: int, background: Collection[int]) -> int | 
             if pid not in background and group != os.getpgid(shell_host_pid):
                 last = max(last or (0, 0), (_start_time(pid), group))
     return last[1] if last else None
+
+
+def interrupt_missed(shell_host_pid: int, groups: Collection[int]) -> None:
+    """Send SIGINT to what is left of these groups below a shell though the signal would end it.
+
+    A child that was between fork and execve when the signal first came still had the shell's
+    handler, and lost it. The shell is told first: it gives up what it does when it had the signal
+    and the child that it waits for died of it. A program that handles the signal is not told
+    twice, and neither is a shell that waits for nothing.
+    """
+    is_shell_told = False
+    for pid in _family(shell_host_pid):
+        if pid == shell_host_pid:
+            continue
+        with suppress(OSError, ValueError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                if os.getpgid(pid) in groups and _is_ended_by_interrupt(pid):
+                    if not is_shell_told:
+                        os.kill(shell_host_pid, signal.SIGINT)
+                        is_shell_told = True
+                    signal.pidfd_send_signal(pidfd, signal.SIGINT)
+            finally:
+                os.close(pidfd)
+
+
+def _is_ended_by_interrupt(host_pid: int) -> bool:
+    """Whether SIGINT is neither blocked, ignored nor caught (proc_pid_status(5))."""
+    bit = 1 << (signal.SIGINT - 1)
+    for line in Path(f"/proc/{host_pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name in ("SigBlk", "SigIgn", "SigCgt") and int(value, 16) & bit:
+            return False
+    return True
 
 
 def children(host_pid: int) -> list[int]:

@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from wardian.cells import shell_words
-from wardian.cells.family import children, foreground_group
+from wardian.cells.family import children, foreground_group, interrupt_missed
 from wardian.cells.guest.frames import READ_BYTES, Marks
 from wardian.cells.images import MAX_IMAGE_BYTES, ImageFinder, Picture, media_type
 from wardian.cells.output import TextFlow, output_pipe
@@ -43,9 +43,10 @@ from wardian.cells.runner import (
 from wardian.cells.shell_input import ShellInput
 from wardian.cells.shell_words import Dialect
 
-RECORDS = {"ready": 2, "done": 6, "list": 2, "input": 2, "place": 1}
+RECORDS = {"ready": 2, "done": 7, "list": 2, "input": 2, "place": 1}
 MAX_RECORD_BYTES = 8 << 20
 START_TIMEOUT_S = 20.0
+INTERRUPT_PAUSES_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 FIRST_LOOK_S = 0.02
 LONGEST_PAUSE_S = 0.5
 MIME_BY_SUFFIX = {
@@ -147,6 +148,7 @@ class ShellProcess(PipedProcess):
         self._status = 0
         self._options = ""
         self._older_children: list[int] = []
+        self._has_interrupt_trap = self._may_trap_interrupts = False
         self._read_on()
 
     @classmethod
@@ -235,6 +237,7 @@ class ShellProcess(PipedProcess):
         self._drain()
         self.cell = request.cell
         self._was_interrupted = False
+        self._may_trap_interrupts = self._has_interrupt_trap or "trap" in request.code
         self._older_children = children(self.process.host_pid) if "m" in self._options else []
 
         async def ask(prompt: str, is_password: bool) -> str:  # noqa: FBT001  # a callback
@@ -244,6 +247,8 @@ class ShellProcess(PipedProcess):
         self._input.begin(self.process.host_pid, ask if request.allow_stdin else None)
         try:
             fields = await self._first(self._cell_line(request.code))
+            if self._was_interrupted:
+                await self._catch_up()
         finally:
             self._input.end()
         status, pipe_status, self.workdir, self._options = (
@@ -253,7 +258,13 @@ class ShellProcess(PipedProcess):
             fields[4],
         )
         self._status = status
+        self._has_interrupt_trap = "INT" in fields[6]
         return reply(request.count, status, pipe_status)
+
+    async def _catch_up(self) -> None:
+        """Let a second interrupt that the shell has not acted on yet hit nothing of the user's."""
+        self._number += 1
+        await self._first(self._end_line())
 
     async def ask(self, command: str) -> str:
         """The output of a command of the driver, at most some seconds later."""
@@ -284,7 +295,7 @@ class ShellProcess(PipedProcess):
         return f"{{ __wardian_end {self._number}; }} 2>/dev/null\n"
 
     def interrupt(self) -> None:
-        """SIGINT to what runs in the foreground, and to the shell; not to background jobs.
+        """SIGINT to the shell and to what runs in the foreground; not to background jobs.
 
         Without job control all are in one group, and the shell has made background jobs ignore
         the signal.
@@ -295,6 +306,19 @@ class ShellProcess(PipedProcess):
         if group is not None:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGINT)
+        for pause_s in () if self._may_trap_interrupts else INTERRUPT_PAUSES_S:
+            self.loop.call_later(pause_s, self._interrupt_missed, self._number)
+
+    def _interrupt_missed(self, number: int) -> None:
+        """Reach what lost the interrupt. bash loses it, too, when a child ends at that moment.
+
+        Not done where a trap on INT may let the cell go on: that would be hit again.
+        """
+        if self._answer is None or number != self._number or self.exited.done():
+            return
+        shell = self.process.host_pid
+        group = foreground_group(shell, self._older_children)
+        interrupt_missed(shell, {shell, group or shell})
 
     async def _first(self, line: str, timeout_s: float | None = None) -> list[str]:
         """Send a command and wait for its record: TimeoutError, RunnerExited."""
@@ -404,8 +428,8 @@ class ShellProcess(PipedProcess):
 
     def _flow(self, name: str) -> TextFlow:
         def deliver(text: str) -> None:
-            # bash ends the line that a terminal's ^C began.
-            if not self._is_quiet and not (self._was_interrupted and text == "\n"):
+            # bash ends the line that a terminal's ^C began, once for each.
+            if not self._is_quiet and not (self._was_interrupted and not text.strip("\n")):
                 self.sink.stream(self.cell, name, text)
 
         return ShellFlow(deliver, self._show) if name == "stdout" else TextFlow(deliver)

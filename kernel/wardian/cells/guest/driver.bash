@@ -6,6 +6,8 @@ __wardian_end() {
   local __wardian_status=$?
   [[ -n $__wardian_pipe ]] || __wardian_last=$__wardian_status __wardian_pipe=($__wardian_status)
   builtin printf '%s\0' done "$1" "$__wardian_last" "${__wardian_pipe[*]}" "$PWD" "$-" "$__wardian_word" >&@CONTROL@
+  builtin trap -p INT >&@CONTROL@
+  builtin printf '\0' >&@CONTROL@
   set +xv
   __wardian_pipe= PS1=
 }

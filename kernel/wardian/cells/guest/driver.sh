@@ -5,6 +5,8 @@ __wardian_end() {
   __wardian_status=$?
   [ -n "$__wardian_pipe" ] || __wardian_last=$__wardian_status
   printf '%s\0' done "$1" "$__wardian_last" "$__wardian_last" "$PWD" "$-" "" >&@CONTROL@
+  trap >&@CONTROL@
+  printf '\0' >&@CONTROL@
   set +xv
   __wardian_pipe= PS1=
 }
