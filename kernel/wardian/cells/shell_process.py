@@ -11,7 +11,6 @@ NUL: a word that says which, then as many as that has (`RECORDS`).
 from __future__ import annotations
 
 import asyncio
-import base64
 import fcntl
 import os
 import re
@@ -24,12 +23,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from wardian.cells import shell_words
 from wardian.cells.family import children, foreground_group, interrupt_missed
 from wardian.cells.guest.frames import READ_BYTES, Marks
-from wardian.cells.images import MAX_IMAGE_BYTES, ImageFinder, Picture, media_type
+from wardian.cells.images import Picture
 from wardian.cells.output import TextFlow, output_pipe
 from wardian.cells.piped import PipedProcess, Stream
 from wardian.cells.runner import (
@@ -41,6 +38,7 @@ from wardian.cells.runner import (
     SpawnedProcess,
 )
 from wardian.cells.shell_input import ShellInput
+from wardian.cells.shell_output import ShellFlow, display_content
 from wardian.cells.shell_words import Dialect
 
 RECORDS = {"ready": 2, "done": 7, "list": 2, "input": 2, "place": 1}
@@ -49,14 +47,6 @@ START_TIMEOUT_S = 20.0
 INTERRUPT_PAUSES_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 FIRST_LOOK_S = 0.02
 LONGEST_PAUSE_S = 0.5
-MIME_BY_SUFFIX = {
-    "svg": "image/svg+xml",
-    "html": "text/html",
-    "htm": "text/html",
-    "md": "text/markdown",
-    "json": "application/json",
-    "tex": "text/latex",
-}
 HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_][\w-]*)\1")
 # A cell's last words, for what is lost when eval returns; not after an unfinished here-document.
 # In a group of their own, so that `set -x` does not show them; after an empty line, as the cell may
@@ -67,51 +57,6 @@ LAST_WORDS_BASH = (
 )
 DRIVERS = Path(__file__).parent / "guest"
 DESCRIPTORS = {Dialect.BASH: (60, 61, 62), Dialect.POSIX: (7, 8, 9)}  # dash knows one digit only
-
-
-class ShellFlow(TextFlow):
-    """Text of a shell's stdout, with the pictures cut out of it and shown."""
-
-    def __init__(self, deliver: Callable[[str], None], show: Callable[[Picture], None]) -> None:
-        super().__init__(deliver)
-        self._show = show
-        self._finder = ImageFinder()
-        self._suffix: str | None = None
-        self._file = b""
-
-    def write(self, data: bytes) -> None:
-        if self._suffix is not None and len(self._file) < MAX_IMAGE_BYTES:
-            self._file += data
-            return
-        for piece in self._finder.feed(data):
-            if isinstance(piece, Picture):
-                super().flush()
-                self._show(piece)
-            else:
-                super().write(piece)
-
-    def begin_file(self, suffix: str) -> None:
-        """What follows is a file to be displayed; ``suffix`` is the end of its name."""
-        self._suffix, self._file = suffix, b""
-
-    def end_file(self) -> None:
-        """The file is whole."""
-        if self._suffix is None:
-            return
-        suffix, self._suffix = self._suffix, None
-        mime = media_type(self._file) or MIME_BY_SUFFIX.get(suffix.lower())
-        super().flush()
-        if mime is not None and len(self._file) < MAX_IMAGE_BYTES:
-            self._show(Picture(mime, self._file))
-        else:
-            super().write(self._file)
-        self._file = b""
-
-    def finish(self) -> None:
-        self.end_file()
-        if rest := self._finder.finish():
-            super().write(rest)
-        super().finish()
 
 
 class ShellProcess(PipedProcess):
@@ -435,23 +380,10 @@ class ShellProcess(PipedProcess):
         return ShellFlow(deliver, self._show) if name == "stdout" else TextFlow(deliver)
 
     def _show(self, picture: Picture) -> None:
-        data: str | Any
-        if picture.mime.startswith("text/") or picture.mime == "image/svg+xml":
-            data = picture.data.decode("utf-8", "replace")
-        elif picture.mime == "application/json":
-            data = _parsed(picture.data)
-        else:
-            data = base64.b64encode(picture.data).decode("ascii")
-        content = {
-            "data": {picture.mime: data, "text/plain": f"<{picture.mime}>"},
-            "metadata": {},
-            "transient": {},
-        }
         for stream in self.streams:
             stream.flow.flush()
-        self.sink.publish(
-            self.cell, "display_data", memoryview(msgspec.json.encode(content)), {}, []
-        )
+        content = memoryview(display_content(picture))
+        self.sink.publish(self.cell, "display_data", content, {}, [])
 
     def _pass_mark(self, stream: Stream, mark: str) -> bool:
         self._pass_last_mark(stream, mark)
@@ -491,12 +423,6 @@ def _unread_bytes(pipe_fd: int) -> int:
 
 def _small_number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
-
-
-def _parsed(data: bytes) -> Any:
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(data)
-    return data.decode("utf-8", "replace")
 
 
 def reply(count: int, status: int, pipe_status: list[int]) -> dict[str, Any]:
