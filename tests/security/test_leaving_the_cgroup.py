@@ -1,0 +1,125 @@
+"""CVE-2022-0492 and its kin: release_agent, cgroup mounts, and getting out of one's limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.linux.conftest import python, shell
+from wardian.cgroups.limits import Limits
+from wardian.errors import InvalidInput
+from wardian.runtime.client import Client
+from wardian.runtime.container import Container
+from wardian.runtime.spec import ContainerSpec, ProcessSpec
+
+pytestmark = pytest.mark.usefixtures("untouched")
+
+
+def test_container_sees_its_own_group_as_the_top(box: Container) -> None:
+    groups = shell(box, "cat /proc/self/cgroup")[1].splitlines()
+    assert groups
+    ours = [line for line in groups if _is_a_wardian_group(box, line)]
+    assert ours == []
+
+
+def _is_a_wardian_group(box: Container, line: str) -> bool:
+    return box.id in line or "wardian" in line
+
+
+def test_nothing_below_sys_fs_cgroup_can_be_written(box: Container) -> None:
+    shell(
+        box, "find /sys/fs/cgroup -type f > /tmp/files; find /sys/fs/cgroup -type d > /tmp/folders"
+    )
+    tried = shell(box, "for f in $(cat /tmp/files); do (echo 0 > $f) 2>/dev/null && echo $f; done")
+    assert tried[1] == ""
+    made = shell(box, "for d in $(cat /tmp/folders); do mkdir $d/own 2>/dev/null && echo $d; done")
+    assert made[1] == ""
+    assert int(shell(box, "wc -l < /tmp/files")[1]) > 0
+
+
+def test_release_agent_is_out_of_reach(box: Container) -> None:
+    before = {path: path.read_text() for path in Path("/sys/fs/cgroup").glob("*/release_agent")}
+    for command in (
+        "find / -name release_agent 2>/dev/null | while read f; do echo /evil > $f; done; false",
+        "unshare -UrmC true",
+        "unshare -r true",
+        "mkdir -p /m && mount -t cgroup -o rdma cgroup /m",
+        "mkdir -p /m && mount -t cgroup2 none /m",
+        "mount -o remount,rw /sys/fs/cgroup",
+        "mount -o remount,bind,rw /sys/fs/cgroup/memory",
+        "umount /sys/fs/cgroup",
+        "umount -l /proc/sys",
+        "mount -t proc proc /m",
+        "mount -t tmpfs none /m",
+        "mount --bind / /m",
+    ):
+        assert shell(box, command)[0] != 0, command
+    after = {path: path.read_text() for path in Path("/sys/fs/cgroup").glob("*/release_agent")}
+    assert after == before
+
+
+def test_all_capabilities_but_sys_admin_do_not_open_the_way(
+    client: Client, spec: ContainerSpec
+) -> None:
+    box = client.run(replace(spec, cap_add=("ALL",), cap_drop=("SYS_ADMIN",)))
+    for command in ("mount -t tmpfs none /mnt", "unshare -m true", "mount -o remount,rw /sys"):
+        assert shell(box, command)[0] != 0, command
+
+
+def test_limit_holds_for_who_moves_and_for_who_is_born_elsewhere(
+    client: Client, spec: ContainerSpec
+) -> None:
+    box = client.run(replace(spec, limits=Limits(pids=20)))
+    groups = set(box.info.cgroups.values())
+    assert groups
+    with box.spawn(ProcessSpec(argv=("sh", "-c", "setsid setsid sleep 1000 & wait"))) as process:
+        shell(box, "for f in $(find / -name cgroup.procs 2>/dev/null); do echo 1 > $f; done")
+        listed = {
+            host_pid
+            for path in groups
+            for host_pid in (Path(path) / "cgroup.procs").read_text().split()
+        }
+        for path in groups:
+            assert set((Path(path) / "cgroup.procs").read_text().split()) == listed
+        process.signal(9)
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "a/../../b", "/abs", "a/b", ".", "wardian/../x"])
+def test_name_cannot_lead_out_of_the_folder_of_groups(
+    client: Client, spec: ContainerSpec, name: str
+) -> None:
+    with pytest.raises(InvalidInput):
+        replace(spec, name=name)
+
+
+def test_namespaces_of_init_cannot_be_joined_from_inside(lab: Container) -> None:
+    code, text = python(
+        lab,
+        """
+        import ctypes, os
+        libc = ctypes.CDLL(None, use_errno=True)
+        for kind in ("cgroup", "mnt", "pid", "user", "net"):
+            for pid in ("1", "self"):
+                try:
+                    fd = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+                except OSError:
+                    continue
+                if libc.setns(fd, 0) == 0:
+                    print("joined", pid, kind)
+        print("done")
+        """,
+    )
+    assert (code, text) == (0, "done\n")
+
+
+def test_own_group_is_where_the_limits_are(client: Client, spec: ContainerSpec) -> None:
+    box = client.run(replace(spec, limits=Limits(memory_bytes=64 << 20)))
+    with box.spawn(ProcessSpec(argv=("sleep", "1000"))) as process:
+        own = Path(f"/proc/{process.host_pid}/cgroup").read_text()
+        folders = {line.rsplit(":", 1)[1] for line in own.splitlines() if box.id in line}
+        assert len(folders) == 1
+        process.signal(9)
+    assert os.path.basename(folders.pop()) == box.id
