@@ -139,6 +139,19 @@ async def test_ten_thousand_lines_arrive_in_few_messages_and_whole(python: Bench
     assert messages < 100
 
 
+async def test_what_was_printed_is_not_kept_in_memory(python: Bench) -> None:
+    def resident_kb() -> int:
+        path = Path(f"/proc/{python.runner.process.host_pid}/status")
+        (line,) = [each for each in path.read_text().splitlines() if each.startswith("VmRSS")]
+        return int(line.split()[1])
+
+    code = "import sys\nfor _ in range(400): n = sys.stdout.write('x' * 100_000)"
+    await python.run(code)
+    before_kb = resident_kb()
+    await python.run(code)
+    assert resident_kb() - before_kb < 10_000  # of 40,000 printed
+
+
 async def test_held_output_waits_and_nothing_is_lost(python: Bench) -> None:
     python.sink.outputs.clear()
     python.runner.hold_output()

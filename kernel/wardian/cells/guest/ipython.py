@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from IPython.core import page
 from IPython.core.autocall import ZMQExitAutocall
@@ -276,6 +277,14 @@ class ZMQInteractiveShell(InteractiveShell):  # type: ignore[misc]
         """There is no display to draw on, and asyncio runs already."""
         if gui not in (None, "", "asyncio", "inline", "agg"):
             raise UsageError(f"GUI event loop {gui!r} is not available in a container")
+
+    @contextmanager
+    def _tee(self, channel: str) -> Iterator[None]:
+        """IPython (from 9.1 on) keeps all that cells print, for ``%notebook``.
+
+        A cell that prints 10 GB must not fill the container's memory, so we do not.
+        """
+        yield
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: List[str]) -> None:
         if self.displayhook.content is not None:
