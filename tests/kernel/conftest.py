@@ -23,8 +23,11 @@ def state_root() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARDIAN_ROOT", str(root / "state"))
         patch.setenv("WARDIAN_KEEPER_IDLE_S", "1")
+        patch.setenv("WARDIAN_ORPHAN_GRACE_S", "5")  # longer than a restart takes
         patch.setenv("JUPYTER_PATH", str(root / "share" / "jupyter"))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(root / "run"))
         patch.delenv("JPY_SESSION_NAME", raising=False)
+        (root / "run").mkdir()
         install(prefix=str(root))
         yield root
         _remove_containers(root / "state")

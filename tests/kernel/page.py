@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,13 @@ class Page:
     @classmethod
     def open(cls, kernel_name: str, **options: Any) -> Page:
         """Start a kernel and wait until it answers."""
-        manager = KernelManager(kernel_name=kernel_name, transport="ipc")
+        # An absolute path: ipc sockets lie beside the connection file, wherever the kernel runs.
+        folder = Path(os.environ["JUPYTER_RUNTIME_DIR"])
+        manager = KernelManager(
+            kernel_name=kernel_name,
+            transport="ipc",
+            connection_file=str(folder / f"kernel-{uuid.uuid4().hex[:12]}.json"),
+        )
         manager.start_kernel(**options)
         client = manager.blocking_client()
         client.start_channels()

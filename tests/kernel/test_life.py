@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,7 +128,8 @@ def test_killed_kernel_leaves_what_is_meant_to_stay(
         page.manager.signal_kernel(number)
     _until(lambda: name not in [info.name for info in client.list()])
     _until(lambda: _status(client, notebook) == "exited")
-    named.client.stop_channels()
+    for page in (nameless, named):
+        page.close(now=True)
     page = _open(notebook)
     assert page.run("import os; os.path.exists('/root/kept')").result == "True"
     page.run("%container rm")
@@ -170,15 +174,12 @@ def test_second_container_of_a_notebook_is_found_again(notebook: Path, client: C
 
 
 def test_kernel_ends_when_its_parent_does(tmp_path: Path, client: Client) -> None:
-    import subprocess
-    import sys
-
     file = tmp_path / "kernel-orphan.json"
     script = (
         "import os, subprocess, sys\n"
         "os.environ['JPY_PARENT_PID'] = str(os.getpid())\n"
-        f"kernel = subprocess.Popen([sys.executable, '-m', 'wardian.jupyter', '-f', {str(file)!r}])\n"
-        "print(kernel.pid, flush=True)\n"
+        f"command = [sys.executable, '-m', 'wardian.jupyter', '-f', {str(file)!r}]\n"
+        "print(subprocess.Popen(command).pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -193,8 +194,6 @@ def test_kernel_ends_when_its_parent_does(tmp_path: Path, client: Client) -> Non
         _until(file.exists)
         _until(lambda: "kernel-orphan.main" in [info.name for info in client.list()])
         parent.kill()
-    import select
-
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     assert poll.poll(20_000)
@@ -202,7 +201,7 @@ def test_kernel_ends_when_its_parent_does(tmp_path: Path, client: Client) -> Non
     _until(lambda: "kernel-orphan.main" not in [info.name for info in client.list()])
 
 
-def test_nothing_of_a_kernel_stays_on_the_host_side_path() -> None:
+def test_session_without_a_file_belongs_to_no_notebook() -> None:
     assert Notebook.of_session("", Path.cwd()) is None
     assert Notebook.of_session("console-1-abcdef", Path("/")) is None
 
