@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wardian.errors import InvalidInput, KernelRefused
-from wardian.linux.syscall import check, libc, syscall
+from wardian.linux.syscall import prctl, syscall
 
 
 class Capability(enum.IntEnum):
@@ -121,16 +121,17 @@ def drop_bounding(keep: Iterable[Capability]) -> None:
     for capability in Capability:
         if capability in kept:
             continue
-        result = libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0)
-        if result < 0 and ctypes.get_errno() == errno.EINVAL:
+        try:
+            prctl(_PR_CAPBSET_DROP, capability, f"prctl(PR_CAPBSET_DROP) {capability.name}")
+        except KernelRefused as refused:
+            if refused.errno != errno.EINVAL:
+                raise
             return  # an older kernel does not know this one nor those after it
-        check(result, "prctl(PR_CAPBSET_DROP)", capability.name)
 
 
 def clear_ambient() -> None:
     """Empty the ambient set."""
-    result = libc.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
-    check(result, "prctl(PR_CAP_AMBIENT)")
+    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, "prctl(PR_CAP_AMBIENT)")
 
 
 def set_capabilities(

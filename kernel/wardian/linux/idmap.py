@@ -89,6 +89,7 @@ def _subordinate(path: Path, login: str) -> list[tuple[int, int]]:
     with suppress(FileNotFoundError):
         for line in path.read_text().splitlines():
             name, first, count = (*line.split(":"), "", "")[:3]
-            if name in (login, str(os.geteuid())) and first.isdigit() and count.isdigit():
+            are_numbers = first.isdecimal() and count.isdecimal() and int(count) > 0
+            if name in (login, str(os.geteuid())) and are_numbers:
                 ranges.append((int(first), int(count)))
     return ranges

@@ -9,7 +9,7 @@ import signal as signals
 from pathlib import Path
 
 from wardian.errors import KernelRefused
-from wardian.linux.syscall import check, libc, syscall
+from wardian.linux.syscall import prctl, syscall
 
 _CLONE_PIDFD = 0x1000
 _CLONE_INTO_CGROUP = 0x200000000
@@ -101,38 +101,34 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     syscall("close_range", first, last, 0)
 
 
-def _prctl(option: int, value: object, call: str) -> None:
-    check(libc.prctl(option, value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)), call)
-
-
 def set_no_new_privs() -> None:
     """PR_SET_NO_NEW_PRIVS(2const): execve gives no more privileges, for good."""
-    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), "prctl(PR_SET_NO_NEW_PRIVS)")
+    prctl(_PR_SET_NO_NEW_PRIVS, 1, "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def set_dumpable(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
     """PR_SET_DUMPABLE: whether others of our uid may trace and read us."""
-    _prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(value), "prctl(PR_SET_DUMPABLE)")
+    prctl(_PR_SET_DUMPABLE, int(value), "prctl(PR_SET_DUMPABLE)")
 
 
 def set_keep_capabilities(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
     """PR_SET_KEEPCAPS: keep permitted capabilities when all user ids become non-zero."""
-    _prctl(_PR_SET_KEEPCAPS, ctypes.c_ulong(value), "prctl(PR_SET_KEEPCAPS)")
+    prctl(_PR_SET_KEEPCAPS, int(value), "prctl(PR_SET_KEEPCAPS)")
 
 
 def set_parent_death_signal(signal: int) -> None:
     """PR_SET_PDEATHSIG: the signal that we get when our parent *thread* ends."""
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal), "prctl(PR_SET_PDEATHSIG)")
+    prctl(_PR_SET_PDEATHSIG, signal, "prctl(PR_SET_PDEATHSIG)")
 
 
 def set_child_subreaper() -> None:
     """PR_SET_CHILD_SUBREAPER: orphans below us become our children."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), "prctl(PR_SET_CHILD_SUBREAPER)")
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def set_name(comm: str) -> None:
     """PR_SET_NAME: the name in /proc/self/comm, 15 bytes at most."""
-    _prctl(_PR_SET_NAME, comm.encode()[:15], "prctl(PR_SET_NAME)")
+    prctl(_PR_SET_NAME, comm.encode()[:15], "prctl(PR_SET_NAME)")
 
 
 def set_title(text: str) -> None:

@@ -59,6 +59,13 @@ def syscall(name: str, *arguments: object, what: str = "") -> int:
     return check(_syscall(ctypes.c_long(number(name)), *converted), name, what)
 
 
+def prctl(option: int, value: int | bytes, call: str) -> None:
+    """prctl(2) with one argument; the kernel wants zeroes in the places of the others."""
+    argument = ctypes.c_ulong(value) if isinstance(value, int) else value
+    zero = ctypes.c_ulong(0)
+    check(libc.prctl(option, argument, zero, zero, zero), call)
+
+
 def path_bytes(path: str | os.PathLike[str]) -> bytes:
     """A path as the kernel takes it."""
     return os.fsencode(path)

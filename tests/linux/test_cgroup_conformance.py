@@ -1,0 +1,437 @@
+"""What every version of cgroups must do for a container, tried on the kernel of this host.
+
+One suite for all: on a hybrid host for the whole, for its v1 half and for its v2 half alone; in the
+machine of tests/vm for v2 with all its controllers.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.linux.child import in_child, running
+from tests.linux.conftest import wait_until
+from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.hierarchy import Hierarchy, Version
+from wardian.cgroups.limits import Limits
+from wardian.errors import KernelRefused
+
+HERE = Hierarchy.detect()
+MIB = 1 << 20
+NO_LIMITS = Limits()
+with_controllers = pytest.mark.parametrize("hierarchy", ["whole", "v1 half"], indirect=True)
+without_controllers = pytest.mark.parametrize("hierarchy", ["v2 half"], indirect=True)
+
+
+@pytest.fixture(params=["whole", "v1 half", "v2 half"])
+def hierarchy(request: pytest.FixtureRequest) -> Hierarchy:
+    """What this host has, and each half of a hybrid one as if it were all."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may make groups wherever it likes; run the tests as root")
+    assert HERE.parents, f"no cgroups here: {HERE.why_not}"
+    if request.param == "whole":
+        return HERE
+    if HERE.version is not Version.HYBRID:
+        pytest.skip("needs cgroup v1 and v2 at once, which the CI host has")
+    v1 = {name: path for name, path in HERE.parents.items() if name != "unified"}
+    if request.param == "v1 half":
+        return Hierarchy(Version.V1, v1)
+    return Hierarchy(Version.V2, {"unified": HERE.parents["unified"]})
+
+
+@pytest.fixture
+def folder(hierarchy: Hierarchy) -> Iterator[str]:
+    """A folder for this test's groups, removed with all that it holds."""
+    name = f"wardian/test-{secrets.token_hex(4)}"
+    yield name
+
+    def is_gone() -> bool:
+        hierarchy.sweep(set(), below=name)
+        return not any((parent / name).exists() for parent in hierarchy.parents.values())
+
+    wait_until(is_gone)
+
+
+@pytest.fixture
+def group(hierarchy: Hierarchy, folder: str) -> Cgroup:
+    """A group without limits."""
+    group = hierarchy.cgroup(f"{folder}/box")
+    group.create(NO_LIMITS)
+    return group
+
+
+def members(group: Cgroup) -> dict[str, list[int]]:
+    """The processes in each of the group's directories."""
+    return {
+        name: [int(word) for word in (path / "cgroup.procs").read_text().split()]
+        for name, path in group.paths.items()
+    }
+
+
+@contextmanager
+def entry(group: Cgroup) -> Iterator[tuple[int | None, Callable[[], None]]]:
+    """How the runtime brings a child in: born in one half, it lets itself into the other."""
+    cgroup_fd, admission = group.clone_fd(), group.admission_fds()
+
+    def enter() -> None:
+        for fd in admission:
+            os.write(fd, b"0")
+
+    try:
+        yield cgroup_fd, enter
+    finally:
+        for fd in (*admission, *([] if cgroup_fd is None else [cgroup_fd])):
+            os.close(fd)
+
+
+# --- being in it -----------------------------------------------------------------------------
+
+
+def test_group_is_made_in_every_hierarchy_and_removed_from_all(
+    hierarchy: Hierarchy, group: Cgroup
+) -> None:
+    assert set(group.paths) == set(hierarchy.parents)
+    assert all(path.is_dir() for path in group.paths.values())
+    assert group.processes() == []
+    group.remove()
+    assert not any(path.exists() for path in group.paths.values())
+    group.remove()  # it is gone: nothing to do
+
+
+def test_added_process_is_in_every_hierarchy(group: Cgroup) -> None:
+    with running() as host_pid:
+        group.add(host_pid)
+        assert group.processes() == [host_pid]
+        assert set(map(tuple, members(group).values())) == {(host_pid,)}
+        group.add(host_pid)  # it is there already
+
+
+def test_child_is_born_in_the_group_and_lets_itself_into_the_rest(group: Cgroup) -> None:
+    with entry(group) as (cgroup_fd, enter):
+        deed = lambda: [enter(), members(group), os.getpid()]  # noqa: E731  # one line says it
+        _, found, host_pid = in_child(deed, cgroup_fd=cgroup_fd)
+    assert found == {name: [host_pid] for name in group.paths}
+
+
+def test_children_of_a_member_are_members(group: Cgroup) -> None:
+    with entry(group) as (cgroup_fd, enter):
+
+        def have_a_child() -> list[bool]:
+            enter()
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            found = [child in numbers for numbers in members(group).values()]
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return found
+
+        assert in_child(have_a_child, cgroup_fd=cgroup_fd) == [True] * len(group.paths)
+
+
+def test_group_in_use_is_not_removed(group: Cgroup) -> None:
+    with running() as host_pid:
+        group.add(host_pid)
+        with pytest.raises(KernelRefused) as refused:
+            group.remove()
+        assert refused.value.errno == errno.EBUSY
+        assert group.processes() == [host_pid]
+
+
+def test_sweep_takes_the_empty_and_forgotten_only(
+    hierarchy: Hierarchy, folder: str, group: Cgroup
+) -> None:
+    stale, live = hierarchy.cgroup(f"{folder}/stale"), hierarchy.cgroup(f"{folder}/live")
+    for one in (stale, live):
+        one.create(NO_LIMITS)
+    (next(iter(stale.paths.values())) / "inner").mkdir()  # made by what ran in it
+    with running() as host_pid:
+        group.add(host_pid)
+        hierarchy.sweep({"live"}, below=folder)
+        assert not any(path.exists() for path in stale.paths.values())
+        assert all(path.exists() for path in (*live.paths.values(), *group.paths.values()))
+
+
+# --- limits ----------------------------------------------------------------------------------
+
+
+def hold(size_bytes: int) -> None:
+    """Take memory and keep it."""
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        for offset in range(0, size_bytes, mmap.PAGESIZE):
+            memory[offset] = 1
+        signal.pause()
+
+
+@with_controllers
+def test_limits_given_are_limits_in_force(hierarchy: Hierarchy, folder: str) -> None:
+    group = hierarchy.cgroup(f"{folder}/box")
+    limits = Limits(
+        memory_bytes=64 * MIB,
+        memory_reservation_bytes=32 * MIB,
+        cpus=0.5,
+        cpu_shares=512,
+        cpuset_cpus="0",
+        pids=32,
+    )
+    group.create(limits)
+    usage = group.usage()
+    assert usage.memory_limit_bytes == 64 * MIB
+    assert usage.cpu_quota_cores == 0.5
+    assert usage.pids_limit == 32
+    with running() as host_pid:
+        group.add(host_pid)
+        assert os.sched_getaffinity(host_pid) == {0}
+
+
+@with_controllers
+def test_limits_can_be_raised_lowered_and_lifted(group: Cgroup) -> None:
+    for step in (64, 256, 32):
+        group.apply(Limits(memory_bytes=step * MIB))
+        assert group.usage().memory_limit_bytes == step * MIB
+    for step in (64, 256, 32):
+        with_swap = Limits(memory_bytes=step * MIB, memory_swap_bytes=(step + 8) * MIB)
+        if group.unenforced(with_swap):
+            break  # the kernel does not count swap
+        group.apply(with_swap)
+        assert group.usage().memory_limit_bytes == step * MIB
+    group.apply(Limits(memory_bytes=64 * MIB, cpus=1.5, cpuset_cpus="0", pids=9))
+    assert (group.usage().cpu_quota_cores, group.usage().pids_limit) == (1.5, 9)
+    group.apply(NO_LIMITS)
+    usage = group.usage()
+    limits_read = (usage.memory_limit_bytes, usage.cpu_quota_cores, usage.pids_limit)
+    assert limits_read == (None, None, None)
+    with running() as host_pid:
+        group.add(host_pid)
+        assert os.sched_getaffinity(host_pid) == os.sched_getaffinity(0)
+
+
+@with_controllers
+def test_process_that_needs_more_memory_is_killed_and_counted(group: Cgroup) -> None:
+    group.apply(Limits(memory_bytes=16 * MIB))
+    assert group.events().oom_kill == 0
+    with entry(group) as (cgroup_fd, enter):
+
+        def grow() -> None:
+            enter()
+            hold(64 * MIB)
+
+        with running(grow, cgroup_fd=cgroup_fd):
+            wait_until(lambda: group.events().oom_kill == 1)
+    usage = group.usage()
+    assert usage.oom_kill == 1
+    assert usage.memory_peak_bytes is None or 8 * MIB < usage.memory_peak_bytes <= 16 * MIB
+    assert group.events().oom in (1, None)
+
+
+@with_controllers
+def test_memory_in_use_cannot_be_limited_away_unnoticed(group: Cgroup) -> None:
+    with entry(group) as (cgroup_fd, enter):
+
+        def deed() -> None:
+            enter()
+            hold(24 * MIB)
+
+        with running(deed, cgroup_fd=cgroup_fd):
+            wait_until(lambda: (group.usage().memory_anon_bytes or 0) >= 24 * MIB)
+            assert (group.usage().memory_current_bytes or 0) >= 24 * MIB
+            if "memory" in group.paths:  # v1 refuses; v2 makes room by its OOM killer
+                with pytest.raises(KernelRefused) as refused:
+                    group.apply(Limits(memory_bytes=8 * MIB))
+                assert refused.value.hint == "more memory than that is in use and cannot be freed"
+                assert group.usage().memory_limit_bytes is None
+            else:
+                group.apply(Limits(memory_bytes=8 * MIB))
+                wait_until(lambda: (group.events().oom_kill or 0) > 0)
+
+
+@with_controllers
+def test_forks_above_the_limit_fail_and_are_counted(group: Cgroup) -> None:
+    group.apply(Limits(pids=8))
+    with entry(group) as (cgroup_fd, enter):
+
+        def fork_until_refused() -> list[int]:
+            enter()
+            children: list[int] = []
+            try:
+                while len(children) < 100:
+                    child = os.fork()
+                    if child == 0:
+                        signal.pause()
+                    children.append(child)
+            except OSError as error:
+                return [len(children), error.errno or 0]
+            finally:
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+            return [len(children), 0]
+
+        assert in_child(fork_until_refused, cgroup_fd=cgroup_fd) == [7, errno.EAGAIN]
+    assert (group.events().pids_max or 0) >= 1
+    wait_until(lambda: group.usage().pids_current == 0)
+    assert group.usage().pids_peak in (8, None)
+
+
+def burn() -> None:
+    while True:
+        pass
+
+
+@with_controllers
+def test_busy_process_is_throttled_and_its_time_is_told(group: Cgroup) -> None:
+    group.apply(Limits(cpus=0.1))
+    before = group.usage().cpu_usage_usec
+    assert before is not None
+    with running(burn) as host_pid:
+        group.add(host_pid)
+        wait_until(lambda: (group.usage().nr_throttled or 0) > 1)
+        wait_until(lambda: (group.usage().cpu_usage_usec or 0) > before)
+    usage = group.usage()
+    assert usage.nr_periods is not None and usage.nr_throttled is not None
+    assert usage.nr_periods >= usage.nr_throttled
+    assert usage.throttled_usec
+
+
+@with_controllers
+def test_impossible_limit_leaves_no_group_behind(hierarchy: Hierarchy, folder: str) -> None:
+    group = hierarchy.cgroup(f"{folder}/box")
+    with pytest.raises(KernelRefused, match=r"^write 99999 to cpuset\.cpus"):
+        group.create(Limits(cpuset_cpus="99999"))
+    assert not any(path.exists() for path in group.paths.values())
+
+
+def test_limit_that_cannot_be_enforced_is_said(hierarchy: Hierarchy, folder: str) -> None:
+    group = hierarchy.cgroup(f"{folder}/box")
+    limits = Limits(memory_bytes=64 * MIB, cpus=1.0, cpuset_cpus="0", pids=10)
+    before = group.unenforced(limits)
+    group.create(limits)
+    assert group.unenforced(limits) == before  # making the group changes nothing about it
+    usage = group.usage()
+    said = {line.split()[0] for line in before}
+    in_force = {
+        "memory": usage.memory_limit_bytes,
+        "cpu": usage.cpu_quota_cores,
+        "pids": usage.pids_limit,
+    }
+    assert {name for name, value in in_force.items() if value is None} == said - {"cpuset"}
+
+
+@without_controllers
+def test_group_without_controllers_tells_nothing_rather_than_zero(group: Cgroup) -> None:
+    usage = group.usage()
+    assert usage.cpu_usage_usec is not None  # the one figure that v2 has without its controller
+    assert usage == Usage(
+        cpu_usage_usec=usage.cpu_usage_usec,
+        cpu_user_usec=usage.cpu_user_usec,
+        cpu_system_usec=usage.cpu_system_usec,
+    )
+    assert group.events() == Events()
+
+
+@with_controllers
+def test_bytes_to_and_from_disk_are_counted_or_unknown(group: Cgroup, tmp_path: Path) -> None:
+    with entry(group) as (cgroup_fd, enter):
+
+        def write_and_read() -> None:
+            enter()
+            with mmap.mmap(-1, MIB) as block:  # page-aligned, as O_DIRECT wants it
+                file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+                os.write(file, block)
+                os.preadv(file, [block], 0)
+
+        in_child(write_and_read, cgroup_fd=cgroup_fd)
+    usage = group.usage()
+    if usage.io_written_bytes is None:
+        assert HERE.version is not Version.V2  # newer kernels do not count for v1
+    else:
+        assert usage.io_written_bytes >= MIB
+        assert usage.io_read_bytes is not None and usage.io_read_bytes >= MIB
+
+
+# --- freezing and killing --------------------------------------------------------------------
+
+
+def test_frozen_processes_stand_still_until_thawed(group: Cgroup) -> None:
+    counter = mmap.mmap(-1, mmap.PAGESIZE)
+
+    def count() -> None:
+        while True:
+            counter[:8] = (int.from_bytes(counter[:8], "little") + 1).to_bytes(8, "little")
+
+    def counted() -> int:
+        return int.from_bytes(counter[:8], "little")
+
+    with running(count) as host_pid:
+        group.add(host_pid)
+        wait_until(lambda: counted() > 0)
+        group.freeze()
+        stopped_at = counted()
+        in_child(lambda: sum(range(10**5)))  # another process has run meanwhile
+        assert counted() == stopped_at
+        group.freeze()  # it is frozen already
+        group.thaw()
+        wait_until(lambda: counted() > stopped_at)
+
+
+def test_kill_ends_all_also_those_that_fork_without_end(group: Cgroup) -> None:
+    if not group.unenforced(Limits(pids=64)):
+        group.apply(Limits(pids=64))
+
+    def multiply() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        for _ in range(200_000):  # ends by itself, should the test fail
+            try:
+                if os.fork() == 0:
+                    os._exit(0)
+            except BlockingIOError:
+                pass
+        signal.pause()
+
+    with running(multiply) as host_pid:
+        group.add(host_pid)
+        wait_until(lambda: len(group.processes()) > 0)
+        group.kill()
+        wait_until(lambda: not group.processes())
+    group.remove()
+
+
+def test_frozen_group_can_be_killed(group: Cgroup) -> None:
+    with running() as host_pid:
+        group.add(host_pid)
+        group.freeze()
+        group.kill()
+        if group.processes():  # v1 and v2 before 5.14 let the dead go when they are thawed
+            group.thaw()
+        wait_until(lambda: not group.processes())
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def test_reading_keeps_no_more_descriptors_than_files(group: Cgroup) -> None:
+    tops = [str(path) for path in group.paths.values()]
+
+    def descriptors() -> list[str]:
+        links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+        ours = (os.readlink(link) for link in links if os.path.lexists(link))
+        return [path for path in ours if any(path.startswith(top) for top in tops)]
+
+    group.usage()
+    group.events()
+    opened = descriptors()
+    assert opened
+    for _ in range(20):
+        group.usage()
+        group.events()
+    assert descriptors() == opened
+    group.remove()
+    assert descriptors() == []
