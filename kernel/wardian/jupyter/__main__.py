@@ -7,6 +7,7 @@ imports the libraries that it needs to talk to the page.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from importlib import import_module
@@ -28,14 +29,19 @@ async def serve(file: Path, language: Language) -> None:
         session_name=os.environ.get("JPY_SESSION_NAME", ""), kernel_name=file.stem
     )
     workspaces.begin(language)
+    connection = await asyncio.to_thread(import_module, "wardian.jupyter.connection")
+    bound = connection.Sockets.bind(connection.Connection.of(file))  # the page can connect now
     app = await asyncio.to_thread(import_module, "wardian.jupyter.app")
     sys.setswitchinterval(usual)
+    gc.enable()
+    gc.freeze()  # what was imported stays: no collection need look at it
     app.set_up_log()
-    await app.KernelApp(file, workspaces, language).run()
+    await app.KernelApp(file, bound, workspaces, language).run()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, which kernel.json writes."""
+    gc.disable()  # imports make hardly any garbage, and much to look at
     words = sys.argv[1:] if arguments is None else arguments
     language = Language.SHELL if "--language=shell" in words else Language.PYTHON
     asyncio.run(serve(connection_file(words), language))

@@ -30,11 +30,16 @@ class KernelApp:
     files, none of which this side of the glass needs.
     """
 
-    def __init__(self, file: Path, workspaces: Workspaces, language: Language) -> None:
+    def __init__(
+        self,
+        file: Path,
+        bound: tuple[Sockets, Connection],
+        workspaces: Workspaces,
+        language: Language,
+    ) -> None:
         self._ended = asyncio.Event()
-        connection = Connection.from_file(file) if file.exists() else Connection.new()
         self._workspaces = workspaces
-        self._sockets, connection = Sockets.bind(connection)
+        self._sockets, connection = bound
         self._heartbeat, connection = _beat(connection)
         connection.write(file)
         self._session = Session(

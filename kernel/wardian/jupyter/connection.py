@@ -52,9 +52,9 @@ class Connection:
         )
 
     @classmethod
-    def new(cls) -> Connection:
-        """A connection of our own on loopback, for a kernel that was started by hand."""
-        return cls(key=secrets.token_hex(16).encode())
+    def of(cls, path: Path) -> Connection:
+        """Read a file; where there is none, one of our own on loopback, for a start by hand."""
+        return cls.from_file(path) if path.exists() else cls(key=secrets.token_hex(16).encode())
 
     def write(self, path: Path) -> None:
         """Write it for clients to read, if it says what the file does not; only our user may."""

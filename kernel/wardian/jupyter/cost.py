@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.cgroup import Cgroup, Events
 from wardian.cgroups.files import Files, write
 from wardian.errors import WardianError
-from wardian.observe.upper import UpperTree
+
+if TYPE_CHECKING:
+    from wardian.observe.upper import UpperTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,10 @@ class Gauge:
         self._upper: UpperTree | None = None
         self._sizes: dict[str, int] = {}
 
-    @property
-    def is_blind(self) -> bool:
-        """Whether there is no cgroup to read."""
-        return self._cgroup is None
-
     def watch(self, upper: Path) -> None:
         """Begin to follow the files of the upper directory; walks it once."""
+        from wardian.observe.upper import UpperTree
+
         with suppress(OSError, WardianError):
             tree = UpperTree(upper)
             tree.refresh()

@@ -97,7 +97,8 @@ class Execution:
             count=request.count,
             cell_id=request.parent.get("metadata", {}).get("cellId"),
         )
-        cell = GuestCell(self._kernel, workspace, request)
+        assert workspace.gauge is not None  # made with the first runner
+        cell = GuestCell(self._kernel, workspace, request, workspace.gauge)
         said = request.parent.get("metadata", {}).get("wardian")
         if not said:
             reply = await cell.run(runner, message, workspace.timeout_s)

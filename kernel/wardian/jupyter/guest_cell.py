@@ -10,7 +10,7 @@ import msgspec
 
 from wardian.cells.runner import ExecuteRequest, Runner, RunnerExited
 from wardian.jupyter import diagnosis
-from wardian.jupyter.cost import Cost, Mark
+from wardian.jupyter.cost import Cost, Gauge, Mark
 from wardian.jupyter.diagnosis import Circumstances
 from wardian.jupyter.failure import Failure
 from wardian.jupyter.outputs import decode_error
@@ -55,9 +55,12 @@ class TimeLimit:
 class GuestCell:
     """Runs a piece of code in a workspace and finds the one error to be shown, if any."""
 
-    def __init__(self, kernel: WardianKernel, workspace: Workspace, request: Request) -> None:
+    def __init__(
+        self, kernel: WardianKernel, workspace: Workspace, request: Request, gauge: Gauge
+    ) -> None:
         self._kernel = kernel
         self._workspace = workspace
+        self._gauge = gauge
         self._request = request
         self.cost: Cost | None = None
 
@@ -65,7 +68,7 @@ class GuestCell:
         self, runner: Runner, message: ExecuteRequest, timeout_s: float | None
     ) -> dict[str, Any]:
         """The content of the reply; the error, if any, has been published."""
-        gauge = self._workspace.gauge
+        gauge = self._gauge
         limit = TimeLimit(runner, timeout_s)
         before = gauge.mark()
         self._request.interrupt = runner.interrupt
@@ -98,7 +101,7 @@ class GuestCell:
         """A better word than the runner's for how the cell ended; None if there is none."""
         if limit.was_hit and limit.timeout_s is not None:
             return diagnosis.timed_out(limit.timeout_s, is_runner_alive=True)
-        after = self._workspace.gauge.events()
+        after = self._gauge.events()
         if after == before.events:
             return None
         what = Circumstances(
@@ -123,7 +126,7 @@ class GuestCell:
         return None
 
     async def _explain(self, gone: RunnerExited, limit: TimeLimit, before: Mark) -> Failure:
-        after = self._workspace.gauge.events()
+        after = self._gauge.events()
         is_running = await asyncio.to_thread(self._workspace.is_container_running)
         self._kernel.guest_comms.forget_dead()
         limits = self._workspace.limits

@@ -26,7 +26,7 @@ from wardian.jupyter.comms import WIDGET_CONTROL, GuestComm, GuestComms
 from wardian.jupyter.execution import Execution
 from wardian.jupyter.outputs import Outputs
 from wardian.jupyter.stdin import Stdin
-from wardian.jupyter.usage import usage_content
+from wardian.jupyter.usage import CpuMeter, usage_content
 from wardian.jupyter.widget_control import WidgetControl
 from wardian.jupyter.workspaces import Workspaces
 
@@ -58,6 +58,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         self.guest_comms = GuestComms()
         self.comm_manager = comms.install(self)
         self.execution = Execution(self)
+        self._meter = CpuMeter()
         self.on_shutdown: Callable[[], None] = lambda: None
         self._controls: dict[str, WidgetControl] = {}
         self._waiting: deque[tuple[list[bytes], Message]] = deque()
@@ -282,7 +283,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
 
     async def usage_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """The container's figures, in the words of jupyter-resource-usage."""
-        content = await asyncio.to_thread(usage_content, self.workspaces.main)
+        content = await asyncio.to_thread(usage_content, self.workspaces.main, self._meter)
         self.session.send(stream, "usage_reply", content, parent, ident=idents)
 
     # --- comms ---------------------------------------------------------------------------

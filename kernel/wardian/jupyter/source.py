@@ -13,7 +13,6 @@ import msgspec
 
 from wardian.errors import AlreadyExists, NotFound, WardianError
 from wardian.jupyter.settings import Settings
-from wardian.observe.subject import NAME_LABEL
 
 if TYPE_CHECKING:
     from wardian.images.store import Image
@@ -122,6 +121,7 @@ class ContainerSource:
         from wardian.cells.toolbox import toolbox_binds
         from wardian.images.resolve import resolve
         from wardian.images.store import ImageStore
+        from wardian.observe.subject import NAME_LABEL
         from wardian.runtime.spec import ContainerSpec, Keep
 
         store = ImageStore(self.client.root)
@@ -179,6 +179,8 @@ def _has_root_home(layer: Path) -> bool:
 
 def local_name(info: ContainerInfo) -> str:
     """What the notebook calls the container."""
+    from wardian.observe.subject import NAME_LABEL
+
     return info.spec.labels.get(NAME_LABEL, info.name)
 
 

@@ -34,14 +34,14 @@ class CpuMeter:
         return round((usage_usec - before_usec) / 1e4 / (now_s - before_s), 2)
 
 
-def usage_content(workspace: Workspace) -> dict[str, Any]:
+def usage_content(workspace: Workspace, meter: CpuMeter) -> dict[str, Any]:
     """What is known of the container; what is unknown is left out."""
     group = workspace.cgroup
     usage = group.usage() if group is not None else Usage()
     content: dict[str, Any] = {
         "hostname": workspace.name,
         "pid": os.getpid(),
-        "kernel_cpu": workspace.cpu_meter.percent(usage.cpu_usage_usec),
+        "kernel_cpu": meter.percent(usage.cpu_usage_usec),
         "kernel_memory": usage.memory_current_bytes,
         "cpu_count": usage.cpu_quota_cores or os.cpu_count(),
         "host_virtual_memory": _memory(usage),

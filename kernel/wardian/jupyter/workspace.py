@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 from wardian.cells.runner import Interpreter, Language, Launcher, Runner, Setting
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, WardianError
-from wardian.jupyter.cost import Gauge
-from wardian.jupyter.outputs import RunnerOutput
 from wardian.jupyter.settings import Settings
 from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, StartConfig, explain
-from wardian.jupyter.usage import CpuMeter
 
 if TYPE_CHECKING:
     from wardian.cgroups.cgroup import Cgroup
+    from wardian.jupyter.cost import Gauge
     from wardian.jupyter.kernel import WardianKernel
     from wardian.runtime.container import Container
 
@@ -38,8 +36,7 @@ class Workspace:
         self.settings = Settings()
         self.timeout_s: float | None = None
         self.kernel: WardianKernel | None = None
-        self.gauge = Gauge(None)
-        self.cpu_meter = CpuMeter()
+        self.gauge: Gauge | None = None
         self._read_settings = read_settings
         self._launching: asyncio.Task[Launcher] | None = None
         self._runners: dict[Language, asyncio.Task[Runner]] = {}
@@ -132,13 +129,27 @@ class Workspace:
 
     async def _start(self, language: Language) -> Runner:
         launcher = await self.launcher()
+        from wardian.jupyter.outputs import RunnerOutput
+
         sink = RunnerOutput(self)
         setting = await asyncio.to_thread(self._setting)
-        sink.runner = await Runner.start(launcher, language=language, sink=sink, setting=setting)
-        if self.source is not None and self.gauge.is_blind:
-            self.gauge = Gauge(await asyncio.to_thread(lambda: self.cgroup))
-            asyncio.get_running_loop().run_in_executor(None, self._watch_upper, self.gauge)
+        starting = asyncio.create_task(
+            Runner.start(launcher, language=language, sink=sink, setting=setting)
+        )
+        if self.gauge is None:  # while the interpreter starts
+            await asyncio.sleep(0)
+            self.gauge = await asyncio.to_thread(self._make_gauge)
+        sink.runner = await starting
         return sink.runner
+
+    def _make_gauge(self) -> Gauge:
+        from wardian.jupyter.cost import Gauge
+
+        gauge = Gauge(self.cgroup)
+        if self.source is not None:
+            with suppress(WardianError):
+                gauge.watch(Path(self.container.info.upper))
+        return gauge
 
     def _setting(self) -> Setting:
         if self.source is None:
@@ -154,10 +165,6 @@ class Workspace:
             user=start.user,
             interpreter=Interpreter(self.settings.python),
         )
-
-    def _watch_upper(self, gauge: Gauge) -> None:
-        with suppress(WardianError):
-            gauge.watch(Path(self.container.info.upper))
 
     async def close_runners(self) -> None:
         """End the interpreters; all else in the container goes on."""
@@ -179,8 +186,7 @@ class Workspace:
         await self.close_runners()
         self._launching = None
         self._cgroup = None
-        self.gauge.close()
-        self.gauge = Gauge(None)
+        self._drop_gauge()
 
     async def _settle(self) -> None:
         """Wait until nothing is being started any more."""
@@ -215,7 +221,12 @@ class Workspace:
             end = self.source.prepare_restart if restart else self.source.stop
             with suppress(WardianError):
                 await asyncio.to_thread(end, self.container)
-        self.gauge.close()
+        self._drop_gauge()
+
+    def _drop_gauge(self) -> None:
+        if self.gauge is not None:
+            self.gauge.close()
+            self.gauge = None
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:
