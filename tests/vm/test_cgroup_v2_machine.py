@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.conftest import TIMEOUT_S, Outcome
+from tests.vm.conftest import TIMEOUT_S, Outcome, junit_name
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
 def test_passes_on_a_cgroup_v2_host(guest_test: str, guest_outcomes: dict[str, Outcome]) -> None:
-    path, _, name = guest_test.partition("::")
-    key = f"{path.removesuffix('.py')}::{name}".replace("/", ".").replace("::", ".")
-    outcome = guest_outcomes[key]
+    outcome = guest_outcomes[junit_name(guest_test)]
     if outcome.kind == "skipped":
         pytest.skip(outcome.text)
     assert outcome.kind == "passed", outcome.text
