@@ -46,9 +46,16 @@ class Workspace:
 
     async def launcher(self) -> Launcher:
         """The container, got if that has not been tried or has failed. Raises WardianError."""
+        if await self._has_died():
+            self._launching = self._cgroup = None  # it is started again, with its files
+            self._drop_gauge()
         if self._launching is None or _has_failed(self._launching):
             self._launching = asyncio.create_task(asyncio.to_thread(self._launch))
         return await asyncio.shield(self._launching)
+
+    async def _has_died(self) -> bool:
+        """Whether the container that we have got has ended since."""
+        return self.is_open and not await asyncio.to_thread(self.is_container_running)
 
     def _launch(self) -> Launcher:
         """Get the container; blocks."""
@@ -117,7 +124,9 @@ class Workspace:
         """The runner of this language, started if need be. Raises WardianError."""
         task = self._runners.get(language)
         if task is None or (task.done() and _is_unusable(task)):
-            task = self._runners[language] = asyncio.create_task(self._start(language))
+            is_again = task is not None and not _has_failed(task)
+            task = asyncio.create_task(self._start(language, is_again=is_again))
+            self._runners[language] = task
         return await asyncio.shield(task)
 
     def running(self, language: Language) -> Runner | None:
@@ -127,7 +136,10 @@ class Workspace:
             return None
         return task.result()
 
-    async def _start(self, language: Language) -> Runner:
+    async def _start(self, language: Language, *, is_again: bool) -> Runner:
+        if is_again and not await asyncio.to_thread(self.is_container_running):
+            self._launching = self._cgroup = None
+            self._drop_gauge()
         launcher = await self.launcher()
         from wardian.jupyter.outputs import RunnerOutput
 
