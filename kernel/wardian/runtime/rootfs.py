@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -169,7 +170,7 @@ def attach(root_fd: int, tree_fd: int, path: str, *, directory: bool) -> None:
             raise _not_at(path, "/proc is the kernel's")
         at = target(root_fd, path, directory=directory)
         try:
-            _check_target(root_fd, at, path)
+            _check_target(root_fd, at, path, directory=directory)
             mnt.move_mount(tree_fd, "", to_fd=at, flags=EMPTY_PATHS)
         finally:
             os.close(at)
@@ -177,8 +178,10 @@ def attach(root_fd: int, tree_fd: int, path: str, *, directory: bool) -> None:
         os.close(tree_fd)
 
 
-def _check_target(root_fd: int, at: int, path: str) -> None:
+def _check_target(root_fd: int, at: int, path: str, *, directory: bool) -> None:
     """What the path led to, by whatever links, may be neither procfs nor the root itself."""
+    if stat.S_ISDIR(os.fstat(at).st_mode) is not directory:
+        raise _not_at(path, "a directory goes on a directory, a file on a file")
     if file_system_type(at) == PROC_SUPER_MAGIC:
         raise _not_at(path, "/proc is the kernel's")
     if os.path.samestat(os.fstat(at), os.fstat(root_fd)):
