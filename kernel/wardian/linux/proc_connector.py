@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import struct
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ _EVENT_AT = 36  # after nlmsghdr (16) and cn_msg (20)
 _WHAT = struct.Struct("=I")
 _ERROR_AT = _EVENT_AT + 16  # after what, cpu, timestamp
 _FOUR = struct.Struct("=IIII")
-_ACK_TIMEOUT_MS = 100
+_ANSWERED_AT = 28  # cn_msg.ack: one more than that of the request
+_ACK_TIMEOUT_S = 0.2
 _RECEIVE_BUFFER_BYTES = 1 << 20
 
 
@@ -69,8 +71,9 @@ class ProcConnector:
             with suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             connection.bind((0, _CN_IDX_PROC))
-            connection.send(_request(_PROC_CN_MCAST_LISTEN))
-            if _is_acknowledged(connection):
+            token = int.from_bytes(os.urandom(3), "big")
+            connection.send(_request(_PROC_CN_MCAST_LISTEN, token))
+            if _is_acknowledged(connection, token):
                 return cls(connection)
         except OSError:
             pass
@@ -103,24 +106,32 @@ class ProcConnector:
         self._socket.close()
 
 
-def _request(operation: int) -> bytes:
+def _request(operation: int, token: int = 0) -> bytes:
     return _REQUEST.pack(
         *(_REQUEST.size, _NLMSG_DONE, 0, 0, os.getpid()),
-        *(_CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0),
+        *(_CN_IDX_PROC, _CN_VAL_PROC, 0, token, 4, 0),
         operation,
     )
 
 
-def _is_acknowledged(connection: socket.socket) -> bool:
-    """Any event proves that we are heard; an acknowledgement may say that we are not."""
+def _is_acknowledged(connection: socket.socket, token: int) -> bool:
+    """Wait for the kernel's answer to our request, which goes to every listener.
+
+    Events alone prove nothing: they come as long as anybody else on the host listens.
+    """
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    if not poll.poll(_ACK_TIMEOUT_MS):
-        return False
-    data = connection.recv(256)
-    (what,) = _WHAT.unpack_from(data, _EVENT_AT)
-    (error,) = _WHAT.unpack_from(data, _ERROR_AT)
-    return bool(what != What.ACK or error == 0)
+    deadline = time.monotonic() + _ACK_TIMEOUT_S
+    while (left_s := deadline - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+        data = connection.recv(256)
+        if len(data) < _ERROR_AT + _WHAT.size:
+            continue
+        (what,) = _WHAT.unpack_from(data, _EVENT_AT)
+        (answered,) = _WHAT.unpack_from(data, _ANSWERED_AT)
+        if what == What.ACK and answered == token + 1:
+            (error,) = _WHAT.unpack_from(data, _ERROR_AT)
+            return bool(error == 0)
+    return False
 
 
 def _parse(data: bytes) -> ProcEvent | None:
