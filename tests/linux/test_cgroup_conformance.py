@@ -287,6 +287,14 @@ def burn() -> None:
 
 
 @with_controllers
+def test_group_without_a_quota_is_never_throttled(group: Cgroup) -> None:
+    with running(burn) as host_pid:
+        group.add(host_pid)
+        wait_until(lambda: (group.usage().cpu_usage_usec or 0) > 200_000)
+    assert group.usage().nr_throttled == 0
+
+
+@with_controllers
 def test_busy_process_is_throttled_and_its_time_is_told(group: Cgroup) -> None:
     group.apply(Limits(cpus=0.1))
     before = group.usage().cpu_usage_usec
@@ -402,6 +410,25 @@ def test_kill_ends_all_also_those_that_fork_without_end(group: Cgroup) -> None:
         group.kill()
         wait_until(lambda: not group.processes())
     group.remove()
+
+
+def test_kill_ends_nobody_outside_the_group(
+    hierarchy: Hierarchy, folder: str, group: Cgroup
+) -> None:
+    other = hierarchy.cgroup(f"{folder}/other")
+    other.create(NO_LIMITS)
+    with running() as member, running() as bystander:
+        group.add(member)
+        other.add(bystander)
+        group.kill()
+        wait_until(lambda: not group.processes())
+        assert other.processes() == [bystander]
+
+
+def test_group_that_is_gone_can_be_killed_and_read(group: Cgroup) -> None:
+    group.remove()
+    group.kill()
+    assert (group.processes(), group.usage(), group.events()) == ([], Usage(), Events())
 
 
 def test_frozen_group_can_be_killed(group: Cgroup) -> None:

@@ -18,7 +18,7 @@ from tests.vm.debian_kernel import DebianKernel, Unavailable
 ROOT = Path(__file__).parents[2]
 # What a host with cgroup v2 and an older kernel may change; the rest would take long, emulated.
 GUEST_TESTS = (
-    "tests/linux/test_cgroups.py",
+    "tests/linux/test_cgroup_conformance.py",
     "tests/linux/test_container_lifecycle.py",
     "tests/linux/test_observe.py",
 )
