@@ -36,7 +36,9 @@ class ContainerProcess:
     terminal_fd: int | None = None
 
     def signal(self, number: int) -> None:
-        """Send a signal; nothing if it has ended."""
+        """Send a signal; nothing if it has ended or was closed."""
+        if self.pidfd < 0:
+            return
         with suppress(ProcessLookupError):
             signals.pidfd_send_signal(self.pidfd, number)
 
