@@ -196,7 +196,9 @@ def test_pager_payload_is_returned(page: Page) -> None:
 
 
 def test_waiting_cells_are_aborted_after_an_error(page: Page) -> None:
-    first, second = page.send("1/0"), page.send("print('never')")
+    # The first must still run when the second arrives: only what waits is aborted.
+    first = page.send("import time; time.sleep(0.5); 1/0")
+    second = page.send("print('never')")
     assert page.wait(first).status == "error"
     assert page.wait(second).status == "aborted"
     assert page.run("1").status == "ok"
