@@ -40,7 +40,7 @@ def hierarchy(request: pytest.FixtureRequest) -> Hierarchy:
     if request.param == "whole":
         return HERE
     if HERE.version is not Version.HYBRID:
-        pytest.skip("needs cgroup v1 and v2 at once, which the CI host has")
+        pytest.skip("needs cgroup v1 and v2 at once")
     v1 = {name: path for name, path in HERE.parents.items() if name != "unified"}
     if request.param == "v1 half":
         return Hierarchy(Version.V1, v1)

@@ -65,17 +65,23 @@ def test_adding_and_dropping_follow_docker(
 def test_sets_are_read_from_proc(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     status = tmp_path / "7/status"
+    others = (
+        "Name:\tx\nState:\tR (running)\nPid:\t7\nPPid:\t1\n"
+        "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nThreads:\t1\n"
+    )
     status.write_text(
-        "Name:\tx\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000003\n"
+        f"{others}CapInh:\t0000000000000001\nCapPrm:\t0000000000000003\n"
         "CapEff:\t0000000000000002\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\n"
     )
     found = Capabilities.from_proc(7, proc=str(tmp_path))
     assert found == Capabilities(2, 3, 1, mask(Capability), 0)
     assert found.has(Capability.DAC_OVERRIDE)
     assert not found.has(Capability.CHOWN)
-    status.write_text("Name:\tx\n")
-    with pytest.raises(KernelRefused):
+    status.write_text(others)
+    with pytest.raises(KernelRefused, match="CapEff"):
         Capabilities.from_proc(7, proc=str(tmp_path))
+    with pytest.raises(KernelRefused, match="No such process"):
+        Capabilities.from_proc(8, proc=str(tmp_path))
 
 
 def test_given_up_capabilities_are_gone_for_good() -> None:

@@ -51,7 +51,9 @@ def collected() -> list[object]:
         machine.require()
     except Unavailable as reason:
         return [pytest.param("none", marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--color=no", *GUEST_TESTS]
+    # The guest has no cgroup v1: the halves of a hybrid host are for hybrid hosts.
+    options = ("--collect-only", "-q", "--color=no", "-k", "not (conformance and half)")
+    command = [sys.executable, "-m", "pytest", *options, *GUEST_TESTS]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
     if said.returncode or not tests:

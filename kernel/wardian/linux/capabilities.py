@@ -7,9 +7,9 @@ import enum
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from wardian.errors import InvalidInput, KernelRefused
+from wardian.linux.proc import Status
 from wardian.linux.syscall import prctl, syscall
 
 
@@ -162,14 +162,12 @@ class Capabilities:
     @classmethod
     def from_proc(cls, host_pid: int | str = "self", *, proc: str = "/proc") -> Capabilities:
         """Read from /proc/PID/status."""
-        fields = dict(
-            line.split(":\t", 1)
-            for line in Path(f"{proc}/{host_pid}/status").read_text().splitlines()
-            if line.startswith("Cap")
-        )
+        status = Status.from_proc(host_pid, proc=proc)
+        if status is None:
+            raise KernelRefused("read", errno.ESRCH, f"/proc/{host_pid}/status")
         names = ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")
         try:
-            return cls(*(int(fields[name], 16) for name in names))
+            return cls(*(status.masks[name] for name in names))
         except KeyError as error:
             raise KernelRefused("read", errno.ENODATA, f"{error} of /proc/{host_pid}") from error
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,6 +61,9 @@ def _write(host_pid: int, name: str, text: str) -> None:
 
 
 def _by_program(program: str, host_pid: int, ranges: Sequence[IdRange]) -> None:
+    import shutil  # with subprocess 10 ms of imports, which a start as root does without
+    import subprocess
+
     path = shutil.which(program)
     if path is None:
         raise SetupError(f"{program} is missing", hint="apt-get install uidmap")
@@ -79,6 +80,8 @@ def _by_program(program: str, host_pid: int, ranges: Sequence[IdRange]) -> None:
 
 def subordinate_ranges(login: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """A user's subordinate (first, count) ranges: uids, gids. Empty without newuidmap(1)."""
+    import shutil
+
     if not (shutil.which("newuidmap") and shutil.which("newgidmap")):
         return [], []
     return _subordinate(Path("/etc/subuid"), login), _subordinate(Path("/etc/subgid"), login)

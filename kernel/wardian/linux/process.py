@@ -6,9 +6,9 @@ import ctypes
 import errno
 import os
 import signal as signals
-from pathlib import Path
 
 from wardian.errors import KernelRefused
+from wardian.linux.proc import Stat
 from wardian.linux.syscall import prctl, syscall
 
 _CLONE_PIDFD = 0x1000
@@ -136,9 +136,9 @@ def set_title(text: str) -> None:
 
     The kernel reads it from our own memory (proc(5): stat fields 48 and 49, cmdline).
     """
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
-    if 0 < start < end:
-        title = text.encode()[: end - start - 1]
-        ctypes.memset(start, 0, end - start)
+    stat = Stat.from_proc("self")
+    if stat is not None and 0 < stat.argument_start < stat.argument_end:
+        start, size_bytes = stat.argument_start, stat.argument_end - stat.argument_start
+        title = text.encode()[: size_bytes - 1]
+        ctypes.memset(start, 0, size_bytes)
         ctypes.memmove(start, title, len(title))
