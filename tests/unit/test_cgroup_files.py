@@ -125,6 +125,12 @@ def test_what_the_kernel_does_not_tell_is_none_and_never_zero(tmp_path: Path) ->
     assert AbsentCgroup("none here").usage() == Usage()
 
 
+def test_bytes_that_v1_does_not_count_are_unknown(tmp_path: Path) -> None:
+    make(tmp_path, {"blkio/box": {"blkio.throttle.io_service_bytes": "Total 0\n"}})
+    usage = v1(tmp_path, ["blkio"]).usage()
+    assert (usage.io_read_bytes, usage.io_written_bytes) == (None, None)
+
+
 def test_no_limit_is_none(tmp_path: Path) -> None:
     make(
         tmp_path / "v1",
@@ -210,6 +216,16 @@ def test_v2_limits_are_written_in_v2s_words(tmp_path: Path) -> None:
         "cpu.weight": "1",
         "pids.max": "100",
     }
+
+
+def test_v2_cpuset_goes_back_to_the_parents_when_it_is_lifted(tmp_path: Path) -> None:
+    make(tmp_path, {"box": {"cgroup.controllers": "cpuset\n", "cpuset.cpus": ""}})
+    cpus, group = tmp_path / "box/cpuset.cpus", V2Cgroup(tmp_path, "box")
+    group.apply(Limits(cpuset_cpus="0-1"))
+    assert cpus.read_text() == "0-1"
+    cpus.write_text("0-1\n")
+    group.apply(Limits())
+    assert cpus.read_bytes()[:1] == b"\n"
 
 
 def test_a_refused_write_names_the_file(tmp_path: Path) -> None:
@@ -319,6 +335,49 @@ def _detect_as_user(top: Path) -> str:
         text = said.read()
     os.waitpid(host_pid, 0)
     return text
+
+
+def test_uppermost_group_that_can_be_divided_is_taken(tmp_path: Path) -> None:
+    """As under systemd: the slice is ours and empty, our own scope below it is full of us."""
+    busy = {"cgroup.type": "domain\n", "cgroup.procs": "1\n2\n"}
+    empty = {"cgroup.type": "domain\n", "cgroup.procs": ""}
+    make(
+        tmp_path,
+        {
+            "cgroup": {**busy, "cgroup.controllers": "memory\n"},  # no real root: a container's top
+            "cgroup/user": busy,
+            "cgroup/user/app.slice": empty,
+            "cgroup/user/app.slice/lab.scope": busy,
+        },
+    )
+    found = detect(tmp_path, "0::/user/app.slice/lab.scope\n")
+    assert found.parents == {"unified": tmp_path / "cgroup/user/app.slice"}
+
+
+def test_group_outside_of_our_cgroup_namespace_is_not_looked_for(tmp_path: Path) -> None:
+    make(tmp_path, {"cgroup": {"cgroup.controllers": "memory\n", "cgroup.procs": ""}})
+    make(tmp_path, {"outside": {"cgroup.procs": ""}})
+    found = detect(tmp_path, "0::/../../outside\n")
+    assert found.parents == {"unified": tmp_path / "cgroup"}
+
+
+def test_controllers_that_our_own_processes_hold_back_are_said(tmp_path: Path) -> None:
+    files = {
+        "cgroup.type": "domain\n",
+        "cgroup.procs": "7\n",
+        "cgroup.controllers": "memory pids\n",
+        "cgroup.subtree_control": "pids\n",
+    }
+    make(tmp_path, {"ours": files})
+    group = V2Cgroup(tmp_path / "ours", "wardian/box")
+    limits = Limits(memory_bytes=64 << 20, cpus=1.0, pids=10)
+    assert group.unenforced(limits) == [
+        "memory (processes in our own group hold the controller back: set DelegateSubgroup=)",
+        "cpu (the cpu controller is not delegated to us)",
+    ]
+    (tmp_path / "ours/cgroup.procs").write_text("")
+    missing = V2Cgroup(tmp_path / "ours", "wardian/box").unenforced(limits)
+    assert [line.split()[0] for line in missing] == ["cpu"]
 
 
 def test_sweep_takes_empty_groups_of_the_dead_only(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class _CloneArgs(ctypes.Structure):
 def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
     """Fork into new namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
 
-    Only for single-threaded processes: libc does not hear of this fork, the interpreter does.
+    Only for single-threaded processes: libc does not hear of this fork, the interpreter does. Where
+    libc counts more threads, setresuid(2) and its like wait for them for ever in the child.
     With ``cgroup_fd`` (a cgroup v2 directory) the child is born in that group.
     """
     pidfd = ctypes.c_int(-1)
