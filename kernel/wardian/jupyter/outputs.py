@@ -92,6 +92,8 @@ class RunnerOutput:
         """One iopub message of the runner; ``content`` is JSON and goes on as it is."""
         kernel = self._kernel
         request = kernel.outputs.running(cell)
+        if request is not None:
+            kernel.outputs.release_error(request)
         if request is not None and request.capture is not None:
             _keep(request.capture, kind, content)
         elif request is not None and kind == "error":
@@ -116,6 +118,8 @@ class RunnerOutput:
             return
         kernel = self._kernel
         request = kernel.outputs.running(cell)
+        if request is not None:
+            kernel.outputs.release_error(request)
         if request is not None and request.capture is not None:
             request.capture.text.setdefault(name, []).append(text)
         else:

@@ -16,7 +16,8 @@ class Request:
 
     ``parent`` is the page's message, to which all output belongs. ``capture``, if set, takes
     the output instead of the page. ``held_error`` is the ``error`` message that a runner sent:
-    it is published when the reply has come and it is known whether the host has a better word.
+    it is published when the reply has come and it is known whether the host has a better word,
+    or when more follows: then it was not what ended the cell.
     """
 
     number: int
