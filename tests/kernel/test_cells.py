@@ -236,3 +236,21 @@ def test_big_display_arrives_whole(page: Page) -> None:
     outcome = page.run("display({'text/plain': 'x' * 20_000_000}, raw=True)")
     (shown,) = outcome.of("display_data")
     assert len(shown["data"]["text/plain"]) == 20_000_000
+
+
+def test_exit_ends_the_interpreter_and_the_next_cell_has_a_new_one(page: Page) -> None:
+    page.run("before = 1")
+    (payload,) = page.run("exit").content["payload"]
+    assert payload["source"] == "ask_exit"
+    assert page.run("'before' in globals()").result in ("False", "True")
+    assert page.run("1 + 1").result == "2"
+
+
+def test_input_in_a_host_cell_asks_the_page(page: Page) -> None:
+    assert page.run("%%host\nprint('got', input('? '))", answer="abc").text() == "got abc\n"
+    assert page.run("%%host\ninput()").error[0] == "StdinNotImplementedError"
+
+
+def test_host_cell_sends_whole_lines(page: Page) -> None:
+    outcome = page.run("%%host\nfor i in range(3): print(i, end=' ')\nprint()")
+    assert [one["text"] for one in outcome.of("stream")] == ["0 1 2 \n"]

@@ -1,128 +1,63 @@
-"""A debug session with Python cells: breakpoints, steps, variables, as JupyterLab asks for them."""
+"""The debugger of JupyterLab, relayed to the container: a breakpoint in a cell, its variables."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-import pytest_asyncio
+from tests.kernel.page import Page
 
-from tests.kernel.recording_sink import Bench, bench, until
-from wardian.cells.runner import Language
-
-pytest.importorskip("debugpy")
-pytestmark = pytest.mark.asyncio
-
-CELL = "def grow(n):\n    height = n * 2\n    return height\n\nprint(grow(21))"
+CODE = "def add(a, b):\n    total = a + b\n    return total\nadd(2, 3)"
 
 
-class Session:
-    """Sends debug requests with numbers of their own."""
+class Debugger:
+    """Debug requests, numbered."""
 
-    def __init__(self, python: Bench) -> None:
-        self.python = python
-        self._numbers = itertools.count(1)
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._last = 0
 
-    async def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        request = {"type": "request", "seq": number, "command": command, "arguments": arguments}
-        reply = await self.python.ask("debug", **request)
-        assert reply["request_seq"] == number
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        self._last += 1
+        content = {
+            "type": "request",
+            "seq": self._last,
+            "command": command,
+            "arguments": arguments,
+        }
+        reply = self.page.control("debug_request", content)
+        assert reply["success"], reply
         return reply
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        return [e for e in self.python.sink.contents("debug_event") if e["event"] == name]
-
-    async def attach(self) -> None:
-        assert (await self.ask("initialize", clientID="test", adapterID=""))["success"]
-        assert (await self.ask("attach"))["success"]
-
-    async def stop_in(self, code: str, line: int) -> tuple[Any, int]:
-        """Run a cell with a breakpoint until it is stopped there: its task, the thread."""
-        path = (await self.ask("dumpCell", code=code))["body"]["sourcePath"]
-        reply = await self.ask(
-            "setBreakpoints", source={"path": path}, breakpoints=[{"line": line}]
-        )
-        assert reply["body"]["breakpoints"][0]["verified"]
-        assert (await self.ask("configurationDone"))["success"]
-        self.python.sink.outputs.clear()
-        task = self.python.begin(code)
-        await until(lambda: bool(self.events("stopped")))
-        return task, self.events("stopped")[0]["body"]["threadId"]
+    def event(self, name: str) -> dict[str, Any]:
+        while True:
+            event: dict[str, Any] = self.page.iopub("debug_event")["content"]
+            if event["event"] == name:
+                return event
 
 
-@pytest_asyncio.fixture
-async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    async with bench(Language.PYTHON, tmp_path) as python:
-        yield Session(python)
+def test_cell_stops_at_a_breakpoint_and_goes_on(own_page: Page) -> None:
+    own_page.run("1")
+    debugger = Debugger(own_page)
+    assert debugger.ask("debugInfo")["body"]["isStarted"] is False
+    debugger.ask("initialize", clientID="test", adapterID="", pathFormat="path", linesStartAt1=True)
+    debugger.ask("attach")
+    path = debugger.ask("dumpCell", code=CODE)["body"]["sourcePath"]
+    debugger.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": 3}])
+    debugger.ask("configurationDone")
+    sent = own_page.send(CODE)
+    thread = debugger.event("stopped")["body"]["threadId"]
+    frame = debugger.ask("stackTrace", threadId=thread)["body"]["stackFrames"][0]
+    assert frame["name"] == "add"
+    scope = debugger.ask("scopes", frameId=frame["id"])["body"]["scopes"][0]
+    variables = debugger.ask("variables", variablesReference=scope["variablesReference"])
+    values = {one["name"]: one["value"] for one in variables["body"]["variables"]}
+    assert values["total"] == "5"
+    debugger.ask("continue", threadId=thread)
+    assert own_page.wait(sent).result == "5"
+    debugger.ask("disconnect", restart=False, terminateDebuggee=False)
+    assert own_page.run("1 + 1").result == "2"
 
 
-async def test_info_before_anything_is_started(session: Session) -> None:
-    body = (await session.ask("debugInfo"))["body"]
-    assert body["isStarted"] is False
-    assert (body["hashMethod"], body["tmpFileSuffix"]) == ("Murmur2", ".py")
-    assert "debugger" in session.python.runner.info["features"]
-
-
-async def test_cell_stops_at_its_breakpoint_shows_variables_and_goes_on(session: Session) -> None:
-    await session.attach()
-    task, thread = await session.stop_in(CELL, 3)
-    frames = (await session.ask("stackTrace", threadId=thread))["body"]["stackFrames"]
-    assert (frames[0]["name"], frames[0]["line"]) == ("grow", 3)
-    scopes = (await session.ask("scopes", frameId=frames[0]["id"]))["body"]["scopes"]
-    reference = scopes[0]["variablesReference"]
-    found = (await session.ask("variables", variablesReference=reference))["body"]["variables"]
-    assert {each["name"]: each["value"] for each in found} == {"height": "42", "n": "21"}
-    rich = await session.ask("richInspectVariables", variableName="height", frameId=frames[0]["id"])
-    assert rich["body"]["data"] == {"text/plain": "42"}
-    assert (await session.ask("debugInfo"))["body"]["stoppedThreads"]
-    assert (await session.ask("continue", threadId=thread))["success"]
-    assert (await task)["status"] == "ok"
-    assert session.python.sink.text() == "42\n"
-
-
-async def test_steps_lead_from_line_to_line(session: Session) -> None:
-    await session.attach()
-    task, thread = await session.stop_in(CELL, 2)
-    await session.ask("next", threadId=thread)
-    await until(lambda: len(session.events("stopped")) == 2)
-    frames = (await session.ask("stackTrace", threadId=thread))["body"]["stackFrames"]
-    assert frames[0]["line"] == 3
-    await session.ask("continue", threadId=thread)
-    assert (await task)["status"] == "ok"
-
-
-async def test_variables_can_be_inspected_without_stopping(session: Session) -> None:
-    await session.python.run("herbs = {'sage': [1, 2]}; _hidden = 1; leaf = 'green'")
-    found = (await session.ask("inspectVariables"))["body"]["variables"]
-    assert [each["name"] for each in found] == ["herbs", "_hidden", "leaf"]
-    reference = found[0]["variablesReference"]
-    parts = (await session.ask("variables", variablesReference=reference))["body"]["variables"]
-    assert [(each["name"], each["value"]) for each in parts] == [("'sage'", "[1, 2]")]
-    rich = await session.ask("richInspectVariables", variableName="leaf")
-    assert rich["body"]["data"] == {"text/plain": "'green'"}
-
-
-async def test_session_ends_and_another_begins(session: Session) -> None:
-    await session.attach()
-    assert (await session.ask("disconnect", restart=False))["success"]
-    assert (await session.ask("debugInfo"))["body"]["isStarted"] is False
-    assert (await session.python.run(CELL))["status"] == "ok"
-    await session.attach()
-    task, thread = await session.stop_in(CELL.replace("21", "4"), 3)
-    await session.ask("continue", threadId=thread)
-    await task
-    assert session.python.sink.text() == "8\n"
-
-
-async def test_cells_input_and_comms_work_while_the_control_thread_reads(session: Session) -> None:
-    await session.ask("debugInfo")
-    session.python.sink.answers = ["fern"]
-    await session.python.run("print(input('? '))", allow_stdin=True)
-    assert session.python.sink.text() == "fern\n"
-    reply = await session.python.interrupted("import time; print('ready'); time.sleep(100)")
-    assert reply["ename"] == "KeyboardInterrupt"
-    assert (await session.python.ask("is_complete", code="1"))["status"] == "complete"
+def test_debugger_is_promised_by_the_python_kernel_only(page: Page, shell_page: Page) -> None:
+    assert "debugger" in page.ask("kernel_info_request", {})["supported_features"]
+    assert shell_page.ask("kernel_info_request", {})["supported_features"] == []

@@ -10,15 +10,18 @@ import asyncio
 import gc
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 from wardian.cells.runner import Language
 from wardian.jupyter.connection_file import connection_file
+from wardian.jupyter.deferred import defer
 from wardian.jupyter.workspaces import Workspaces
 
 # While libraries are imported in one thread, the loop's thread has short but urgent work.
 SWITCH_INTERVAL_S = 0.0005
+FIRST_S = 0.2
 
 
 async def serve(file: Path, language: Language) -> None:
@@ -31,6 +34,12 @@ async def serve(file: Path, language: Language) -> None:
     workspaces.begin(language)
     connection = await asyncio.to_thread(import_module, "wardian.jupyter.connection")
     bound = connection.Sockets.bind(connection.Connection.of(file))  # the page can connect now
+    # The interpreter in the container shall not wait for our imports. A first start, which makes
+    # the image, takes longer than the page should wait for an answer.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(workspaces.main.spawned.wait(), FIRST_S)
+    # ipykernel's base class wants one exception of IPython's, and gets it without all the rest.
+    defer("IPython")
     app = await asyncio.to_thread(import_module, "wardian.jupyter.app")
     sys.setswitchinterval(usual)
     gc.enable()

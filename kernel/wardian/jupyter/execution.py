@@ -97,6 +97,7 @@ class Execution:
             count=request.count,
             cell_id=request.parent.get("metadata", {}).get("cellId"),
         )
+        self._warn(workspace, request)
         assert workspace.gauge is not None  # made with the first runner
         cell = GuestCell(self._kernel, workspace, request, workspace.gauge)
         said = request.parent.get("metadata", {}).get("wardian")
@@ -107,6 +108,13 @@ class Execution:
         if cell.cost is not None:
             self._cost |= cell.cost.metadata
         return reply
+
+    def _warn(self, workspace: Workspace, request: Request) -> None:
+        """A limit that this host cannot enforce is said by the first cell that it would hold."""
+        warnings, workspace.warnings = workspace.warnings, []
+        for warning in warnings:
+            content = {"name": "stderr", "text": f"warning: {warning}\n"}
+            self._kernel.publish("stream", content, request.parent)
 
     async def _run_limited(
         self,

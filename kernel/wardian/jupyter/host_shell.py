@@ -7,14 +7,17 @@ the kernel goes on answering, comm messages above all, while they run.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import ctypes
+import getpass
 import io
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import StdinNotImplementedError
 
 from wardian.jupyter.failure import OK_REPLY
 
@@ -30,9 +33,12 @@ class HostStream(io.TextIOBase):
         self._kernel = kernel
         self._name = name
         self._parent: dict[str, Any] | None = None
+        self._waiting: list[str] = []
+        self._lock = threading.RLock()
 
     def set_parent(self, parent: dict[str, Any]) -> None:
         """From now on what is written belongs to this request."""
+        self.flush()
         self._parent = parent
 
     @property
@@ -43,9 +49,17 @@ class HostStream(io.TextIOBase):
         return True
 
     def write(self, text: str, /) -> int:
-        if text and self._parent is not None:
-            self._kernel.publish("stream", {"name": self._name, "text": text}, self._parent)
+        with self._lock:
+            self._waiting.append(text)
+        if "\n" in text:
+            self.flush()
         return len(text)
+
+    def flush(self) -> None:
+        with self._lock:
+            text, self._waiting = "".join(self._waiting), []
+            if text and self._parent is not None:
+                self._kernel.publish("stream", {"name": self._name, "text": text}, self._parent)
 
 
 class HostShell:
@@ -55,8 +69,14 @@ class HostShell:
         self._kernel = kernel
         self._executor = ThreadPoolExecutor(1, "host-cell")
         self._thread_id: int | None = None
+        self._loop = asyncio.get_running_loop()
+        self._request: Request | None = None
         sys.stdout = HostStream(kernel, "stdout")
         sys.stderr = HostStream(kernel, "stderr")
+        builtins.input = lambda prompt="": self._ask(str(prompt), password=False)
+        getpass.getpass = lambda prompt="Password: ", stream=None: self._ask(  # noqa: ARG005
+            prompt, password=True
+        )
         self._shell: Any = self._executor.submit(self._make_shell).result()
 
     def _make_shell(self) -> Any:
@@ -82,10 +102,13 @@ class HostShell:
         self._kernel.set_thread_parent(request.parent)
         shell.execution_count = request.count + 1
         self._thread_id = threading.get_ident()
+        self._request = request
         try:
             result = shell.run_cell(code, store_history=False, silent=request.is_silent)
         finally:
-            self._thread_id = None
+            self._thread_id = self._request = None
+            sys.stdout.flush()
+            sys.stderr.flush()
         payload = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
         if result.success:
@@ -99,6 +122,19 @@ class HostShell:
             "user_expressions": {},
             "payload": payload,
         }
+
+    def _ask(self, prompt: str, *, password: bool) -> str:
+        """What ``input`` and ``getpass`` do in a host cell."""
+        request = self._request
+        if request is None or not request.allows_stdin:
+            raise StdinNotImplementedError("this frontend does not support input requests")
+        sys.stdout.flush()
+        asking = self._kernel.stdin.ask(request.parent, request.idents, prompt, password=password)
+        answer = asyncio.run_coroutine_threadsafe(asking, self._loop)
+        try:
+            return answer.result()
+        except CancelledError:
+            raise KeyboardInterrupt from None
 
     def _interrupt(self) -> None:
         """KeyboardInterrupt in the cell's thread, at its next bytecode."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from wardian.cells.runner import Interpreter, Language, Launcher, Runner, Setting
+from wardian.cells.runner import (
+    Interpreter,
+    Language,
+    Launcher,
+    Runner,
+    Setting,
+    SpawnedProcess,
+)
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, WardianError
 from wardian.jupyter.settings import Settings
 from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, StartConfig, explain
+from wardian.runtime.spec import ProcessSpec
 
 if TYPE_CHECKING:
     from wardian.cgroups.cgroup import Cgroup
@@ -23,6 +32,21 @@ if TYPE_CHECKING:
 
 # What a shell and Python need to speak UTF-8 and to break lines alike everywhere.
 ENVIRONMENT = {"LANG": "C.UTF-8", "TERM": "xterm-color", "COLUMNS": "80"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Announcing:
+    """A launcher that says when it has started a process."""
+
+    launcher: Launcher
+    loop: asyncio.AbstractEventLoop
+    spawned: asyncio.Event
+
+    def spawn(self, process: ProcessSpec, fds: Mapping[int, int] | None = None) -> SpawnedProcess:
+        """Start a process; called in another thread than the loop's."""
+        started = self.launcher.spawn(process, fds)
+        self.loop.call_soon_threadsafe(self.spawned.set)
+        return started
 
 
 class Workspace:
@@ -37,6 +61,8 @@ class Workspace:
         self.timeout_s: float | None = None
         self.kernel: WardianKernel | None = None
         self.gauge: Gauge | None = None
+        self.spawned = asyncio.Event()
+        self.warnings: list[str] = []  # limits that are not in force, until they were said
         self._read_settings = read_settings
         self._launching: asyncio.Task[Launcher] | None = None
         self._runners: dict[Language, asyncio.Task[Runner]] = {}
@@ -66,9 +92,11 @@ class Workspace:
 
             return LocalLauncher()
         try:
-            return self.source.obtain(self.name, self.settings)
+            container = self.source.obtain(self.name, self.settings)
+            self.warnings = list(container.info.warnings)
         except OSError as error:
             raise explain(error) from error
+        return container
 
     @property
     def is_open(self) -> bool:
@@ -146,7 +174,12 @@ class Workspace:
         sink = RunnerOutput(self)
         setting = await asyncio.to_thread(self._setting)
         starting = asyncio.create_task(
-            Runner.start(launcher, language=language, sink=sink, setting=setting)
+            Runner.start(
+                _Announcing(launcher, asyncio.get_running_loop(), self.spawned),
+                language=language,
+                sink=sink,
+                setting=setting,
+            )
         )
         if self.gauge is None:  # while the interpreter starts
             await asyncio.sleep(0)
