@@ -108,6 +108,11 @@ def test_restart_of_a_kernel_without_a_notebook_keeps_its_container(own_page: Pa
     assert own_page.run("import os; os.path.exists('/root/kept')").result == "True"
 
 
+def test_reset_may_be_the_very_first_cell(own_page: Page) -> None:
+    assert own_page.run("%container reset").text() == "main: new from wardian/base\n"
+    assert own_page.run("1 + 1").result == "2"
+
+
 def test_container_of_a_kernel_without_a_notebook_goes_with_it(client: Client) -> None:
     page = Page.open("wardian-python")
     page.run("1")

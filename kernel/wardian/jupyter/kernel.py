@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
 from ipykernel.kernelbase import Kernel
@@ -198,7 +198,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         metadata: dict[str, Any] | None = None,
         buffers: list[Any] | None = None,
     ) -> None:
-        """One message on iopub; content that is bytes is JSON already. Any thread may call."""
+        """One message on iopub. Any thread may call."""
         self.session.send(
             self.iopub_socket,
             kind,
@@ -208,6 +208,26 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
             buffers=buffers,
             metadata=metadata,
         )
+
+    def pass_on(
+        self,
+        kind: str,
+        content: memoryview,
+        parent: Message,
+        metadata: dict[str, Any],
+        buffers: Sequence[memoryview],
+    ) -> None:
+        """One message on iopub whose content is JSON already: it is signed and sent as it is."""
+        session = self.session
+        parts = [
+            session.pack(session.msg_header(kind)),
+            session.pack(parent.get("header", {})),
+            session.pack(metadata),
+            content,
+            *buffers,
+        ]
+        is_small = content.nbytes < session.copy_threshold and not buffers
+        session.send_raw(self.iopub_socket, parts, copy=is_small, ident=self._topic(kind))
 
     # --- cells ---------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class RunnerOutput:
             request.held_error = bytes(content)
         elif not kind.startswith("comm_") or self._passes(kind, content, buffers):
             parent = kernel.outputs.parent(cell)
-            kernel.publish(kind, bytes(content), parent, metadata, list(buffers))
+            kernel.pass_on(kind, content, parent, metadata, buffers)
 
     def _passes(self, kind: str, content: memoryview, buffers: Sequence[memoryview]) -> bool:
         runner = self.runner
