@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -234,3 +235,21 @@ def test_spares_of_a_killed_keeper_are_swept_by_the_next(
         with Client.connect(state) as client:
             client.run(replace(spec, name="box")).remove(force=True)
         os.waitpid(after(chance, lambda: kill_keeper(state)), 0)
+
+
+def test_groups_of_a_root_that_is_gone_are_swept_by_anothers_keeper(
+    state: Path, spec: ContainerSpec, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    with Client.connect(gone) as client:
+        client.run(replace(spec, name="box")).remove(force=True)
+        folder = group_folder(gone)
+        groups = [*Path("/sys/fs/cgroup").glob("*/"), Path("/sys/fs/cgroup")]
+        wait_until(lambda: any(list((top / folder).glob("*/")) for top in groups))
+        kill_keeper(gone)
+    wait_until(lambda: keeper_pid(gone) is None)
+    shutil.rmtree(gone)
+    with Client.connect(state):
+        pass
+    wait_until(lambda: keeper_pid(state) is None)
+    assert not [top for top in groups if (top / folder).exists()]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -393,3 +395,40 @@ def test_sweep_takes_empty_groups_of_the_dead_only(tmp_path: Path) -> None:
     hierarchy.sweep(set(), below="wardian/key")
     assert os.listdir(tmp_path / "wardian") == ["other"]
     hierarchy.sweep(set(), below="wardian/key")  # nothing there: nothing to do
+
+
+def test_folders_that_nobody_holds_are_swept_and_no_others(tmp_path: Path) -> None:
+    for name in ("a-1/dead", "b-2/new", "c-3/busy", "somebody/else"):
+        (tmp_path / "memory/wardian" / name).mkdir(parents=True)
+        (tmp_path / "pids/wardian" / name).mkdir(parents=True)
+    (tmp_path / "pids/wardian/d-4/dead").mkdir(parents=True)  # half of it is gone already
+    (tmp_path / "memory/wardian/c-3/busy/process").touch()
+    parents = {name: tmp_path / name for name in ("memory", "pids")}
+    hierarchy = Hierarchy(Version.V1, parents)
+    held = hierarchy.claim("wardian/b-2")
+    assert held is not None
+    hierarchy.sweep_unclaimed("wardian", named=re.compile("[a-z]-[0-9]"))
+    assert sorted(os.listdir(tmp_path / "memory/wardian")) == ["b-2", "c-3", "somebody"]
+    assert sorted(os.listdir(tmp_path / "pids/wardian")) == ["b-2", "somebody"]
+    os.close(held)
+    hierarchy.sweep_unclaimed("wardian", named=re.compile("[a-z]-[0-9]"))
+    assert sorted(os.listdir(tmp_path / "memory/wardian")) == ["c-3", "somebody"]
+
+
+def test_folder_is_claimed_also_when_it_is_swept_at_that_moment(tmp_path: Path) -> None:
+    """Whoever claims waits for the sweeper, and makes anew what that took away."""
+    hierarchy = Hierarchy(Version.V2, {"unified": tmp_path})
+    pattern = re.compile("[a-z]-[0-9]")
+    sweeper = os.fork()
+    if sweeper == 0:
+        with suppress(BaseException):
+            while not (tmp_path / "enough").exists():
+                hierarchy.sweep_unclaimed("wardian", named=pattern)
+        os._exit(0)
+    for _ in range(300):
+        held = hierarchy.claim("wardian/a-1")
+        assert held is not None
+        assert os.path.samestat(os.fstat(held), os.stat(tmp_path / "wardian/a-1"))
+        os.close(held)
+    (tmp_path / "enough").touch()
+    os.waitpid(sweeper, 0)

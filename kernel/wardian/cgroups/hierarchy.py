@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import enum
+import fcntl
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
-from wardian.cgroups.files import remove_directory
+from wardian.cgroups.files import make_directory, remove_directory
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup, can_be_divided
 from wardian.errors import KernelRefused
 
 # What a container's group is made in, in the order in which processes are moved.
 V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "blkio", "cpuset", "devices")
+
+_TRIES = 100
 
 
 class Version(enum.Enum):
@@ -89,6 +93,55 @@ class Hierarchy:
                             remove_directory(Path(entry.path))
             with suppress(OSError):
                 folder.rmdir()
+
+    def claim(self, folder: str) -> int | None:
+        """Make a folder for groups and hold it by a descriptor, for good.
+
+        Whoever finds it held leaves it alone (`sweep_unclaimed`). None where that is not possible.
+        """
+        for path in self._first(folder):
+            for _ in range(_TRIES):
+                make_directory(path)
+                if (fd := _held(path, fcntl.LOCK_EX)) is not None:
+                    return fd
+        return None
+
+    def sweep_unclaimed(self, above: str, *, named: re.Pattern[str]) -> None:
+        """Remove the folders with such names that nobody holds, as far as no process is in them."""
+        names = {
+            entry.name
+            for parent in self.parents.values()
+            if (parent / above).is_dir()
+            for entry in os.scandir(parent / above)
+            if named.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        }
+        for name in names:
+            for path in self._first(f"{above}/{name}"):
+                with suppress(KernelRefused):
+                    make_directory(path)
+                    if (fd := _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
+                        self.sweep(set(), below=f"{above}/{name}")
+                        os.close(fd)
+
+    def _first(self, folder: str) -> list[Path]:
+        """Where a folder is held: in the first hierarchy, if there is one."""
+        return [parent / folder for parent in self.parents.values()][:1]
+
+
+def _held(folder: Path, operation: int) -> int | None:
+    """A descriptor with flock(2) on a folder; None if another has it, or it was just removed."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, operation)
+        if os.path.samestat(os.fstat(fd), os.stat(folder)):
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None
 
 
 def _our_groups(path: Path) -> dict[str, str]:

@@ -13,14 +13,14 @@ from pathlib import Path
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
-from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
 from wardian.runtime import ids, state, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.nursery import Nursery
-from wardian.runtime.paths import group_folder
+from wardian.runtime.paths import FOLDER_NAME, GROUPS, group_folder
 from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
@@ -29,6 +29,7 @@ from wardian.storage.overlay import OverlaySnapshotter
 
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
 ADOPTION_GRACE_S = 30.0
+SWEEP_DELAY_S = 5.0
 Listener = Callable[[m.Event], None]
 
 
@@ -42,6 +43,8 @@ class House:
         self._snapshots = OverlaySnapshotter(root)
         self._hierarchy = Hierarchy.detect()
         self._group = group_folder(root)
+        with suppress(KernelRefused):  # met again, and said, by the first container
+            self._hierarchy.claim(self._group)
         self._live: dict[str, Live] = {}
         self._graces: dict[str, Timer] = {}
         self._nursery = Nursery(
@@ -274,6 +277,11 @@ class House:
         """The keeper leaves; nothing runs."""
         self._nursery.close()
         self._hierarchy.sweep(set(), below=self._group)
+        self._sweep_dead_roots()
+
+    def _sweep_dead_roots(self) -> None:
+        """A keeper that was killed left groups behind; its root may never see another."""
+        self._hierarchy.sweep_unclaimed(GROUPS, named=FOLDER_NAME)
 
     def remove(self, record: Record) -> None:
         """Forget a container that does not run, and its writable layer."""
@@ -377,6 +385,7 @@ class House:
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
         self._hierarchy.sweep(set(self._live), below=self._group)
+        self._loop.later(SWEEP_DELAY_S, self._sweep_dead_roots)
         self._nursery.refill_soon()
         for key in set(self._snapshots.keys()) - set(self.records):
             self._snapshots.remove(key)

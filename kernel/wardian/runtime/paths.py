@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -16,6 +17,10 @@ def state_root() -> Path:
     return Path(data_home) / "wardian"
 
 
+GROUPS = "wardian"
+FOLDER_NAME = re.compile(r"[0-9a-f]+-[0-9a-f]+")
+
+
 def group_folder(root: Path) -> str:
     """The cgroup in which the groups of this root's containers are, below the hierarchy's top.
 
@@ -23,4 +28,4 @@ def group_folder(root: Path) -> str:
     from one that was left behind.
     """
     status = root.stat()
-    return f"wardian/{status.st_dev:x}-{status.st_ino:x}"
+    return f"{GROUPS}/{status.st_dev:x}-{status.st_ino:x}"
