@@ -30,6 +30,7 @@ ROUNDS = int(os.environ.get("WARDIAN_FAULT_ROUNDS", "60"))
 SEED = int(os.environ.get("WARDIAN_FAULT_SEED", str(secrets.randbits(32))))
 LATEST_S = 0.06  # a start takes some milliseconds, longer where the machine is busy
 PER_TEST = max(1, ROUNDS // 6)
+pytestmark = pytest.mark.timeout(max(120, 2 * ROUNDS))
 
 
 @pytest.fixture
