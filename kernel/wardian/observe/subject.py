@@ -84,7 +84,7 @@ def _not_running(name: str) -> FailedPrecondition:
 def _group(directories: dict[str, str]) -> tuple[Cgroup, str]:
     """The container's group, from where the keeper made it, and what the figures come from.
 
-    The group's name is the last two parts of each directory (``wardian/<id>``).
+    The group's name is the last two parts of each directory (``<state root>/<id>``).
     """
     if not directories:
         return AbsentCgroup("the container has no cgroup"), "no cgroup: figures are not known"
