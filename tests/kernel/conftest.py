@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.page import Page
+from tests.linux.conftest import keeper_pid, wait_until
 from wardian.jupyter.kernelspec import install
 from wardian.runtime.client import Client
 
@@ -40,6 +41,7 @@ def _remove_containers(state: Path) -> None:
     with Client.connect(state) as client:
         for info in client.list():
             client.container(info.id).remove(force=True)
+    wait_until(lambda: keeper_pid(state) is None)
 
 
 @pytest.fixture(scope="module")

@@ -110,8 +110,8 @@ class Nursery:
         """Let go of the spares."""
         for spare in self._spares:
             spare.sandbox.discard()
-            self._release_place(spare.container_id)
             _remove(spare.sandbox.cgroup)
+            self._release_place(spare.container_id)
         self._spares.clear()
 
 
