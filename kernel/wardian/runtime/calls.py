@@ -11,7 +11,7 @@ import msgspec
 from wardian.errors import CommandFailed, InvalidInput, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime.house import House
-from wardian.runtime.live import Spawned
+from wardian.runtime.live import Live, Spawned
 from wardian.runtime.loop import Loop
 from wardian.runtime.spec import Keep
 from wardian.runtime.state import Record
@@ -107,11 +107,11 @@ class Calls:
         terminal: bool,
     ) -> None:
         """Start it; the answer is its description, once the main process (if any) runs."""
-        live = self._house.start(record)
         main = record.spec.process
-        if main is None:
-            reply.send(self._house.info(live.record))
-            return
+
+        def begin(live: Live) -> None:
+            if main is not None:
+                live.spawn_main(main, targets, fds, terminal=terminal, done=started)
 
         def started(result: m.SpawnedProcess | WardianError, given: tuple[int, ...]) -> None:
             if isinstance(result, WardianError):
@@ -119,7 +119,9 @@ class Calls:
             else:
                 reply.send(self._house.info(live.record), given[1:])
 
-        live.spawn_main(main, targets, fds, terminal=terminal, done=started)
+        live = self._house.start(record, begin)
+        if main is None:
+            reply.send(self._house.info(live.record))
 
     def _spawn(self, reply: Reply, call: m.SpawnCall, fds: tuple[int, ...]) -> None:
         if len(call.targets) != len(fds) or len(set(call.targets)) != len(fds):

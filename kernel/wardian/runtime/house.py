@@ -33,6 +33,10 @@ SWEEP_DELAY_S = 5.0
 Listener = Callable[[m.Event], None]
 
 
+def _nothing(_live: Live) -> None:
+    """No orders."""
+
+
 class House:
     """The containers below one state root and their life. Used by one thread only."""
 
@@ -53,6 +57,7 @@ class House:
             self._group,
             self._taken,
             reserve=self._reserve,
+            site=self._site,
             release=self._release,
         )
         self.records: dict[str, Record] = {}
@@ -84,12 +89,13 @@ class House:
     def create(self, spec: ContainerSpec, *, to_start: bool = False) -> Record:
         """Reserve the name, the ids and the writable layer. Nothing half-made stays on failure.
 
-        A container that is to start at once takes the prepared sandbox, if that suits it.
+        A container that is to start at once takes a prepared sandbox, if one suits it, and has its
+        first record from `start`; until then it is nobody's.
         """
         state.ensure_free(self.records, spec.name)
         allowed_capabilities(spec)
         seccomp_program(spec)
-        spare = self._nursery.reserve(spec) if to_start else None
+        spare = self._nursery.reserve(spec, self._lowers(spec)) if to_start else None
         container_id = spare.container_id if spare else state.new_id()
         maps = spare.sandbox.ids if spare else self._choose_ids(spec)
         record = Record(
@@ -103,7 +109,7 @@ class House:
         try:
             if spare is None:
                 self._reserve(container_id, maps)
-            self._disk.create(record)
+            self._disk.create(record, is_known=not to_start)
         except BaseException:
             self._release(container_id)
             raise
@@ -138,30 +144,46 @@ class House:
         self._disk.remove(container_id)
         self._snapshots.remove(container_id)
 
-    def start(self, record: Record) -> Live:
-        """Make the container run, with init alone in it."""
+    def start(self, record: Record, begin: Callable[[Live], None] = _nothing) -> Live:
+        """Make the container run. ``begin`` gives init its first orders while it still sets up."""
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         sandbox = self._nursery.take(record.id)
         cgroup = sandbox.cgroup if sandbox else self._cgroup(record)
+        live: Live | None = None
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
                 sandbox = Sandbox.create(record.spec.network, self._ids_of(record), cgroup)
-            sandbox.enter(record.spec, self.site(record))
+            if not sandbox.is_laid:
+                sandbox.lay(self.site(record))
+            init = sandbox.enter(record.spec)
+            running = self._note_start(record, sandbox.host_pid, warnings)
+            live = Live(self._loop, running, self._disk.home(record.id), cgroup, sandbox.pidfd)
+            live.init = init
+            sandbox.go()
+            begin(live)
+            sandbox.wait_until_ready()
         except BaseException:
+            if live is not None:
+                live.give_up()
+                self._put_back(record)
             if sandbox is not None:
                 sandbox.discard()
             self._sweep_cgroup(cgroup)
             raise
-        return self._serve(record, sandbox, warnings)
+        live.connect(init)
+        self._watch(live)
+        self._nursery.refill_soon()
+        self._tell("start", live.record)
+        return live
 
-    def _serve(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Live:
-        record = self._store(
+    def _note_start(self, record: Record, host_pid: int, warnings: tuple[str, ...]) -> Record:
+        return self._store(
             record,
             status=Status.RUNNING,
-            host_pid=sandbox.host_pid,
-            started_ticks=state.start_ticks(sandbox.host_pid),
+            host_pid=host_pid,
+            started_ticks=state.start_ticks(host_pid),
             boot_id=state.boot_id(),
             started_at=time.time(),
             finished_at=None,
@@ -169,14 +191,11 @@ class House:
             exit_reason="",
             warnings=warnings,
         )
-        init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
-        live = Live(self._loop, record, self._disk.home(record.id), sandbox.cgroup, sandbox.pidfd)
-        live.connect(init)
-        self._watch(live)
-        sandbox.go()
-        self._nursery.refill_soon()
-        self._tell("start", record)
-        return live
+
+    def _put_back(self, record: Record) -> None:
+        """A start has failed: the container is what it was before."""
+        with suppress(WardianError):
+            self._store(record)
 
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
@@ -207,13 +226,15 @@ class House:
 
     def site(self, record: Record) -> Site:
         """Where the container's files lie on the host."""
-        snapshot = self._snapshots.get(record.id)
-        return Site(
-            home=self._disk.home(record.id),
-            lowers=(*(Path(lower) for lower in record.spec.lowers), self._skeleton()),
-            upper=snapshot.upper,
-            work=snapshot.work,
-        )
+        return self._site(record.id, self._lowers(record.spec))
+
+    def _site(self, container_id: str, lowers: tuple[Path, ...]) -> Site:
+        snapshot = self._snapshots.get(container_id)
+        home = self._disk.home(container_id)
+        return Site(home=home, lowers=lowers, upper=snapshot.upper, work=snapshot.work)
+
+    def _lowers(self, spec: ContainerSpec) -> tuple[Path, ...]:
+        return (*(Path(lower) for lower in spec.lowers), self._skeleton())
 
     def _skeleton(self) -> Path:
         """A lowest layer with nothing but mount points, so that they never count as changes."""

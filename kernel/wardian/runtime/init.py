@@ -52,8 +52,9 @@ class Starting:
 class Init:
     """The event loop of PID 1."""
 
-    def __init__(self, listener: socket.socket, privileges: Privileges) -> None:
+    def __init__(self, listener: socket.socket, keeper: Connection, privileges: Privileges) -> None:
         self._listener = listener
+        self._first_keeper = keeper
         self._privileges = privileges
         self._selector = selectors.EpollSelector()
         self._keepers: list[Connection] = []
@@ -68,6 +69,7 @@ class Init:
         self._listener.settimeout(0)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
+        self._listen_to(self._first_keeper)
         while True:
             for key, _ in self._selector.select(self._patience()):
                 key.data()
@@ -95,10 +97,14 @@ class Init:
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             sock, _ = self._listener.accept()
-            sock.settimeout(0)
-            keeper = Connection(sock)
-            self._keepers.append(keeper)
-            self._selector.register(sock, selectors.EVENT_READ, lambda: self._serve(keeper))
+            self._listen_to(Connection(sock))
+
+    def _listen_to(self, keeper: Connection) -> None:
+        keeper.sock.settimeout(0)
+        self._keepers.append(keeper)
+        self._selector.register(keeper.sock, selectors.EVENT_READ, lambda: self._serve(keeper))
+        if keeper.has_received:  # its first orders came with the last of the set-up
+            self._serve(keeper)
 
     def _serve(self, keeper: Connection) -> None:
         try:

@@ -25,8 +25,8 @@ from wardian.runtime.rootfs import BindMount, Overlay
 from wardian.runtime.spec import ContainerSpec
 
 INIT_NAME = "wardian-init"
-# Exists on every host; what we mount there is seen by this child alone.
-STAGING = "/proc"
+# Exists on every host, and nobody wants to mount it; what is there is seen by this child alone.
+STAGING = "/proc/bus"
 # What init itself needs to start, signal and confine the container's processes.
 INIT_CAPABILITIES = frozenset(
     {Capability.SETUID, Capability.SETGID, Capability.KILL, Capability.SETPCAP}
@@ -54,7 +54,6 @@ def main(sync: wire.Connection) -> NoReturn:
         else:
             sync.send(b"ready")
             if sync.receive().data == b"go":
-                sync.sock.close()
                 init.run()
     except EOFError:
         code = 0  # the keeper is gone: so are we
@@ -80,7 +79,23 @@ def _settle(sync: wire.Connection) -> Init:
     if furnish.own_network:
         furniture.mount_cgroups(furnish.cgroup_mounts)
     message = sync.receive()
-    return _enter(m.decode(message.data, m.Enter), message.fds, furnish, sync)
+    listener = socket.socket(fileno=message.fds[0])
+    given = message.fds[1:]
+    root_fd = _lay(m.decode(message.data, m.Lay), given, furnish)
+    if given:  # else the binds to come are found by their paths on the host
+        rootfs.enter(root_fd)
+    # From now on every descriptor that comes is wanted, also those of init's first orders.
+    _keep_only(sync.fileno(), listener.fileno(), root_fd)
+    message = sync.receive()
+    order = m.decode(message.data, m.Enter)
+    namespaces.sethostname(order.spec.hostname)
+    rootfs.furnish(root_fd, _binds(order, message.fds), order.spec)
+    if not given:
+        rootfs.enter(root_fd)
+    os.close(root_fd)
+    os.umask(0o022)  # what programs start with, as under docker
+    privileges = _confine(order.spec, order.seccomp)
+    return Init(listener, sync, privileges)
 
 
 def _become_root() -> None:
@@ -95,18 +110,10 @@ def _become_root() -> None:
     os.umask(0)
 
 
-def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.Connection) -> Init:
-    """Move into the container's root and give up what init does not need."""
-    spec = order.spec
-    listener = socket.socket(fileno=fds[-1])
-    sources = fds[:-1] or trees.detach_all(order, None)
+def _lay(order: m.Lay, fds: tuple[int, ...], furnish: m.Furnish) -> int:
+    """Mount the container's root with its usual furniture; a descriptor of it."""
+    sources = fds or trees.detach(order, None)
     lowers = len(order.lowers)
-    binds = [
-        BindMount(fd, bind.target, is_directory)
-        for fd, bind, is_directory in zip(
-            sources[lowers + 1 :], order.binds, order.bind_is_directory, strict=True
-        )
-    ]
     overlay = Overlay(
         lower_fds=tuple(sources[:lowers]),
         snapshot_fd=sources[lowers],
@@ -114,14 +121,21 @@ def _enter(order: m.Enter, fds: tuple[int, ...], furnish: m.Furnish, sync: wire.
         work=order.work,
         in_user_namespace=furnish.in_user_namespace,
     )
-    namespaces.sethostname(spec.hostname)
     root_fd = rootfs.mount_overlay(overlay)
-    rootfs.furnish(root_fd, furniture.TREES, binds, spec)
-    rootfs.enter(root_fd)
-    os.umask(0o022)  # what programs start with, as under docker
-    privileges = _confine(spec, order.seccomp)
-    _keep_only(sync.fileno(), listener.fileno())
-    return Init(listener, privileges)
+    rootfs.move_in(root_fd, furniture.TREES)
+    for fd, bind in zip(sources[lowers + 1 :], order.binds, strict=True):
+        rootfs.attach(root_fd, fd, bind.target, directory=False)
+    return root_fd
+
+
+def _binds(order: m.Enter, fds: tuple[int, ...]) -> list[BindMount]:
+    sources = fds or trees.detach(order, None)
+    return [
+        BindMount(fd, bind.target, is_directory)
+        for fd, bind, is_directory in zip(
+            sources, order.binds, order.bind_is_directory, strict=True
+        )
+    ]
 
 
 def _keep_only(*fds: int) -> None:

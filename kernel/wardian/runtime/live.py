@@ -70,6 +70,12 @@ class Live:
         self.init = init
         self.loop.serve(init, self._hear, self._lost)
 
+    def give_up(self) -> None:
+        """The start has failed: forget what was ordered; whoever starts it tells why."""
+        self.starting.clear()
+        for fd in list(self._log_pipes):
+            self._end_log(fd)
+
     def _lost(self) -> None:
         self.init = None
         for key in list(self.starting):

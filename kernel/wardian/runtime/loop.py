@@ -71,6 +71,8 @@ class Loop:
                 on_message(message)
 
         self._selector.register(connection.sock, selectors.EVENT_READ, ready)
+        if connection.has_received:
+            self.later(0, lambda: ready() if connection.fileno() >= 0 else None)
 
     def send(self, connection: Connection, data: bytes, fds: Sequence[int] = ()) -> None:
         """Send now or as soon as the other side reads; silently nothing if it is gone."""

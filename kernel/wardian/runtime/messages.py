@@ -105,18 +105,24 @@ class Furnish(Struct, frozen=True):
     cgroup_mounts: tuple[tuple[str, str], ...]
 
 
-class Enter(Struct, frozen=True):
-    """The second order.
+class Lay(Struct, frozen=True):
+    """The second order: put the root together from its layers.
 
-    Descriptors: the trees of `wardian.runtime.trees`, unless the child is to make them itself from
-    these paths; then the listening socket.
+    Descriptors: the listening socket; then the trees of `wardian.runtime.trees`, unless the child
+    is to make them itself from these paths.
     """
 
-    spec: ContainerSpec
     lowers: tuple[str, ...]
     snapshot: str
     upper: str
     work: str
+    binds: tuple[Bind, ...]
+
+
+class Enter(Struct, frozen=True):
+    """The third order: what the spec adds. Descriptors: the binds' trees, as with `Lay`."""
+
+    spec: ContainerSpec
     binds: tuple[Bind, ...]
     bind_is_directory: tuple[bool, ...]
     seccomp: bytes | None
@@ -300,7 +306,7 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
 
 def warm_up() -> None:
     """Make the decoders of a start before the first one, and before a child is forked."""
-    for kind in (Furnish, Enter, Failure, RunCall, NameCall, SpawnCall, WaitCall, AttachCall):
+    for kind in (Furnish, Lay, Enter, Failure, RunCall, NameCall, SpawnCall, WaitCall, AttachCall):
         _decoder(kind)
 
 

@@ -2,7 +2,8 @@
 
 Making directories, cloning six namespaces, building /proc, /dev and /sys and (on cgroup v1)
 waiting for an RCU grace period need nothing that a container's spec says, so they are done while
-nobody waits.
+nobody waits. Some of the spares also get a root ahead: whoever starts one container of an image
+often starts more of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import Hierarchy
@@ -21,10 +23,11 @@ from wardian.errors import WardianError
 from wardian.runtime import ids, state
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.loop import Loop, Timer
-from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
 
 SPARES = 4
+LAID = 2
 REFILL_DELAY_S = 0.002
 
 
@@ -47,6 +50,7 @@ class Nursery:
         taken: Callable[[], Iterator[int | None]],
         *,
         reserve: Callable[[str, IdMaps], None],
+        site: Callable[[str, tuple[Path, ...]], Site],
         release: Callable[[str], None],
     ) -> None:
         self._loop = loop
@@ -54,19 +58,23 @@ class Nursery:
         self._group = group
         self._taken = taken
         self._reserve_place = reserve
+        self._site = site
         self._release_place = release
+        self._lowers: tuple[Path, ...] | None = None
         self._spares: deque[Spare] = deque()
         self._reserved: dict[str, Sandbox] = {}
         self._timer: Timer | None = None
 
-    def reserve(self, spec: ContainerSpec) -> Spare | None:
-        """The oldest spare for this container, if there is one and it suits."""
+    def reserve(self, spec: ContainerSpec, lowers: tuple[Path, ...]) -> Spare | None:
+        """The best spare for a container on these layers, if there is one that suits."""
         if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
             return None
-        if not self._spares:
-            return None
-        spare = self._spares.popleft()
-        self._reserved[spare.container_id] = spare.sandbox
+        self._lowers = lowers
+        ready = (spare for spare in self._spares if spare.sandbox.is_laid_on(lowers))
+        bare = (spare for spare in self._spares if not spare.sandbox.is_laid)
+        if spare := next(itertools.chain(ready, bare), None):
+            self._spares.remove(spare)
+            self._reserved[spare.container_id] = spare.sandbox
         return spare
 
     def take(self, container_id: str) -> Sandbox | None:
@@ -80,9 +88,34 @@ class Nursery:
         self._timer = self._loop.later(REFILL_DELAY_S, self._refill)
 
     def _refill(self) -> None:
+        """One step towards a full nursery, so that nobody who comes meanwhile waits for long."""
         self._timer = None
-        if len(self._spares) >= SPARES:
+        laid = [spare for spare in self._spares if spare.sandbox.is_laid]
+        bare = [spare for spare in self._spares if not spare.sandbox.is_laid]
+        lowers = self._lowers or ()
+        try:
+            if stale := next((s for s in laid if not s.sandbox.is_laid_on(lowers)), None):
+                self._discard(stale)
+            elif lowers and bare and len(laid) < LAID:
+                self._lay(bare[0], lowers)
+            elif len(self._spares) < SPARES:
+                self._make()
+            else:
+                return
+        except (WardianError, OSError):
+            traceback.print_exc()  # the next start will meet it and tell its user
             return
+        self.refill_soon()
+
+    def _lay(self, spare: Spare, lowers: tuple[Path, ...]) -> None:
+        try:
+            spare.sandbox.lay(self._site(spare.container_id, lowers))
+        except (WardianError, OSError):
+            self._lowers = None
+            self._discard(spare)
+            raise
+
+    def _make(self) -> None:
         container_id = state.new_id()
         cgroup = self._hierarchy.cgroup(f"{self._group}/{container_id}")
         try:
@@ -90,13 +123,17 @@ class Nursery:
             maps = ids.choose(itertools.chain(self._taken(), self.first_host_ids()))
             self._reserve_place(container_id, maps)
             sandbox = Sandbox.create(Network.NONE, maps, cgroup)
-        except (WardianError, OSError):
-            traceback.print_exc()  # the next start will meet it and tell its user
+        except BaseException:
             self._release_place(container_id)
             _remove(cgroup)
-            return
+            raise
         self._spares.append(Spare(container_id, sandbox))
-        self.refill_soon()
+
+    def _discard(self, spare: Spare) -> None:
+        self._spares.remove(spare)
+        spare.sandbox.discard()
+        _remove(spare.sandbox.cgroup)
+        self._release_place(spare.container_id)
 
     def _sandboxes(self) -> list[Sandbox]:
         return [*self._reserved.values(), *(spare.sandbox for spare in self._spares)]
@@ -108,11 +145,8 @@ class Nursery:
 
     def close(self) -> None:
         """Let go of the spares."""
-        for spare in self._spares:
-            spare.sandbox.discard()
-            _remove(spare.sandbox.cgroup)
-            self._release_place(spare.container_id)
-        self._spares.clear()
+        for spare in list(self._spares):
+            self._discard(spare)
 
 
 def _remove(cgroup: Cgroup) -> None:

@@ -97,10 +97,8 @@ def _overlay_hint() -> str:
     )
 
 
-def furnish(
-    root_fd: int, trees: Sequence[str], binds: Sequence[BindMount], spec: ContainerSpec
-) -> None:
-    """Move /proc, /dev and /sys into the root and mount what the spec asks for."""
+def move_in(root_fd: int, trees: Sequence[str]) -> None:
+    """Move /proc, /dev and /sys from the working directory into the root."""
     for name in trees:
         at = _real_directory(root_fd, name)
         try:
@@ -109,6 +107,10 @@ def furnish(
             )
         finally:
             os.close(at)
+
+
+def furnish(root_fd: int, binds: Sequence[BindMount], spec: ContainerSpec) -> None:
+    """Mount what the spec asks for."""
     for tmpfs in spec.tmpfs:
         _mount_tmpfs(root_fd, tmpfs)
     for bind in binds:
@@ -123,7 +125,6 @@ def enter(root_fd: int) -> None:
     mnt.pivot_root(".", ".")
     mnt.umount2(".", mnt.MNT_DETACH)
     os.chdir("/")
-    os.close(root_fd)
 
 
 def target(root_fd: int, path: str, *, directory: bool, create: bool = True) -> int:

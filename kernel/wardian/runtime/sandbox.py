@@ -5,14 +5,16 @@
     clone3 ────────────────────────────────→ waits
     writes the id maps
     FURNISH + cgroup descriptors ──────────→ moves itself into its cgroup (slow on v1),
-                                             builds /proc, /dev, /sys on a scratch tmpfs
-                 … a prepared sandbox rests here until a container wants it …
+                                             builds /proc, /dev, /sys on a scratch tmpfs,
+                                             makes its cgroup namespace
+                 … a prepared sandbox rests here until its image is known …
     maps the layers to its ids
-    ENTER + descriptors ───────────────────→ mounts the overlay, cgroup namespace, pivot_root,
-                                             drops privileges
-                       READY or an error ←──
+    LAY + descriptors ─────────────────────→ mounts the overlay, moves the trees in, pivot_root
+                 … or here, when its image can be guessed: it is that of the last start …
+    ENTER + descriptors ───────────────────→ mounts what the spec adds, drops privileges
     writes the record to disk
-    GO ────────────────────────────────────→ serves as PID 1
+    GO, and init's first orders ───────────→
+                       READY or an error ←── serves as PID 1
 
 The child exits when the keeper's end closes before GO: a keeper that is killed half-way leaves no
 container that nobody knows.
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ class Sandbox:
     host_pid: int
     pidfd: int
     _sync: wire.Connection
+    _laid: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
     def create(cls, network: Network, ids: IdMaps | None, cgroup: Cgroup) -> Sandbox:
@@ -93,36 +96,66 @@ class Sandbox:
         for fd in admission:
             os.close(fd)
 
-    def enter(self, spec: ContainerSpec, site: Site) -> None:
-        """Give it its root; when this returns it is ready to serve. Raises what went wrong."""
-        binds = (*spec.binds, *_identity_files(site.home))
-        order = m.Enter(
-            spec=spec,
+    def lay(self, site: Site) -> None:
+        """Give it its root, from the layers of an image and a snapshot of its own."""
+        order = m.Lay(
             lowers=tuple(map(str, site.lowers)),
             snapshot=str(site.upper.parent),
             upper=site.upper.name,
             work=site.work.name,
-            binds=binds,
-            bind_is_directory=tuple(os.path.isdir(bind.source) for bind in binds),
+            binds=tuple(_identity_files(site.home)),
+        )
+        laid = tuple(map(_identity, site.lowers))
+        with wire.listen(site.home / "init.sock") as listener, self._trees(order) as fds:
+            self._send(m.encode(order), [listener.fileno(), *fds])
+        self._laid = laid
+
+    def is_laid_on(self, lowers: Sequence[Path]) -> bool:
+        """Whether it stands on these very directories, not on others of the same names."""
+        return self._laid is not None and self._laid == tuple(map(_identity, lowers))
+
+    @property
+    def is_laid(self) -> bool:
+        """Whether it has its root."""
+        return self._laid is not None
+
+    def enter(self, spec: ContainerSpec) -> wire.Connection:
+        """Ask for all that the spec adds; the way to init, which serves after `go`."""
+        order = m.Enter(
+            spec=spec,
+            binds=spec.binds,
+            bind_is_directory=tuple(os.path.isdir(bind.source) for bind in spec.binds),
             seccomp=seccomp_program(spec),
         )
-        with wire.listen(site.home / "init.sock") as listener, self._trees(order) as fds:
-            self._sync.send(m.encode(order), [*fds, listener.fileno()])
-            try:
-                answer = self._sync.receive().data
-            except EOFError:
-                raise SetupError(
-                    "the container's first process ended while it was set up",
-                    hint="is the memory or process limit too small to start with?",
-                ) from None
+        with self._trees(order) as fds:
+            self._send(m.encode(order), fds)
+        return self._sync
+
+    def go(self) -> None:
+        """Let it serve as soon as it can. Until then it dies with us."""
+        self._send(b"go", ())
+
+    def wait_until_ready(self) -> None:
+        """Return when it serves; raises what went wrong."""
+        try:
+            answer = self._sync.receive().data
+        except EOFError:
+            raise SetupError(
+                "the container's first process ended while it was set up",
+                hint="is the memory or process limit too small to start with?",
+            ) from None
         if answer != b"ready":
             failure = m.decode(answer, m.Failure)
             raise SetupError(failure.what, hint=failure.hint)
 
+    def _send(self, data: bytes, fds: Sequence[int]) -> None:
+        with suppress(EOFError):  # it has failed: `wait_until_ready` tells why
+            self._sync.send(data, fds)
+
     @contextmanager
-    def _trees(self, order: m.Enter) -> Iterator[list[int]]:
+    def _trees(self, order: m.Lay | m.Enter) -> Iterator[list[int]]:
         """What the child mounts from. Without the rights to clone mounts, it does that itself."""
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or not (isinstance(order, m.Lay) or order.binds):
             yield []
             return
         with ExitStack() as stack:
@@ -130,15 +163,10 @@ class Sandbox:
             if self.ids is not None and self.ids.shifts_layers:
                 userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
                 stack.callback(os.close, userns_fd)
-            fds = trees.detach_all(order, userns_fd)
+            fds = trees.detach(order, userns_fd)
             for fd in fds:
                 stack.callback(os.close, fd)
             yield fds
-
-    def go(self) -> None:
-        """Let it serve. Until then it dies with us."""
-        self._sync.send(b"go")
-        self._sync.close()
 
     def discard(self) -> None:
         """End it; its cgroup stays the caller's."""
@@ -191,6 +219,15 @@ def _why_not() -> str:
                 " sysctl -w user.max_user_namespaces=15000"
             )
     return "`wardian doctor` tells what this host allows"
+
+
+def _identity(directory: Path) -> tuple[int, int]:
+    """A directory by device and inode, which stays taken as long as something is mounted of it."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
 
 
 def _identity_files(home: Path) -> Iterator[Bind]:

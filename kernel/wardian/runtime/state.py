@@ -97,12 +97,19 @@ class Records:
             shutil.rmtree(home, ignore_errors=True)
             raise _cannot_store(error) from error
 
-    def create(self, record: Record) -> None:
-        """Write the first record of a reserved container: from now on it exists."""
+    def create(self, record: Record, *, is_known: bool = True) -> None:
+        """Write the first record of a reserved container: from now on it exists.
+
+        Unless ``is_known`` it does so only with its first `update`.
+        """
         home = self.home(record.id)
         if record.spec.hostname != record.id[:12]:
-            _write_names(home, record.spec.hostname)
-        self._write(home, record)
+            try:
+                _write_names(home, record.spec.hostname)
+            except OSError as error:
+                raise _cannot_store(error) from error
+        if is_known:
+            self._write(home, record)
 
     def update(self, record: Record, **changes: object) -> Record:
         """Store and return the record with some fields changed."""

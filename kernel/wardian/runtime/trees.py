@@ -19,12 +19,13 @@ from wardian.runtime.spec import Bind
 CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
 
 
-def detach_all(order: m.Enter, userns_fd: int | None) -> list[int]:
-    """The layers, the snapshot, the binds, in this order; nothing stays open on failure."""
+def detach(order: m.Lay | m.Enter, userns_fd: int | None) -> list[int]:
+    """The layers and the snapshot, if it has any, and the binds; none stays open on failure."""
     fds: list[int] = []
     try:
-        fds += (_layer(path, userns_fd) for path in order.lowers)
-        fds.append(mnt.open_tree(order.snapshot, CLONE))
+        if isinstance(order, m.Lay):
+            fds += (_layer(path, userns_fd) for path in order.lowers)
+            fds.append(mnt.open_tree(order.snapshot, CLONE))
         fds += (_bind(bind, userns_fd) for bind in order.binds)
     except BaseException:
         for fd in fds:

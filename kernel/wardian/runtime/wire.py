@@ -99,6 +99,11 @@ class Connection:
         """Whether something waits for the socket to take more."""
         return bool(self._unsent)
 
+    @property
+    def has_received(self) -> bool:
+        """Whether bytes are here that no frame was made of yet."""
+        return bool(self._received)
+
     def flush(self) -> None:
         """Send what waits, as far as the socket takes it."""
         while self._unsent:
