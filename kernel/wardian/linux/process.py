@@ -11,6 +11,7 @@ from wardian.errors import KernelRefused
 from wardian.linux.proc import Stat
 from wardian.linux.syscall import prctl, syscall
 
+CLONE_PARENT = 0x8000
 _CLONE_PIDFD = 0x1000
 _CLONE_INTO_CGROUP = 0x200000000
 
@@ -52,7 +53,8 @@ def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
     args = _CloneArgs(
         flags=flags | _CLONE_PIDFD,
         pidfd=ctypes.addressof(pidfd),
-        exit_signal=signals.SIGCHLD,
+        # A sibling of ours is announced to our parent as we are.
+        exit_signal=0 if flags & CLONE_PARENT else signals.SIGCHLD,
     )
     if cgroup_fd is not None:
         args.flags |= _CLONE_INTO_CGROUP
@@ -77,7 +79,7 @@ def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
 
 def _clone(flags: int, pidfd: ctypes.c_int) -> int:
     """The raw clone(2); its pidfd comes where older kernels put the parent's tid."""
-    flags |= _CLONE_PIDFD | signals.SIGCHLD
+    flags |= _CLONE_PIDFD | (0 if flags & CLONE_PARENT else signals.SIGCHLD)
     return syscall("clone", flags, 0, ctypes.byref(pidfd), 0, 0)
 
 
@@ -100,6 +102,19 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """close_range(2): close every descriptor from ``first`` to ``last``."""
     syscall("close_range", first, last, 0)
+
+
+def keep_only(*fds: int) -> None:
+    """Point the standard descriptors at /dev/null and close all others but these."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    first = 3
+    for fd in sorted(fds):
+        if first < fd:
+            close_range(first, fd - 1)
+        first = fd + 1
+    close_range(first)
 
 
 def set_no_new_privs() -> None:

@@ -131,7 +131,7 @@ class Calls:
 
     def _wait(self, reply: Reply, call: m.WaitCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
-        if call.key is None and not record.is_running:
+        if call.key in (None, m.MAIN_KEY) and not record.is_running:
             reply.send(record.exit_code or 0)
             return
         live = self._house.live(record)

@@ -21,6 +21,16 @@ def allowed_capabilities(spec: ContainerSpec) -> frozenset[Capability]:
     return frozenset(allowed)
 
 
+def has_usual_seccomp(spec: ContainerSpec) -> bool:
+    """Whether its filter is the one for most containers, which need not be sent around."""
+    return spec.seccomp == "default" and not spec.cap_add and not spec.cap_drop
+
+
+def usual_seccomp() -> bytes:
+    """The default filter for the default capabilities; who is forked after a first call has it."""
+    return seccomp.compile_default(capabilities.DEFAULT)
+
+
 def seccomp_program(spec: ContainerSpec) -> bytes | None:
     """The container's filter as BPF; None for ``unconfined``. Compiled once, kept in memory."""
     if spec.seccomp == "unconfined":

@@ -25,6 +25,7 @@ from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.wire import Connection
+from wardian.runtime.zygote import Zygote
 from wardian.storage.overlay import OverlaySnapshotter
 
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
@@ -40,9 +41,10 @@ def _nothing(_live: Live) -> None:
 class House:
     """The containers below one state root and their life. Used by one thread only."""
 
-    def __init__(self, root: Path, loop: Loop) -> None:
+    def __init__(self, root: Path, loop: Loop, zygote: Zygote) -> None:
         self._root = root
         self._loop = loop
+        self._zygote = zygote
         self._disk = Records(root)
         self._snapshots = OverlaySnapshotter(root)
         self._hierarchy = Hierarchy.detect()
@@ -53,6 +55,7 @@ class House:
         self._graces: dict[str, Timer] = {}
         self._nursery = Nursery(
             loop,
+            zygote,
             self._hierarchy,
             self._group,
             self._taken,
@@ -101,7 +104,7 @@ class House:
         record = Record(
             version=state.VERSION,
             id=container_id,
-            spec=replace(spec, hostname=spec.hostname or container_id[:12]),
+            spec=replace(spec, hostname=spec.hostname or state.usual_hostname(container_id)),
             status=Status.CREATED,
             created_at=time.time(),
             first_host_id=maps.first_host_id if maps else None,
@@ -154,11 +157,13 @@ class House:
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
-                sandbox = Sandbox.create(record.spec.network, self._ids_of(record), cgroup)
+                sandbox = Sandbox.create(
+                    self._zygote, record.spec.network, self._ids_of(record), cgroup
+                )
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
             init = sandbox.enter(record.spec)
-            running = self._note_start(record, sandbox.host_pid, warnings)
+            running = self._note_start(record, sandbox, warnings)
             live = Live(self._loop, running, self._disk.home(record.id), cgroup, sandbox.pidfd)
             live.init = init
             sandbox.go()
@@ -178,12 +183,12 @@ class House:
         self._tell("start", live.record)
         return live
 
-    def _note_start(self, record: Record, host_pid: int, warnings: tuple[str, ...]) -> Record:
+    def _note_start(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Record:
         return self._store(
             record,
             status=Status.RUNNING,
-            host_pid=host_pid,
-            started_ticks=state.start_ticks(host_pid),
+            host_pid=sandbox.host_pid,
+            started_ticks=sandbox.started_ticks,
             boot_id=state.boot_id(),
             started_at=time.time(),
             finished_at=None,

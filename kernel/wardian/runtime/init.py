@@ -52,10 +52,9 @@ class Starting:
 class Init:
     """The event loop of PID 1."""
 
-    def __init__(self, listener: socket.socket, keeper: Connection, privileges: Privileges) -> None:
+    def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._first_keeper = keeper
-        self._privileges = privileges
+        self._privileges = Privileges(frozenset())
         self._selector = selectors.EpollSelector()
         self._keepers: list[Connection] = []
         self._children: dict[int, Child] = {}
@@ -63,13 +62,15 @@ class Init:
         self._exits: OrderedDict[int, int] = OrderedDict()
         self._deadline: float | None = None
 
-    def run(self) -> NoReturn:
-        """Serve until told to shut down or until the main process ends."""
         wake = self._watch_signals()
-        self._listener.settimeout(0)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        listener.settimeout(0)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
-        self._listen_to(self._first_keeper)
+
+    def run(self, keeper: Connection, privileges: Privileges) -> NoReturn:
+        """Serve until told to shut down or until the main process ends."""
+        self._privileges = privileges
+        self._listen_to(keeper)
         while True:
             for key, _ in self._selector.select(self._patience()):
                 key.data()

@@ -18,9 +18,10 @@ from wardian.linux import mount as mnt
 from wardian.linux.capabilities import Capability
 from wardian.runtime import furniture, rootfs, trees, wire
 from wardian.runtime import messages as m
-from wardian.runtime.confinement import allowed_capabilities
+from wardian.runtime.confinement import allowed_capabilities, usual_seccomp
 from wardian.runtime.init import Init
 from wardian.runtime.process import Privileges
+from wardian.runtime.rehearsal import rehearse
 from wardian.runtime.rootfs import BindMount, Overlay
 from wardian.runtime.spec import ContainerSpec
 
@@ -38,9 +39,9 @@ def main(sync: wire.Connection) -> NoReturn:
     code = 1
     try:
         gc.disable()  # nothing of the keeper's may be finalised here
-        _keep_only(sync.fileno())
+        process.keep_only(sync.fileno())
         try:
-            init = _settle(sync)
+            init, privileges = _settle(sync)
         except WardianError as error:
             sync.send(m.encode(m.Failure("SetupError", error.what, error.hint)))
         except OSError as error:
@@ -54,14 +55,14 @@ def main(sync: wire.Connection) -> NoReturn:
         else:
             sync.send(b"ready")
             if sync.receive().data == b"go":
-                init.run()
+                init.run(sync, privileges)
     except EOFError:
         code = 0  # the keeper is gone: so are we
     finally:
         os._exit(code)
 
 
-def _settle(sync: wire.Connection) -> Init:
+def _settle(sync: wire.Connection) -> tuple[Init, Privileges]:
     first = sync.receive()
     furnish = m.decode(first.data, m.Furnish)
     for fd in first.fds:
@@ -80,22 +81,37 @@ def _settle(sync: wire.Connection) -> Init:
         furniture.mount_cgroups(furnish.cgroup_mounts)
     message = sync.receive()
     listener = socket.socket(fileno=message.fds[0])
+    lay = m.decode(message.data, m.Lay)
     given = message.fds[1:]
-    root_fd = _lay(m.decode(message.data, m.Lay), given, furnish)
+    root_fd = _lay(lay, given, furnish)
     if given:  # else the binds to come are found by their paths on the host
         rootfs.enter(root_fd)
     # From now on every descriptor that comes is wanted, also those of init's first orders.
-    _keep_only(sync.fileno(), listener.fileno(), root_fd)
+    process.keep_only(sync.fileno(), listener.fileno(), root_fd)
+    init = Init(listener)
+    rehearse()
+    if lay.plain_hostname and given:
+        privileges = _finish(root_fd, _plain(lay.plain_hostname), usual_seccomp())
+        sync.receive()
+        return init, privileges
     message = sync.receive()
     order = m.decode(message.data, m.Enter)
-    namespaces.sethostname(order.spec.hostname)
     rootfs.furnish(root_fd, _binds(order, message.fds), order.spec)
     if not given:
         rootfs.enter(root_fd)
+    program = usual_seccomp() if order.has_usual_seccomp else order.seccomp
+    return init, _finish(root_fd, order.spec, program)
+
+
+def _plain(hostname: str) -> ContainerSpec:
+    return ContainerSpec(name="plain", image="", lowers=(), hostname=hostname)
+
+
+def _finish(root_fd: int, spec: ContainerSpec, program: bytes | None) -> Privileges:
     os.close(root_fd)
+    namespaces.sethostname(spec.hostname)
     os.umask(0o022)  # what programs start with, as under docker
-    privileges = _confine(order.spec, order.seccomp)
-    return Init(listener, sync, privileges)
+    return _confine(spec, program)
 
 
 def _become_root() -> None:
@@ -136,19 +152,6 @@ def _binds(order: m.Enter, fds: tuple[int, ...]) -> list[BindMount]:
             sources, order.binds, order.bind_is_directory, strict=True
         )
     ]
-
-
-def _keep_only(*fds: int) -> None:
-    """Point the standard descriptors at /dev/null and close all others but these."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    first = 3
-    for fd in sorted(fds):
-        if first < fd:
-            process.close_range(first, fd - 1)
-        first = fd + 1
-    process.close_range(first)
 
 
 def _confine(spec: ContainerSpec, program: bytes | None) -> Privileges:

@@ -20,14 +20,16 @@ import msgspec
 
 from wardian.errors import ProtocolError, WardianError
 from wardian.linux import process
+from wardian.runtime import inside, wire
 from wardian.runtime import messages as m
-from wardian.runtime import wire
 from wardian.runtime.calls import Calls, Reply
+from wardian.runtime.confinement import usual_seccomp
 from wardian.runtime.house import House
 from wardian.runtime.loop import Loop
 from wardian.runtime.spec import Keep
 from wardian.runtime.state import Record
 from wardian.runtime.wire import Connection, Message
+from wardian.runtime.zygote import Zygote
 
 SOCKET = "keeper.sock"
 LOCK = "keeper.lock"
@@ -37,9 +39,9 @@ IDLE_S = float(os.environ.get("WARDIAN_KEEPER_IDLE_S", "60"))
 class Keeper:
     """The socket's side of the keeper: who is connected, what they hold, what they ask."""
 
-    def __init__(self, root: Path, loop: Loop) -> None:
+    def __init__(self, root: Path, loop: Loop, zygote: Zygote) -> None:
         self._loop = loop
-        self._house = House(root, loop)
+        self._house = House(root, loop, zygote)
         self._calls = Calls(self._house, self._hold)
         self._clients: set[Connection] = set()
         self._holds: dict[Connection, dict[str, Keep]] = {}
@@ -142,14 +144,17 @@ def serve(root: Path, ready_fd: int) -> None:
     for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     m.warm_up()
-    loop = Loop()
-    keeper = Keeper(root, loop)
+    usual_seccomp()
     gc.collect()
     gc.freeze()  # forks share these pages as long as the collector leaves them alone
+    zygote = Zygote(inside.main)
+    loop = Loop()
+    keeper = Keeper(root, loop, zygote)
     os.write(ready_fd, b"+")
     os.close(ready_fd)
     loop.run()
     keeper.close()
+    zygote.close()
     (root / SOCKET).unlink(missing_ok=True)
 
 

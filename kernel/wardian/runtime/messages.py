@@ -93,6 +93,22 @@ class Table(Struct, frozen=True, tag=True):
 
 FromInit = Spawned | SpawnFailed | Exited | Table
 
+# --- keeper ↔ zygote -------------------------------------------------------------------------
+
+
+class Clone(Struct, frozen=True):
+    """Clone a process with these flags. Descriptors: its socket, the cgroup it is born in."""
+
+    flags: int
+
+
+class Cloned(Struct, frozen=True):
+    """Its PID, with its pidfd; or why not."""
+
+    host_pid: int
+    errno: int = 0
+
+
 # --- keeper → the child that becomes init ----------------------------------------------------
 
 
@@ -108,6 +124,9 @@ class Furnish(Struct, frozen=True):
 class Lay(Struct, frozen=True):
     """The second order: put the root together from its layers.
 
+    With ``plain_hostname`` the spec will add nothing to it (`ContainerSpec.is_plain`), so
+    the child confines itself at once.
+
     Descriptors: the listening socket; then the trees of `wardian.runtime.trees`, unless the child
     is to make them itself from these paths.
     """
@@ -117,15 +136,20 @@ class Lay(Struct, frozen=True):
     upper: str
     work: str
     binds: tuple[Bind, ...]
+    plain_hostname: str = ""
 
 
 class Enter(Struct, frozen=True):
-    """The third order: what the spec adds. Descriptors: the binds' trees, as with `Lay`."""
+    """The third order: what the spec adds. Descriptors: the binds' trees, as with `Lay`.
+
+    ``seccomp`` is the filter; with ``has_usual_seccomp`` it is the one that both sides know.
+    """
 
     spec: ContainerSpec
     binds: tuple[Bind, ...]
     bind_is_directory: tuple[bool, ...]
     seccomp: bytes | None
+    has_usual_seccomp: bool = False
 
 
 # --- client → keeper -------------------------------------------------------------------------
@@ -306,7 +330,19 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
 
 def warm_up() -> None:
     """Make the decoders of a start before the first one, and before a child is forked."""
-    for kind in (Furnish, Lay, Enter, Failure, RunCall, NameCall, SpawnCall, WaitCall, AttachCall):
+    for kind in (
+        Clone,
+        Cloned,
+        Furnish,
+        Lay,
+        Enter,
+        Failure,
+        RunCall,
+        NameCall,
+        SpawnCall,
+        WaitCall,
+        AttachCall,
+    ):
         _decoder(kind)
 
 

@@ -25,6 +25,7 @@ from wardian.runtime.ids import IdMaps
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.sandbox import Sandbox, Site
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
+from wardian.runtime.zygote import Zygote
 
 SPARES = 4
 LAID = 2
@@ -39,12 +40,25 @@ class Spare:
     sandbox: Sandbox
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the next container will be like: what the last one was."""
+
+    lowers: tuple[Path, ...]
+    is_plain: bool
+
+    def suits(self, sandbox: Sandbox) -> bool:
+        """Whether a sandbox is just that."""
+        return sandbox.is_plain == self.is_plain and sandbox.is_laid_on(self.lowers)
+
+
 class Nursery:
     """A few spare sandboxes of the usual kind."""
 
     def __init__(
         self,
         loop: Loop,
+        zygote: Zygote,
         hierarchy: Hierarchy,
         group: str,
         taken: Callable[[], Iterator[int | None]],
@@ -54,13 +68,14 @@ class Nursery:
         release: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self._zygote = zygote
         self._hierarchy = hierarchy
         self._group = group
         self._taken = taken
         self._reserve_place = reserve
         self._site = site
         self._release_place = release
-        self._lowers: tuple[Path, ...] | None = None
+        self._guess: Guess | None = None
         self._spares: deque[Spare] = deque()
         self._reserved: dict[str, Sandbox] = {}
         self._timer: Timer | None = None
@@ -69,8 +84,8 @@ class Nursery:
         """The best spare for a container on these layers, if there is one that suits."""
         if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
             return None
-        self._lowers = lowers
-        ready = (spare for spare in self._spares if spare.sandbox.is_laid_on(lowers))
+        self._guess = guess = Guess(lowers, spec.is_plain)
+        ready = (spare for spare in self._spares if guess.suits(spare.sandbox))
         bare = (spare for spare in self._spares if not spare.sandbox.is_laid)
         if spare := next(itertools.chain(ready, bare), None):
             self._spares.remove(spare)
@@ -92,12 +107,12 @@ class Nursery:
         self._timer = None
         laid = [spare for spare in self._spares if spare.sandbox.is_laid]
         bare = [spare for spare in self._spares if not spare.sandbox.is_laid]
-        lowers = self._lowers or ()
+        guess = self._guess
         try:
-            if stale := next((s for s in laid if not s.sandbox.is_laid_on(lowers)), None):
+            if stale := next((s for s in laid if not (guess and guess.suits(s.sandbox))), None):
                 self._discard(stale)
-            elif lowers and bare and len(laid) < LAID:
-                self._lay(bare[0], lowers)
+            elif guess and bare and len(laid) < LAID:
+                self._lay(bare[0], guess)
             elif len(self._spares) < SPARES:
                 self._make()
             else:
@@ -107,11 +122,13 @@ class Nursery:
             return
         self.refill_soon()
 
-    def _lay(self, spare: Spare, lowers: tuple[Path, ...]) -> None:
+    def _lay(self, spare: Spare, guess: Guess) -> None:
+        hostname = state.usual_hostname(spare.container_id) if guess.is_plain else ""
         try:
-            spare.sandbox.lay(self._site(spare.container_id, lowers))
+            site = self._site(spare.container_id, guess.lowers)
+            spare.sandbox.lay(site, plain_hostname=hostname)
         except (WardianError, OSError):
-            self._lowers = None
+            self._guess = None
             self._discard(spare)
             raise
 
@@ -122,7 +139,7 @@ class Nursery:
             cgroup.create(Limits())
             maps = ids.choose(itertools.chain(self._taken(), self.first_host_ids()))
             self._reserve_place(container_id, maps)
-            sandbox = Sandbox.create(Network.NONE, maps, cgroup)
+            sandbox = Sandbox.create(self._zygote, Network.NONE, maps, cgroup)
         except BaseException:
             self._release_place(container_id)
             _remove(cgroup)

@@ -2,7 +2,7 @@
 
     keeper                                   child (becomes init)
     ------                                   --------------------
-    clone3 ────────────────────────────────→ waits
+    clone3, by way of the zygote ──────────→ waits
     writes the id maps
     FURNISH + cgroup descriptors ──────────→ moves itself into its cgroup (slow on v1),
                                              builds /proc, /dev, /sys on a scratch tmpfs,
@@ -33,11 +33,12 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import namespaces, process
 from wardian.linux.idmap import write_id_maps
-from wardian.runtime import inside, trees, wire
 from wardian.runtime import messages as m
-from wardian.runtime.confinement import seccomp_program
+from wardian.runtime import state, trees, wire
+from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.spec import Bind, ContainerSpec, Network
+from wardian.runtime.zygote import Zygote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +62,26 @@ class Sandbox:
     ids: IdMaps | None
     cgroup: Cgroup
     host_pid: int
+    started_ticks: int | None
     pidfd: int
     _sync: wire.Connection
     _laid: tuple[tuple[int, int], ...] | None = None
+    is_plain: bool = False
 
     @classmethod
-    def create(cls, network: Network, ids: IdMaps | None, cgroup: Cgroup) -> Sandbox:
+    def create(
+        cls, zygote: Zygote, network: Network, ids: IdMaps | None, cgroup: Cgroup
+    ) -> Sandbox:
         """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        host_pid, pidfd = _clone(_namespaces(network, ids), cgroup)
-        if host_pid == 0:
-            inside.main(wire.Connection(theirs))
-        theirs.close()
-        sandbox = cls(network, ids, cgroup, host_pid, pidfd, wire.Connection(ours))
+        with theirs:
+            try:
+                host_pid, pidfd = _clone(zygote, _namespaces(network, ids), theirs, cgroup)
+            except BaseException:
+                ours.close()
+                raise
+        started_ticks = state.start_ticks(host_pid)
+        sandbox = cls(network, ids, cgroup, host_pid, started_ticks, pidfd, wire.Connection(ours))
         try:
             sandbox._move_in()
         except BaseException:
@@ -96,19 +104,24 @@ class Sandbox:
         for fd in admission:
             os.close(fd)
 
-    def lay(self, site: Site) -> None:
-        """Give it its root, from the layers of an image and a snapshot of its own."""
+    def lay(self, site: Site, *, plain_hostname: str = "") -> None:
+        """Give it its root, from the layers of an image and a snapshot of its own.
+
+        With a hostname it confines itself at once, and is for a plain spec only.
+        """
         order = m.Lay(
             lowers=tuple(map(str, site.lowers)),
             snapshot=str(site.upper.parent),
             upper=site.upper.name,
             work=site.work.name,
             binds=tuple(_identity_files(site.home)),
+            plain_hostname=plain_hostname,
         )
         laid = tuple(map(_identity, site.lowers))
         with wire.listen(site.home / "init.sock") as listener, self._trees(order) as fds:
             self._send(m.encode(order), [listener.fileno(), *fds])
         self._laid = laid
+        self.is_plain = bool(plain_hostname)
 
     def is_laid_on(self, lowers: Sequence[Path]) -> bool:
         """Whether it stands on these very directories, not on others of the same names."""
@@ -125,7 +138,8 @@ class Sandbox:
             spec=spec,
             binds=spec.binds,
             bind_is_directory=tuple(os.path.isdir(bind.source) for bind in spec.binds),
-            seccomp=seccomp_program(spec),
+            seccomp=None if has_usual_seccomp(spec) else seccomp_program(spec),
+            has_usual_seccomp=has_usual_seccomp(spec),
         )
         with self._trees(order) as fds:
             self._send(m.encode(order), fds)
@@ -192,10 +206,10 @@ def _namespaces(network: Network, ids: IdMaps | None) -> int:
     return flags
 
 
-def _clone(flags: int, cgroup: Cgroup) -> tuple[int, int]:
+def _clone(zygote: Zygote, flags: int, child_end: socket.socket, cgroup: Cgroup) -> tuple[int, int]:
     cgroup_fd = cgroup.clone_fd()
     try:
-        return process.clone3(flags, cgroup_fd=cgroup_fd)
+        return zygote.clone(flags, child_end, cgroup_fd)
     except KernelRefused as error:
         what = f"cannot make the container's namespaces: {error.what}"
         raise SetupError(what, hint=_why_not()) from error

@@ -110,3 +110,22 @@ class ContainerSpec:
                 f"not a container name: {self.name[:40]!r}",
                 hint="use letters, digits, '_', '.' and '-', the first a letter or digit",
             )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for nothing that a first process does before it confines itself.
+
+        Whatever is added to this class counts, unless it is named here.
+        """
+        usual = ContainerSpec(
+            name=self.name,
+            image=self.image,
+            lowers=self.lowers,
+            process=self.process,
+            limits=self.limits,
+            best_effort=self.best_effort,
+            labels=self.labels,
+            keep=self.keep,
+            remove_on_exit=self.remove_on_exit,
+        )
+        return self == usual

@@ -92,7 +92,7 @@ class Records:
         home = self.home(container_id)
         try:
             home.mkdir(mode=0o711, exist_ok=True)
-            _write_names(home, container_id[:12])
+            _write_names(home, usual_hostname(container_id))
         except OSError as error:
             shutil.rmtree(home, ignore_errors=True)
             raise _cannot_store(error) from error
@@ -103,7 +103,7 @@ class Records:
         Unless ``is_known`` it does so only with its first `update`.
         """
         home = self.home(record.id)
-        if record.spec.hostname != record.id[:12]:
+        if record.spec.hostname != usual_hostname(record.id):
             try:
                 _write_names(home, record.spec.hostname)
             except OSError as error:
@@ -158,6 +158,11 @@ def _cannot_store(error: OSError) -> SetupError:
         f"cannot store the container's state: {error.strerror}",
         hint="free some space, or set WARDIAN_ROOT to another file system",
     )
+
+
+def usual_hostname(container_id: str) -> str:
+    """A container's hostname if none is asked for: the start of its id, as docker's."""
+    return container_id[:12]
 
 
 def new_id() -> str:
