@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -13,11 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks.table import Row, in_turn
+from wardian.runtime import messages as m
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
 ROUNDS = 30
+MANY, FEW = 500, 20
+SETTLE_S = 0.03  # as long as a peer takes in between, so that both meet the machine at rest
 TRUE = ProcessSpec(argv=("/bin/true",))
 
 
@@ -30,33 +34,65 @@ def rows() -> Iterator[Row]:
         with Client.connect(scratch / "state") as client:
             yield from _starts(client, layer, scratch)
             yield from _execs(client, layer, scratch)
+            yield from _many(client, layer)
 
 
 def _starts(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
     numbers = itertools.count()
 
-    def wardian() -> float:
-        """From the request until /bin/true has ended; removal is off the hot path, as runc's."""
-        spec = ContainerSpec(name=f"b{next(numbers)}", image="busybox", lowers=(str(layer),))
-        began = time.perf_counter()
-        container = client.run(spec)
-        with container.spawn(TRUE) as process:
-            process.wait()
-        took = (time.perf_counter() - began) * 1e3
-        container.remove(force=True)
-        return took
+    def usual() -> float:
+        return _start(client, f"b{next(numbers)}", layer)
+
+    def first_of_its_image() -> float:
+        """Layers that the keeper has not seen: no prepared sandbox has its root on them."""
+        number = next(numbers)
+        other = scratch / f"other{number}"
+        shutil.copytree(layer, other, symlinks=True)
+        return _start(client, f"b{number}", other)
 
     what = "create, start, /bin/true"
+    usual()
     if runc := shutil.which("runc"):
         bundle = _bundle(scratch / "bundle", layer)
-        ours, theirs = in_turn(ROUNDS, wardian, lambda: _oci_run(runc, bundle, scratch))
+        ours, theirs = in_turn(ROUNDS, usual, lambda: _oci_run(runc, bundle, scratch))
         yield Row(what, "runc run", ours, theirs, "ms", 0.12)
+        ours, theirs = in_turn(ROUNDS, first_of_its_image, lambda: _oci_run(runc, bundle, scratch))
+        yield Row("the same, an image's first", "runc run", ours, theirs, "ms", 0.3)
     if bwrap := shutil.which("bwrap"):
         argv = [bwrap, "--unshare-all", "--bind", str(layer), "/", "--proc", "/proc"]
-        ours, theirs = in_turn(
-            ROUNDS, wardian, lambda: _timed([*argv, "--dev", "/dev", "/bin/true"])
-        )
+        ours, theirs = in_turn(ROUNDS, usual, lambda: _timed([*argv, "--dev", "/dev", "/bin/true"]))
         yield Row(what, "bwrap", ours, theirs, "ms", 0.75)
+
+
+def _start(client: Client, name: str, layer: Path) -> float:
+    """From the request until /bin/true has ended; removal is off the hot path, as runc's."""
+    spec = ContainerSpec(name=name, image="busybox", lowers=(str(layer),), process=TRUE)
+    with open(os.devnull, "r+b") as null:
+        began = time.perf_counter()
+        container = client.run(spec, fds=dict.fromkeys((0, 1, 2), null.fileno()))
+        client.call("wait", m.WaitCall(container.id, m.MAIN_KEY), int)
+        took = (time.perf_counter() - began) * 1e3
+    container.remove(force=True)
+    time.sleep(SETTLE_S)
+    return took
+
+
+def _many(client: Client, layer: Path) -> Iterator[Row]:
+    """Containers that stay: whether the next one waits for hundreds of others."""
+    names = [f"many{number}" for number in range(MANY)]
+    took = []
+    try:
+        for name in names:
+            spec = ContainerSpec(name=name, image="busybox", lowers=(str(layer),))
+            began = time.perf_counter()
+            client.run(spec)
+            took.append((time.perf_counter() - began) * 1e3)
+            time.sleep(SETTLE_S)
+        last, first = (statistics.median(part) for part in (took[-FEW:], took[:FEW]))
+        yield Row(f"start of the {MANY}th container", "the first", last, first, "ms", 1.2)
+    finally:
+        for name in names[: len(took)]:
+            client.container(name).remove(force=True)
 
 
 def _execs(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
