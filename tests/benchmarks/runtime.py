@@ -29,7 +29,7 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="wardian-bench-") as folder:
         scratch = Path(folder)
         scratch.chmod(0o755)
-        layer = _busybox_tree(scratch / "rootfs")
+        layer = busybox_tree(scratch / "rootfs")
         os.environ["WARDIAN_KEEPER_IDLE_S"] = "0.2"
         with Client.connect(scratch / "state") as client:
             yield from _starts(client, layer, scratch)
@@ -41,30 +41,38 @@ def _starts(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
     numbers = itertools.count()
 
     def usual() -> float:
-        return _start(client, f"b{next(numbers)}", layer)
+        return start_true(client, f"b{next(numbers)}", layer)
 
     def first_of_its_image() -> float:
         """Layers that the keeper has not seen: no prepared sandbox has its root on them."""
         number = next(numbers)
         other = scratch / f"other{number}"
         shutil.copytree(layer, other, symlinks=True)
-        return _start(client, f"b{number}", other)
+        return start_true(client, f"b{number}", other)
 
     what = "create, start, /bin/true"
     usual()
     if runc := shutil.which("runc"):
-        bundle = _bundle(scratch / "bundle", layer)
-        ours, theirs = in_turn(ROUNDS, usual, lambda: _oci_run(runc, bundle, scratch))
+        once = bundle(scratch / "bundle", layer)
+        ours, theirs = in_turn(ROUNDS, usual, lambda: _oci_run(runc, once, scratch))
         yield Row(what, "runc run", ours, theirs, "ms", 0.12)
-        ours, theirs = in_turn(ROUNDS, first_of_its_image, lambda: _oci_run(runc, bundle, scratch))
+        ours, theirs = in_turn(ROUNDS, first_of_its_image, lambda: _oci_run(runc, once, scratch))
         yield Row("the same, an image's first", "runc run", ours, theirs, "ms", 0.3)
     if bwrap := shutil.which("bwrap"):
-        argv = [bwrap, "--unshare-all", "--bind", str(layer), "/", "--proc", "/proc"]
-        ours, theirs = in_turn(ROUNDS, usual, lambda: _timed([*argv, "--dev", "/dev", "/bin/true"]))
+        argv: list[str | Path] = [
+            bwrap,
+            "--unshare-all",
+            "--bind",
+            str(layer),
+            "/",
+            "--proc",
+            "/proc",
+        ]
+        ours, theirs = in_turn(ROUNDS, usual, lambda: timed([*argv, "--dev", "/dev", "/bin/true"]))
         yield Row(what, "bwrap", ours, theirs, "ms", 0.75)
 
 
-def _start(client: Client, name: str, layer: Path) -> float:
+def start_true(client: Client, name: str, layer: Path, *, settle_s: float = SETTLE_S) -> float:
     """From the request until /bin/true has ended; removal is off the hot path, as runc's."""
     spec = ContainerSpec(name=name, image="busybox", lowers=(str(layer),), process=TRUE)
     with open(os.devnull, "r+b") as null:
@@ -73,7 +81,7 @@ def _start(client: Client, name: str, layer: Path) -> float:
         client.call("wait", m.WaitCall(container.id, m.MAIN_KEY), int)
         took = (time.perf_counter() - began) * 1e3
     container.remove(force=True)
-    time.sleep(SETTLE_S)
+    time.sleep(settle_s)
     return took
 
 
@@ -100,44 +108,44 @@ def _execs(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:
     if runc is None:
         return
     container = client.run(ContainerSpec(name="exec", image="busybox", lowers=(str(layer),)))
-    bundle = _bundle(scratch / "long", layer, ["/bin/sleep", "1000"])
+    long = bundle(scratch / "long", layer, ["/bin/sleep", "1000"])
     root = ["--root", str(scratch / "runc")]
-    _quietly([runc, *root, "run", "-d", "-b", bundle, "peer"])
+    quietly([runc, *root, "run", "-d", "-b", long, "peer"])
     try:
         ours, theirs = in_turn(
             ROUNDS,
-            lambda: _exec(container),
-            lambda: _timed([runc, *root, "exec", "peer", "/bin/true"]),
+            lambda: exec_true(container),
+            lambda: timed([runc, *root, "exec", "peer", "/bin/true"]),
         )
     finally:
-        _quietly([runc, *root, "delete", "-f", "peer"])
+        quietly([runc, *root, "delete", "-f", "peer"])
         container.remove(force=True)
     yield Row("exec /bin/true", "runc exec", ours, theirs, "ms", 0.1)
 
 
-def _exec(container: Container) -> float:
+def exec_true(container: Container) -> float:
     began = time.perf_counter()
     with container.spawn(TRUE) as process:
         process.wait()
     return (time.perf_counter() - began) * 1e3
 
 
-def _quietly(argv: Sequence[str | Path]) -> None:
+def quietly(argv: Sequence[str | Path]) -> None:
     null = subprocess.DEVNULL
     subprocess.run(argv, check=True, stdin=null, stdout=null, stderr=null)
 
 
-def _timed(argv: Sequence[str | Path]) -> float:
+def timed(argv: Sequence[str | Path]) -> float:
     began = time.perf_counter()
-    _quietly(argv)
+    quietly(argv)
     return (time.perf_counter() - began) * 1e3
 
 
 def _oci_run(runtime: str, bundle: Path, scratch: Path) -> float:
-    return _timed([runtime, "--root", str(scratch / "runc"), "run", "-b", str(bundle), "peer-run"])
+    return timed([runtime, "--root", str(scratch / "runc"), "run", "-b", str(bundle), "peer-run"])
 
 
-def _busybox_tree(layer: Path) -> Path:
+def busybox_tree(layer: Path) -> Path:
     (layer / "bin").mkdir(parents=True)
     shutil.copy("/bin/busybox", layer / "bin/busybox")
     for applet in ("sh", "true", "sleep"):
@@ -147,7 +155,7 @@ def _busybox_tree(layer: Path) -> Path:
     return layer
 
 
-def _bundle(folder: Path, layer: Path, argv: list[str] | None = None) -> Path:
+def bundle(folder: Path, layer: Path, argv: list[str] | None = None) -> Path:
     """An OCI bundle with runc's own default config, no terminal, no new rlimits."""
     folder.mkdir()
     subprocess.run(["runc", "spec"], cwd=folder, check=True)
