@@ -52,7 +52,9 @@ class RecordingSink:
         content: memoryview,
         metadata: dict[str, Any],  # noqa: ARG002  # the sink's form
         buffers: Sequence[memoryview],
+        confirm: Callable[[], object] = lambda: None,
     ) -> None:
+        confirm()
         parsed = json.loads(bytes(content))
         self.outputs.append(Output(cell, kind, parsed, [bytes(each) for each in buffers]))
 

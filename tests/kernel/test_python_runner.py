@@ -139,6 +139,20 @@ async def test_ten_thousand_lines_arrive_in_few_messages_and_whole(python: Bench
     assert messages < 100
 
 
+async def test_large_display_keeps_its_place_among_what_is_printed(python: Bench) -> None:
+    await python.run(
+        "print('before'); display({'text/plain': 'x' * 10_000_000}, raw=True); print('after')"
+    )
+    kinds = [(each.kind, len(str(each.content))) for each in python.sink.outputs]
+    assert [kind for kind, _ in kinds] == ["stdout", "display_data", "stdout"]
+    assert kinds[1][1] > 10_000_000
+
+
+async def test_environment_of_cells_is_what_was_asked_for(python: Bench) -> None:
+    await python.run("import os; print([name for name in os.environ if 'TUNABLES' in name])")
+    assert python.sink.text() == "[]\n"
+
+
 async def test_what_was_printed_is_not_kept_in_memory(python: Bench) -> None:
     def resident_kb() -> int:
         path = Path(f"/proc/{python.runner.process.host_pid}/status")

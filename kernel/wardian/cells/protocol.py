@@ -26,6 +26,7 @@ Runner to host::
 
     ready          info                            (once: language_info, banner, features …)
     publish        cell kind content metadata buffers: one iopub message, Jupyter's content as it is
+                                                   (a large one is the first of the buffers instead)
     stream         cell name text: output of a task or thread of an earlier cell
     input_request  cell prompt password
     reply          id content: ends the request with that id, content as Jupyter's *_reply
@@ -40,6 +41,7 @@ made them, and nobody waits for anybody.
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, Literal
 
 import msgspec
@@ -49,6 +51,7 @@ from wardian.errors import ProtocolError
 MAX_HEAD_BYTES = 256 << 20
 MAX_BUFFERS_BYTES = 512 << 20
 MAX_BUFFERS = 4096
+PIECE_BYTES = 1 << 16
 MAX_PROMPT_CHARS = 1 << 16
 
 PublishKind = Literal[
@@ -72,11 +75,14 @@ class Ready(msgspec.Struct, tag_field="t", tag="ready"):
 
 
 class Publish(msgspec.Struct, tag_field="t", tag="publish"):
-    """One iopub message. ``content`` is kept as the bytes that came, see `check_content`."""
+    """One iopub message. ``content`` is kept as the bytes that came, see `check_content`.
+
+    Without one, the first buffer is the content.
+    """
 
     cell: int
     kind: PublishKind
-    content: msgspec.Raw
+    content: msgspec.Raw = msgspec.Raw(b"")
     metadata: dict[str, Any] = {}
     b: tuple[int, ...] = ()
 
@@ -175,17 +181,23 @@ def decode(head: bytes | bytearray | memoryview) -> FromRunner:
     return message
 
 
-def check_content(kind: str, content: msgspec.Raw, *, is_ascii: bool) -> CommContent | None:
+def check_content(kind: str, content: memoryview) -> CommContent | None:
     """Check an iopub content without building it; returns comm contents, which the host tracks.
 
     ProtocolError when a field is missing or of another type, or the text is not UTF-8: raw fields
     are skipped by the decoder, so that their strings were not looked at.
     """
-    text = memoryview(content)
     try:
-        checked = _contents[kind].decode(text)
-        if not is_ascii:
-            str(text, "utf-8")
+        checked = _contents[kind].decode(content)
+        _check_text(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"the runner sent a {kind} that is none: {error}") from error
     return checked if isinstance(checked, CommContent) else None
+
+
+def _check_text(text: memoryview) -> None:
+    """Raises UnicodeDecodeError. Piece by piece: a copy of the whole could be large."""
+    decode_more = codecs.getincrementaldecoder("utf-8")().decode
+    for start in range(0, len(text), PIECE_BYTES):
+        decode_more(text[start : start + PIECE_BYTES])
+    decode_more(b"", final=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -75,8 +75,13 @@ class Sink(Protocol):
         content: memoryview,
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
+        confirm: Callable[[], object] = lambda: None,
     ) -> None:
-        """One iopub message. ``content`` is checked JSON text, to be passed on as it is."""
+        """One iopub message. ``content`` is JSON text, to be passed on as it is.
+
+        It was checked; a long one is still being checked meanwhile, so ``confirm()`` waits for that
+        and must come before the content is used. Raises ProtocolError.
+        """
 
     def stream(self, cell: int, name: str, text: str) -> None:
         """Text of stdout or stderr."""

@@ -39,7 +39,8 @@ async def serve(file: Path, language: Language) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(workspaces.main.spawned.wait(), FIRST_S)
     # ipykernel's base class wants one exception of IPython's, and gets it without all the rest.
-    defer("IPython")
+    for package in ("IPython", "ipykernel", "jupyter_client"):
+        defer(package)
     app = await asyncio.to_thread(import_module, "wardian.jupyter.app")
     sys.setswitchinterval(usual)
     gc.enable()

@@ -57,6 +57,19 @@ class Channel:
             self._handler(frames)
 
 
+class Confirmed:
+    """A sender that asks before it sends: by then the message has been signed."""
+
+    def __init__(self, sender: Publisher, confirm: Callable[[], object]) -> None:
+        self._sender = sender
+        self._confirm = confirm
+
+    def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
+        """Send if ``confirm`` does not raise."""
+        self._confirm()
+        self._sender.send_multipart(frames, copy=copy)
+
+
 class Publisher:
     """The iopub socket: any thread may send, the loop's own thread without a hop.
 

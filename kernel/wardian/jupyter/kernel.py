@@ -21,7 +21,7 @@ from traitlets import Any as AnyTrait
 from wardian import __version__
 from wardian.cells.runner import Language, Runner
 from wardian.jupyter import comms, languages
-from wardian.jupyter.channel import Frames
+from wardian.jupyter.channel import Confirmed, Frames
 from wardian.jupyter.comms import WIDGET_CONTROL, GuestComm, GuestComms
 from wardian.jupyter.execution import Execution
 from wardian.jupyter.outputs import Outputs
@@ -216,8 +216,12 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         parent: Message,
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
+        confirm: Callable[[], object] = lambda: None,
     ) -> None:
-        """One message on iopub whose content is JSON already: it is signed and sent as it is."""
+        """One message on iopub whose content is JSON already: it is signed and sent as it is.
+
+        ``confirm`` is called in between.
+        """
         session = self.session
         parts = [
             session.pack(session.msg_header(kind)),
@@ -227,7 +231,8 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
             *buffers,
         ]
         is_small = content.nbytes < session.copy_threshold and not buffers
-        session.send_raw(self.iopub_socket, parts, copy=is_small, ident=self._topic(kind))
+        sender = Confirmed(self.iopub_socket, confirm)
+        session.send_raw(sender, parts, copy=is_small, ident=self._topic(kind))
 
     # --- cells ---------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -88,6 +88,7 @@ class RunnerOutput:
         content: memoryview,
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
+        confirm: Callable[[], object] = lambda: None,
     ) -> None:
         """One iopub message of the runner; ``content`` is JSON and goes on as it is."""
         kernel = self._kernel
@@ -95,12 +96,14 @@ class RunnerOutput:
         if request is not None:
             kernel.outputs.release_error(request)
         if request is not None and request.capture is not None:
+            confirm()
             _keep(request.capture, kind, content)
         elif request is not None and kind == "error":
+            confirm()
             request.held_error = bytes(content)
         elif not kind.startswith("comm_") or self._passes(kind, content, buffers):
             parent = kernel.outputs.parent(cell)
-            kernel.pass_on(kind, content, parent, metadata, buffers)
+            kernel.pass_on(kind, content, parent, metadata, buffers, confirm)
 
     def _passes(self, kind: str, content: memoryview, buffers: Sequence[memoryview]) -> bool:
         runner = self.runner

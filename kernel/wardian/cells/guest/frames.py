@@ -6,6 +6,7 @@ in ``wardian/cells/protocol.py``.
 
 from __future__ import annotations
 
+import mmap
 import socket
 import struct
 from collections import deque
@@ -15,8 +16,9 @@ HEADER = struct.Struct("!II")
 MAX_HEAD_BYTES = 512 << 20
 MAX_BUFFERS_BYTES = 1 << 30
 READ_BYTES = 1 << 16
+MAPPED_BYTES = 1 << 20  # from here on a frame has a mapping of its own
 
-Bytes = Union[bytes, bytearray, memoryview]
+Bytes = Union[bytes, bytearray, memoryview, mmap.mmap]
 
 
 class FrameTooLong(ValueError):
@@ -33,17 +35,11 @@ class Frame:
         self.head_bytes = head_bytes
 
     @property
-    def head(self) -> Bytes:
+    def head(self) -> bytes | memoryview:
         """The JSON text of the message."""
-        if len(self.body) == self.head_bytes:
+        if isinstance(self.body, bytes) and len(self.body) == self.head_bytes:
             return self.body
         return memoryview(self.body)[: self.head_bytes]
-
-    @property
-    def is_ascii(self) -> bool:
-        """Whether the JSON text has ASCII only, which needs no look at its encoding."""
-        head = self.head
-        return (bytes(head) if isinstance(head, memoryview) else head).isascii()
 
     def buffers(self, sizes: Sequence[int]) -> List[memoryview]:
         """Cut the rest into the buffers that the head announced; ValueError if that can't be."""
@@ -65,7 +61,7 @@ class FrameReader:
     ) -> None:
         self._limits = (max_head_bytes, max_buffers_bytes)
         self._small = bytearray()
-        self._large = bytearray()  # the one frame that is too large to wait for in _small
+        self._large: bytearray | mmap.mmap | None = None  # a frame too large for _small
         self._large_filled = 0
         self._large_head = 0
 
@@ -74,14 +70,14 @@ class FrameReader:
 
         Raises BlockingIOError when there was nothing to read, EOFError at the end, FrameTooLong.
         """
-        if self._large:
+        if self._large is not None:
             free = memoryview(self._large)[self._large_filled :]
             count = sock.recv_into(free, 0, socket.MSG_DONTWAIT)
             if not count:
                 raise EOFError
             self._large_filled += count
             if self._large_filled == len(self._large):
-                body, self._large = self._large, bytearray()
+                body, self._large = self._large, None
                 yield Frame(body, self._large_head)
             return
         data = sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
@@ -103,10 +99,15 @@ class FrameReader:
 
     def _begin_large(self, head: int, size: int) -> None:
         arrived = len(self._small) - HEADER.size
-        self._large = bytearray(size)  # the kernel gives the pages as they are filled
+        self._large = _unfilled(size)
         self._large[:arrived] = memoryview(self._small)[HEADER.size :]
         self._large_filled, self._large_head = arrived, head
         self._small = bytearray()
+
+
+def _unfilled(size: int) -> bytearray | mmap.mmap:
+    """Room for a frame. The kernel gives its pages as they are filled; a bytearray is zeroed."""
+    return bytearray(size) if size < MAPPED_BYTES else mmap.mmap(-1, size, mmap.MAP_PRIVATE)
 
 
 def frame_parts(head: bytes, buffers: Sequence[Bytes] = ()) -> List[Bytes]:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from .frames import Bytes, FrameReader, Marks, frame_parts, send_parts
 from .interrupts import Interrupts
-from .packing import pack
+from .packing import is_large, pack
 
 PAUSE_S = 0.01
 Message = Tuple[Dict[str, Any], List[memoryview]]
@@ -93,7 +93,11 @@ class Link:
         if self.is_child:
             return
         self.flush()
-        message = {"t": "publish", "cell": self.cell, "kind": kind, "content": content}
+        message: Dict[str, Any] = {"t": "publish", "cell": self.cell, "kind": kind}
+        if is_large(content):  # a part of its own, so that nobody has to look for its end
+            buffers = [pack(content), *buffers]
+        else:
+            message["content"] = content
         if metadata:
             message["metadata"] = metadata
         with self.interrupts, self._sending:

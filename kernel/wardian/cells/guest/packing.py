@@ -7,18 +7,18 @@ import datetime as dt
 import json
 import math
 import numbers
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional
 
 LARGE_CHARS = 1 << 16
 
 
-def pack(message: Any) -> bytes:
+def pack(message: Dict[str, Any]) -> bytes:
     """The message as UTF-8 JSON.
 
     What JSON has no form for is put as Jupyter puts it: bytes in base64, dates in ISO 8601,
     numbers of other libraries as numbers, iterables as lists, NaN and infinities as null.
     """
-    fast = _orjson() if _is_large(message) else None
+    fast = _orjson() if is_large(message.get("content", message)) else None
     if fast is not None:
         try:
             return fast(message)
@@ -46,11 +46,12 @@ def _orjson() -> Optional[Callable[..., bytes]]:
     return dumps
 
 
-def _is_large(message: Any) -> bool:
+def is_large(content: Any) -> bool:
+    """Whether this Jupyter content has data of more than a few pages."""
     try:
         return any(
             isinstance(value, str) and len(value) > LARGE_CHARS
-            for value in message["content"]["data"].values()
+            for value in content["data"].values()
         )
     except (AttributeError, KeyError, TypeError):
         return False

@@ -11,10 +11,13 @@ import sys
 import types
 
 PACKAGE = "wardian_guest"
+TUNABLE = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # the host's wish, for this process only
 
 
 def main() -> None:
     """Run until the host says shutdown or closes the socket."""
+    if os.environ.get(TUNABLE[0]) == TUNABLE[1]:
+        del os.environ[TUNABLE[0]]
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
     package = types.ModuleType(PACKAGE)
