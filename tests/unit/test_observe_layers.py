@@ -262,6 +262,30 @@ def test_nothing_below_an_opaque_directory_is_hidden_by_its_files(
     assert entry(frame, "/etc").mark is Mark.MODIFIED
 
 
+def test_file_that_was_a_whiteout_hides_nothing_once_its_directory_is_opaque(
+    sampler: LayersSampler, upper: Path, tmp_path: Path
+) -> None:
+    whiteout(upper, "etc/passwd")
+    assert entry(frame_of(sampler), "/etc/passwd").mark is Mark.DELETED
+    # What overlayfs does on `rm -r /etc; mkdir /etc; touch /etc/passwd`, all before the next look.
+    (tmp_path / "work").mkdir()
+    opaque(tmp_path / "work")
+    (upper / "etc").rename(tmp_path / "gone")
+    (tmp_path / "work").rename(upper / "etc")
+    put(upper, "etc/passwd")
+    seen = entry(frame_of(sampler), "/etc/passwd")
+    assert (seen.mark, seen.hides) == (Mark.ADDED, None)
+
+
+def test_directory_that_becomes_opaque_changes_the_marks_in_it(
+    sampler: LayersSampler, upper: Path
+) -> None:
+    put(upper, "etc/passwd")
+    assert entry(frame_of(sampler), "/etc/passwd").mark is Mark.MODIFIED
+    opaque(upper / "etc")
+    assert entry(frame_of(sampler), "/etc/passwd").mark is Mark.ADDED
+
+
 def test_no_frame_without_a_change(sampler: LayersSampler, upper: Path) -> None:
     frame_of(sampler)
     assert sampler.sample() is None

@@ -122,8 +122,7 @@ class LayersSampler:
 
     def _entry(self, path: str, shown: str, facts: os.stat_result) -> UpperEntry:
         assert self._tree is not None
-        hidden = self._hidden[path] if path in self._hidden else self._look_below(path)
-        self._hidden[path] = hidden
+        hidden = self._look_below(path)
         is_opaque = path in self._tree.opaque
         return UpperEntry(
             path=shown,
@@ -138,13 +137,18 @@ class LayersSampler:
         )
 
     def _look_below(self, path: str) -> tuple[str, os.stat_result] | None:
-        """What of the lower layers the entry hides. They never change, so once is enough."""
+        """What of the lower layers the entry hides. They never change, so one look is enough.
+
+        What is opaque above them does change.
+        """
         assert self._tree is not None
         assert self._stack is not None
         opaque = self._tree.opaque
         if opaque and any(parent in opaque for parent in _parents(path)):
             return None
-        return self._stack.winner(path)
+        if path not in self._hidden:
+            self._hidden[path] = self._stack.winner(path)
+        return self._hidden[path]
 
     def _count(self, entry: UpperEntry, sign: int) -> None:
         self._counts[entry.mark] += sign

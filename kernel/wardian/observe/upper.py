@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,7 @@ class UpperTree:
                 )
 
     def _enter(self, directory: str) -> None:
-        """Watch and list a directory and, where they are new, those below it."""
+        """Watch and list a directory and, where they are new or changed, those below it."""
         queue = [directory]
         while queue:
             current = queue.pop()
@@ -171,17 +171,25 @@ class UpperTree:
                 os.close(fd)
 
     def _list(self, directory: str, fd: int) -> list[str]:
-        """Look at all entries of an open directory; returns the new directories among them."""
+        """Look at all entries of an open directory; returns the directories to look at next."""
         self.unreadable.discard(directory)
         record = self._record(directory, fd)
-        if is_opaque(fd):
-            self.opaque.add(directory)
-        else:
-            self.opaque.discard(directory)
+        if is_opaque(fd) != (directory in self.opaque):
+            self.opaque ^= {directory}
+            self._changed.update(self._known_from(directory))  # what they hide is another
         with os.scandir(fd) as entries:
             names = {entry.name for entry in entries}
         gone = record.names - names
         return self._note(directory, fd, names | gone)
+
+    def _known_from(self, directory: str) -> Iterator[str]:
+        """A directory and all that is known below it."""
+        queue = [directory] if directory in self.facts else []
+        while queue:
+            path = queue.pop()
+            yield path
+            if (record := self._directories.get(path)) is not None:
+                queue.extend(_join(path, name) for name in record.names)
 
     def _record(self, directory: str, fd: int) -> _Directory:
         inode = os.fstat(fd).st_ino
@@ -216,15 +224,15 @@ class UpperTree:
         try:
             if os.fstat(fd).st_ino != self._directories[directory].inode:
                 return  # another directory has taken its name: its parent's events tell
-            new_directories = self._note(directory, fd, names)
+            to_enter = self._note(directory, fd, names)
         finally:
             os.close(fd)
-        for path in new_directories:
+        for path in to_enter:
             self._enter(path)
 
     def _note(self, directory: str, fd: int, names: Iterable[str]) -> list[str]:
         record = self._directories[directory]
-        new_directories = []
+        to_enter = []
         for name in names:
             path = _join(directory, name)
             try:
@@ -241,12 +249,14 @@ class UpperTree:
                 self._is_unwatched = True
                 continue
             record.names.add(name)
-            if before is None or _has_changed(before, facts):
+            is_news = before is None or _has_changed(before, facts)
+            if is_news:
                 self.facts[path] = facts
                 self._changed.add(path)
-            if stat.S_ISDIR(facts.st_mode) and path not in self._directories:
-                new_directories.append(path)
-        return new_directories
+            # A known directory's attributes may have changed: it may be opaque now.
+            if stat.S_ISDIR(facts.st_mode) and (is_news or path not in self._directories):
+                to_enter.append(path)
+        return to_enter
 
     def _forget(self, path: str) -> None:
         if self.facts.pop(path, None) is not None:
