@@ -150,6 +150,8 @@ def test_impossible_limit_is_refused_in_one_line(page: Page) -> None:
 def test_diff_tells_what_was_added_changed_and_deleted(page: Page) -> None:
     _fresh(page)
     assert page.run("%diff").text() == "nothing has changed\n"
+    page.run("1 + 1")  # a cell that writes nothing, though it has its traceback's file name
+    assert page.run("%diff").text() == "nothing has changed\n"
     page.run("%%sh\nmkdir /data; echo x > /data/new; echo y >> /etc/passwd; rm /etc/group")
     assert page.run("%diff /etc").text() == "C /etc\nD /etc/group\nC /etc/passwd\n"
     assert page.run("%diff /data").text() == "A /data\nA /data/new\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 SEED = 0xC70F6907
 MASK = 0xFFFFFFFF
@@ -16,8 +15,14 @@ def cell_file_name(code: str) -> str:
 
 
 def cell_folder() -> str:
-    """Where cells would be if they were files."""
-    return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}")
+    """Where cells would be if they were files.
+
+    Not by ``tempfile.gettempdir()``, which writes a file to see whether it can: a container
+    in which nobody has written anything would have a changed /tmp.
+    """
+    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    folder = next((each for each in named if each), "/tmp")  # noqa: S108  # nothing is put there
+    return os.path.join(os.path.abspath(folder), f"ipykernel_{os.getpid()}")
 
 
 def murmur2(data: bytes, seed: int) -> int:
