@@ -57,8 +57,13 @@ def test_no_name_is_a_bare_pid() -> None:
 
 
 def test_tests_do_not_sleep_where_they_could_wait() -> None:
-    """A sleep is allowed only inside a loop that watches a condition."""
+    """A sleep is allowed only inside a loop that watches a condition.
+
+    Benchmarks may: what they compare must not meet what the round before left to do.
+    """
     for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path.parent.name == "benchmarks":
+            continue
         tree = ast.parse(path.read_text())
         loops = [node for node in ast.walk(tree) if isinstance(node, ast.While | ast.For)]
         inside = {id(node) for loop in loops for node in ast.walk(loop)}
