@@ -21,12 +21,12 @@ from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.nursery import Nursery
 from wardian.runtime.paths import FOLDER_NAME, GROUPS, group_folder
-from wardian.runtime.sandbox import Sandbox, Site
+from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.wire import Connection
 from wardian.runtime.zygote import Zygote
-from wardian.storage.overlay import OverlaySnapshotter
 
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
 ADOPTION_GRACE_S = 30.0
@@ -46,7 +46,7 @@ class House:
         self._loop = loop
         self._zygote = zygote
         self._disk = Records(root)
-        self._snapshots = OverlaySnapshotter(root)
+        self._sites = Sites(root, self._disk)
         self._hierarchy = Hierarchy.detect()
         self._group = group_folder(root)
         with suppress(KernelRefused):  # met again, and said, by the first container
@@ -59,8 +59,8 @@ class House:
             self._hierarchy,
             self._group,
             self._taken,
-            reserve=self._reserve,
-            site=self._site,
+            reserve=self._sites.reserve,
+            site=self._sites.of,
             release=self._release,
         )
         self.records: dict[str, Record] = {}
@@ -98,7 +98,7 @@ class House:
         state.ensure_free(self.records, spec.name)
         allowed_capabilities(spec)
         seccomp_program(spec)
-        spare = self._nursery.reserve(spec, self._lowers(spec)) if to_start else None
+        spare = self._nursery.reserve(spec, self._sites.lowers(spec)) if to_start else None
         container_id = spare.container_id if spare else state.new_id()
         maps = spare.sandbox.ids if spare else self._choose_ids(spec)
         record = Record(
@@ -111,7 +111,7 @@ class House:
         )
         try:
             if spare is None:
-                self._reserve(container_id, maps)
+                self._sites.reserve(container_id, maps)
             self._disk.create(record, is_known=not to_start)
         except BaseException:
             self._release(container_id)
@@ -130,22 +130,12 @@ class House:
             return None
         return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
-    def _reserve(self, container_id: str, maps: ids.IdMaps | None) -> None:
-        """Make a container's directories, owned by its root, whoever that is on the host."""
-        self._disk.reserve(container_id)
-        snapshot = self._snapshots.prepare(container_id)
-        if maps is None or maps.first_host_id is None:
-            return
-        for directory in (snapshot.upper.parent, snapshot.upper, snapshot.work):
-            os.chown(directory, maps.first_host_id, maps.first_host_id)
-
     def _release(self, container_id: str) -> None:
         """Take a reservation back."""
         if sandbox := self._nursery.take(container_id):
             sandbox.discard()
             self._sweep_cgroup(sandbox.cgroup)
-        self._disk.remove(container_id)
-        self._snapshots.remove(container_id)
+        self._sites.release(container_id)
 
     def start(self, record: Record, begin: Callable[[Live], None] = _nothing) -> Live:
         """Make the container run. ``begin`` gives init its first orders while it still sets up."""
@@ -231,28 +221,7 @@ class House:
 
     def site(self, record: Record) -> Site:
         """Where the container's files lie on the host."""
-        return self._site(record.id, self._lowers(record.spec))
-
-    def _site(self, container_id: str, lowers: tuple[Path, ...]) -> Site:
-        snapshot = self._snapshots.get(container_id)
-        home = self._disk.home(container_id)
-        return Site(home=home, lowers=lowers, upper=snapshot.upper, work=snapshot.work)
-
-    def _lowers(self, spec: ContainerSpec) -> tuple[Path, ...]:
-        return (*(Path(lower) for lower in spec.lowers), self._skeleton())
-
-    def _skeleton(self) -> Path:
-        """A lowest layer with nothing but mount points, so that they never count as changes."""
-        skeleton = self._root / "skeleton"
-        if not skeleton.is_dir():
-            staging = self._root / f".skeleton-{os.getpid()}"
-            for name in ("proc", "dev", "sys", "etc", ".wardian"):
-                (staging / name).mkdir(parents=True, mode=0o755)
-            for name in ("hostname", "hosts"):
-                (staging / "etc" / name).touch(0o644)
-            staging.chmod(0o755)
-            staging.rename(skeleton)
-        return skeleton
+        return self._sites.of(record.id, self._sites.lowers(record.spec))
 
     # --- end and removal -----------------------------------------------------------------
 
@@ -413,8 +382,7 @@ class House:
         self._hierarchy.sweep(set(self._live), below=self._group)
         self._loop.later(SWEEP_DELAY_S, self._sweep_dead_roots)
         self._nursery.refill_soon()
-        for key in set(self._snapshots.keys()) - set(self.records):
-            self._snapshots.remove(key)
+        self._sites.sweep(self.records)
 
     def _adopt_running(self, record: Record) -> None:
         cgroup = self._cgroup(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -124,7 +125,11 @@ class Live:
         self.loop.send(self.init, m.encode(order), fds)
 
     def ask_for_table(self) -> None:
-        """Hear from init what runs: it was started by another keeper."""
+        """Hear from init what runs: it was started by another keeper.
+
+        Until it answers, we know no key that is taken; ours begin where no earlier keeper's were.
+        """
+        self._next_key = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000 << 20
         if self.init is not None:
             self._awaits_table = True
             self.loop.send(self.init, m.encode(m.Hello()))

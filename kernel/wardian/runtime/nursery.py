@@ -23,7 +23,8 @@ from wardian.errors import WardianError
 from wardian.runtime import ids, state
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.loop import Loop, Timer
-from wardian.runtime.sandbox import Sandbox, Site
+from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.site import Site
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
 from wardian.runtime.zygote import Zygote
 

@@ -37,18 +37,9 @@ from wardian.runtime import messages as m
 from wardian.runtime import state, trees, wire
 from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
+from wardian.runtime.site import Site
 from wardian.runtime.spec import Bind, ContainerSpec, Network
 from wardian.runtime.zygote import Zygote
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where on the host a container lives. Upper and work have one parent directory."""
-
-    home: Path
-    lowers: tuple[Path, ...]
-    upper: Path
-    work: Path
 
 
 @dataclass(slots=True)
