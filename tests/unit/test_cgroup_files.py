@@ -388,6 +388,8 @@ def test_sweep_takes_empty_groups_of_the_dead_only(tmp_path: Path) -> None:
     (tmp_path / "wardian/key/busy/process").touch()  # rmdir(2) refuses, as for a group in use
     (tmp_path / "wardian/other/new").mkdir(parents=True)
     hierarchy = Hierarchy(Version.V2, {"unified": tmp_path})
+    hierarchy.sweep({"live"}, below="wardian/other", with_folder=False)
+    (tmp_path / "wardian/other/new").mkdir()
     hierarchy.sweep({"live"}, below="wardian/key")
     assert sorted(os.listdir(tmp_path / "wardian/key")) == ["busy", "live"]
     assert (tmp_path / "wardian/other/new").exists()
@@ -425,10 +427,12 @@ def test_folder_is_claimed_also_when_it_is_swept_at_that_moment(tmp_path: Path) 
             while not (tmp_path / "enough").exists():
                 hierarchy.sweep_unclaimed("wardian", named=pattern)
         os._exit(0)
-    for _ in range(300):
-        held = hierarchy.claim("wardian/a-1")
-        assert held is not None
-        assert os.path.samestat(os.fstat(held), os.stat(tmp_path / "wardian/a-1"))
-        os.close(held)
-    (tmp_path / "enough").touch()
-    os.waitpid(sweeper, 0)
+    try:
+        for _ in range(300):
+            held = hierarchy.claim("wardian/a-1")
+            assert held is not None
+            assert os.path.samestat(os.fstat(held), os.stat(tmp_path / "wardian/a-1"))
+            os.close(held)
+    finally:
+        (tmp_path / "enough").touch()
+        os.waitpid(sweeper, 0)

@@ -16,6 +16,8 @@ _HINTS = {
     ("cpuset.cpus", errno.ERANGE): "this machine has no such CPU",
 }
 
+_TRIES = 100
+
 
 def write(path: Path, value: str | int) -> None:
     """Write a control file; KernelRefused tells which, without the group's name (an id)."""
@@ -48,12 +50,22 @@ def numbers(path: Path) -> list[int]:
 
 
 def make_directory(path: Path) -> None:
-    """mkdir(2), parents too."""
-    try:
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    except OSError as error:
-        hint = "`wardian doctor` tells which cgroups are ours to make"
-        raise KernelRefused("mkdir", error.errno or 0, "of a cgroup", hint=hint) from error
+    """mkdir(2), parents too, also while another removes them."""
+    for attempt in range(_TRIES):
+        try:
+            path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError) as error:  # it came or went at that moment
+            if attempt == _TRIES - 1:
+                raise _cannot_make(error) from error
+        except OSError as error:
+            raise _cannot_make(error) from error
+        else:
+            return
+
+
+def _cannot_make(error: OSError) -> KernelRefused:
+    hint = "`wardian doctor` tells which cgroups are ours to make"
+    return KernelRefused("mkdir", error.errno or 0, "of a cgroup", hint=hint)
 
 
 def remove_directory(path: Path) -> None:

@@ -78,11 +78,11 @@ class Hierarchy:
             return V2Cgroup(self.parents["unified"], name)
         return V1Cgroup(self.parents, name)
 
-    def sweep(self, live: set[str], *, below: str) -> None:
+    def sweep(self, live: set[str], *, below: str, with_folder: bool = True) -> None:
         """Remove every empty group in the folder ``below`` that is not one of these names.
 
         A group that still has processes is somebody's: it stays. The folder itself goes when
-        nothing is left in it.
+        nothing is left in it, unless whoever holds it (`claim`) goes on.
         """
         for parent in self.parents.values():
             folder = parent / below
@@ -91,8 +91,9 @@ class Hierarchy:
                     if entry.is_dir(follow_symlinks=False) and entry.name not in live:
                         with suppress(KernelRefused):
                             remove_directory(Path(entry.path))
-            with suppress(OSError):
-                folder.rmdir()
+            if with_folder:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def claim(self, folder: str) -> int | None:
         """Make a folder for groups and hold it by a descriptor, for good.

@@ -158,7 +158,7 @@ class House:
             live.init = init
             sandbox.go()
             begin(live)
-            sandbox.wait_until_ready()
+            borrowed = sandbox.wait_until_ready()
         except BaseException:
             if live is not None:
                 live.give_up()
@@ -169,6 +169,8 @@ class House:
             raise
         live.connect(init)
         self._watch(live)
+        if borrowed:
+            self._store(live.record, warnings=(*live.record.warnings, *borrowed))
         self._nursery.refill_soon()
         self._tell("start", live.record)
         return live
@@ -379,7 +381,7 @@ class House:
                 self._adopt_running(record)
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
-        self._hierarchy.sweep(set(self._live), below=self._group)
+        self._hierarchy.sweep(set(self._live), below=self._group, with_folder=False)
         self._loop.later(SWEEP_DELAY_S, self._sweep_dead_roots)
         self._nursery.refill_soon()
         self._sites.sweep(self.records)

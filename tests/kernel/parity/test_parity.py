@@ -33,7 +33,7 @@ NORMALISED = [
     # The moment when a figure was drawn, which is in its SVG.
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+"), "MOMENT"),
     # Times that %%time measures.
-    (re.compile(r"\b[\d.]+ (?:ns|us|μs|µs|ms|s)\b"), "TIME"),
+    (re.compile(r"\b[\d.]+(?:e[+-]\d+)? (?:ns|us|μs|µs|ms|s)\b"), "TIME"),
     # Process ids and the like in the names of temporary folders and of cells' files.
     (re.compile(r"/tmp/(?:parity|ipykernel_)\w+(?:/\d+\.py)?"), "TMP"),
 ]
