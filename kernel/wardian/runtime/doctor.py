@@ -1,8 +1,8 @@
 """What this host allows, found out by trying, and the line that lifts what it does not.
 
 The ladder has four rungs. ``full``: containers have ids of their own and share layers by id maps.
-``rootless``: containers by a user without privileges. ``pod``: namespaces, but the kernel refuses
-a fresh /proc. ``bare``: no containers.
+``rootless``: containers by a user without privileges. ``pod``: containers that borrow this
+machine's /proc, as the kernel refuses a fresh one. ``bare``: no containers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ NOT_OF_THE_HOST = (
     "layers on the state directory",
     "id-mapped layers",
     "id maps",
-    "fresh /proc",
 )
 
 
@@ -44,7 +43,7 @@ class Rung(enum.Enum):
 MEANING = {
     Rung.FULL: "containers with ids of their own, layers shared by id maps",
     Rung.ROOTLESS: "containers by a user without privileges",
-    Rung.POD: "namespaces, but no fresh /proc: containers cannot be shut off from it",
+    Rung.POD: "containers, but no fresh /proc: they see this machine's, read-only",
     Rung.BARE: "no containers: cells can only run as plain processes",
 }
 

@@ -6,6 +6,7 @@ the container's root. It all runs in the child that becomes init, root of its us
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -43,25 +44,62 @@ SAFE = mnt.MS_NOSUID | mnt.MS_NODEV | mnt.MS_NOEXEC
 NULL_DEVICE = os.makedev(1, 3)
 
 
-def build(*, own_network: bool, has_tty_group: bool) -> None:
-    """Make the trees in the working directory."""
+def build(*, own_network: bool, has_tty_group: bool) -> tuple[str, ...]:
+    """Make the trees in the working directory; what had to be borrowed, for people."""
     _check_null_device()
     for name in TREES:
         os.mkdir(name, 0o755)
-    mnt.mount("proc", "proc", "proc", SAFE)
+    borrowed = _build_proc()
     _build_dev(has_tty_group=has_tty_group)
     if own_network:
-        mnt.mount("sysfs", "sys", "sysfs", SAFE | mnt.MS_RDONLY)
+        borrowed += _build_sys()
     else:
         # sysfs shows the network namespace that mounted it, which here is not ours to mount.
-        mnt.mount("/sys", "sys", None, mnt.MS_BIND | mnt.MS_REC)
-        _make_read_only("sys")
+        _borrow("sys")
     for path in MASKED:
         _mask(path)
     for path in READ_ONLY:
         if os.path.exists(path):
             mnt.mount(path, path, None, mnt.MS_BIND | mnt.MS_REC)
             _make_read_only(path)
+    return borrowed
+
+
+def _build_proc() -> tuple[str, ...]:
+    """A /proc of the container's own, or, in a pod, this machine's.
+
+    Where parts of the /proc at hand are hidden, the kernel gives no fresh one to a user namespace
+    (mount_too_revealing() in fs/namespace.c). What is borrowed is read-only: files such as
+    oom_score_adj ask for the same user, which the pod's other processes may be.
+    """
+    try:
+        mnt.mount("proc", "proc", "proc", SAFE)
+    except KernelRefused as error:
+        if error.errno != errno.EPERM:
+            raise
+    else:
+        return ()
+    _borrow("proc")
+    _mask("proc/bus")  # where we are building
+    return ("its /proc is this machine's, read-only: a fresh one is refused here",)
+
+
+def _build_sys() -> tuple[str, ...]:
+    """A /sys of the container's own network namespace, or, in a pod, this machine's."""
+    try:
+        mnt.mount("sysfs", "sys", "sysfs", SAFE | mnt.MS_RDONLY)
+    except KernelRefused as error:
+        if error.errno != errno.EPERM:
+            raise
+    else:
+        return ()
+    _borrow("sys")
+    return ("its /sys is this machine's, read-only: a fresh one is refused here",)
+
+
+def _borrow(name: str) -> None:
+    mnt.mount(f"/{name}", name, None, mnt.MS_BIND | mnt.MS_REC)
+    _make_read_only(name)
 
 
 def mount_cgroups(mounts: tuple[tuple[str, str], ...]) -> None:

@@ -41,7 +41,7 @@ def main(sync: wire.Connection) -> NoReturn:
         gc.disable()  # nothing of the keeper's may be finalised here
         process.keep_only(sync.fileno())
         try:
-            init, privileges = _settle(sync)
+            init, privileges, borrowed = _settle(sync)
         except WardianError as error:
             sync.send(m.encode(m.Failure("SetupError", error.what, error.hint)))
         except OSError as error:
@@ -53,7 +53,7 @@ def main(sync: wire.Connection) -> NoReturn:
             what = f"cannot set up the container: {type(error).__name__}: {error}"
             sync.send(m.encode(m.Failure("WardianError", what)))
         else:
-            sync.send(b"ready")
+            sync.send("\n".join((m.READY, *borrowed)).encode())
             if sync.receive().data == b"go":
                 init.run(sync, privileges)
     except EOFError:
@@ -62,7 +62,7 @@ def main(sync: wire.Connection) -> NoReturn:
         os._exit(code)
 
 
-def _settle(sync: wire.Connection) -> tuple[Init, Privileges]:
+def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     first = sync.receive()
     furnish = m.decode(first.data, m.Furnish)
     for fd in first.fds:
@@ -74,7 +74,7 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges]:
     os.chdir(STAGING)
     if furnish.own_network:
         namespaces.bring_up_loopback()
-    furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
+    borrowed = furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
     # The cgroup namespace's root is the group we are in now (cgroup_namespaces(7)).
     namespaces.unshare(namespaces.CLONE_NEWCGROUP)
     if furnish.own_network:
@@ -93,14 +93,14 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges]:
     if lay.plain_hostname and given:
         privileges = _finish(root_fd, _plain(lay.plain_hostname), usual_seccomp())
         sync.receive()
-        return init, privileges
+        return init, privileges, borrowed
     message = sync.receive()
     order = m.decode(message.data, m.Enter)
     rootfs.furnish(root_fd, _binds(order, message.fds), order.spec)
     if not given:
         rootfs.enter(root_fd)
     program = usual_seccomp() if order.has_usual_seccomp else order.seccomp
-    return init, _finish(root_fd, order.spec, program)
+    return init, _finish(root_fd, order.spec, program), borrowed
 
 
 def _plain(hostname: str) -> ContainerSpec:

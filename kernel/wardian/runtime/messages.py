@@ -18,6 +18,7 @@ from wardian.runtime.state import Status
 
 ShortText = Annotated[str, Meta(max_length=4096)]
 MAIN_KEY = 0
+READY = "ready"  # the child, set up; a line follows for each thing that it had to borrow
 
 # --- keeper → init ---------------------------------------------------------------------------
 

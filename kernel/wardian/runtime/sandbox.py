@@ -140,8 +140,8 @@ class Sandbox:
         """Let it serve as soon as it can. Until then it dies with us."""
         self._send(b"go", ())
 
-    def wait_until_ready(self) -> None:
-        """Return when it serves; raises what went wrong."""
+    def wait_until_ready(self) -> tuple[str, ...]:
+        """Return when it serves, with what is not as it is elsewhere; raises what went wrong."""
         try:
             answer = self._sync.receive().data
         except EOFError:
@@ -149,9 +149,11 @@ class Sandbox:
                 "the container's first process ended while it was set up",
                 hint="is the memory or process limit too small to start with?",
             ) from None
-        if answer != b"ready":
+        word, *borrowed = answer.decode(errors="replace").split("\n")
+        if word != m.READY:
             failure = m.decode(answer, m.Failure)
             raise SetupError(failure.what, hint=failure.hint)
+        return tuple(borrowed)
 
     def _send(self, data: bytes, fds: Sequence[int]) -> None:
         with suppress(EOFError):  # it has failed: `wait_until_ready` tells why
@@ -160,7 +162,7 @@ class Sandbox:
     @contextmanager
     def _trees(self, order: m.Lay | m.Enter) -> Iterator[list[int]]:
         """What the child mounts from. Without the rights to clone mounts, it does that itself."""
-        if os.geteuid() != 0 or not (isinstance(order, m.Lay) or order.binds):
+        if not trees.may_clone() or not (isinstance(order, m.Lay) or order.binds):
             yield []
             return
         with ExitStack() as stack:

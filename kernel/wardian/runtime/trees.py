@@ -1,13 +1,14 @@
 """Detached mounts (open_tree(2)) of all that a container's root is put together from.
 
 The keeper makes them where it may, because mapping a layer's ids takes the host's CAP_SYS_ADMIN.
-An ordinary user's keeper may clone no mount; there the child does it, as root of its own mount
-namespace, and no mapping is needed: the layers belong to the user, who is root inside.
+An ordinary user's keeper, or a pod's, may clone no mount; there the child does it, as root of its
+own mount namespace, and no mapping is needed: the layers belong to the user, who is root inside.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from contextlib import suppress
 
@@ -17,6 +18,16 @@ from wardian.runtime import messages as m
 from wardian.runtime.spec import Bind
 
 CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
+
+
+@functools.cache
+def may_clone() -> bool:
+    """Whether this process may clone a mount; root of a pod may not either."""
+    try:
+        os.close(mnt.open_tree("/", CLONE))
+    except KernelRefused:
+        return False
+    return True
 
 
 def detach(order: m.Lay | m.Enter, userns_fd: int | None) -> list[int]:

@@ -279,9 +279,11 @@ REMEDIES: dict[str, Remedy] = {
     "cgroup namespace": Remedy(Area.NAMESPACES, ESSENTIAL, _SPACES, _own_namespace),
     "time namespace": Remedy(Area.NAMESPACES, EXTRA, _SPACES, _own_namespace),
     "fresh /proc": Remedy(
-        Area.NAMESPACES, ESSENTIAL, "a container would see this machine's /proc", _fresh_proc
+        Area.NAMESPACES, PROMISE, "containers see this machine's /proc, read-only", _fresh_proc
     ),
-    "/sys of one's own": Remedy(Area.FILES, ESSENTIAL, _NONE, _fresh_proc),
+    "/sys of one's own": Remedy(
+        Area.FILES, PROMISE, "containers see this machine's /sys, read-only", _fresh_proc
+    ),
     "tmpfs": Remedy(Area.FILES, ESSENTIAL, _NONE, _user_namespace),
     "terminals": Remedy(Area.FILES, ESSENTIAL, "containers have no terminals", _newer_kernel),
     "message queues": Remedy(
