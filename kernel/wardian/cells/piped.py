@@ -77,8 +77,12 @@ class PipedProcess:
         if self._is_held and not self._is_closed:
             self._is_held = False
             self._read_on()
+            for stream in self.streams:  # a mark may have waited for a frame
+                self.loop.call_soon(self._on_pipe, stream)
 
     def _on_pipe(self, stream: Stream) -> None:
+        if stream.pipe.fd < 0:
+            return
         stream.pipe.fill(4 * READ_BYTES)
         self._advance(stream)
         if stream.pipe.at_end:
@@ -130,7 +134,7 @@ class PipedProcess:
 
     def _fail(self, fault: str) -> None:
         """The runner broke the protocol: it is not to be trusted with another byte."""
-        if not self._fault:
+        if not self._fault and not self._is_closed:
             self._fault = fault
             self.process.signal(signal.SIGKILL)
 

@@ -245,7 +245,7 @@ class PythonRunner(PipedProcess, Runner):
             return True
         self._is_receiving = True
         try:
-            while most > 0:
+            while most > 0 and not self._is_held:
                 for frame in self._reader.receive(self._sock):
                     self._handle(frame)
                     most -= 1
@@ -362,7 +362,7 @@ class PythonRunner(PipedProcess, Runner):
         if number <= self._published:
             return True
         stream.pipe.put_back(mark)
-        if self._is_receiving:
+        if self._is_receiving or self._is_held:
             return False
         has_more = self._receive(FRAMES_PER_TURN)
         if number <= self._published:
@@ -396,6 +396,7 @@ class PythonRunner(PipedProcess, Runner):
             self._input = None
 
     def _settle(self) -> None:
+        self._is_held = False
         if not self._fault:
             self._receive(1 << 30)
         super()._settle()

@@ -15,9 +15,10 @@ from ipykernel.heartbeat import Heartbeat
 from jupyter_client.session import Session
 
 from wardian.cells.runner import Language
-from wardian.jupyter.channel import Channel, Frames, Publisher
+from wardian.jupyter.channel import Channel, Frames
 from wardian.jupyter.connection import Connection, Sockets
 from wardian.jupyter.kernel import WardianKernel
+from wardian.jupyter.publisher import Publisher
 from wardian.jupyter.workspaces import Workspaces
 
 log = logging.getLogger("wardian.kernel")
@@ -46,6 +47,7 @@ class KernelApp:
             key=connection.key, signature_scheme=connection.signature_scheme, username="kernel"
         )
         self._iopub = Publisher(self._sockets.iopub, self._welcome)
+        self._iopub.hold, self._iopub.release = workspaces.hold_output, workspaces.release_output
         self._shell = Channel(self._sockets.shell)
         self._control = Channel(self._sockets.control)
         self._stdin = Channel(self._sockets.stdin)
@@ -127,7 +129,7 @@ def _beat(connection: Connection) -> tuple[Heartbeat, Connection]:
 
 def set_up_log() -> None:
     """Warnings and worse go to the server's log by stderr."""
-    level = os.environ.get("WARDIAN_LOG", "WARNING").upper()
+    level = logging.getLevelNamesMapping().get(os.environ.get("WARDIAN_LOG", "").upper())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("[wardian] %(levelname)s %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=level or logging.WARNING, handlers=[handler])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +44,10 @@ class Channel:
     def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
         """Send at once; the signature is what jupyter_client's Session calls."""
         self._socket.send_multipart(frames, copy=copy)
+        self.look()
+
+    def look(self) -> None:
+        """See, in a moment, whether something came while we sent."""
         if self._loop is not None and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._drain)
 
@@ -55,54 +58,3 @@ class Channel:
             except zmq.Again:
                 return
             self._handler(frames)
-
-
-class Confirmed:
-    """A sender that asks before it sends: by then the message has been signed."""
-
-    def __init__(self, sender: Publisher, confirm: Callable[[], object]) -> None:
-        self._sender = sender
-        self._confirm = confirm
-
-    def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
-        """Send if ``confirm`` does not raise."""
-        self._confirm()
-        self._sender.send_multipart(frames, copy=copy)
-
-
-class Publisher:
-    """The iopub socket: any thread may send, the loop's own thread without a hop.
-
-    A thread's messages keep their order; the loop sends them.
-    """
-
-    def __init__(self, socket: zmq.Socket[bytes], welcome: Callable[[bytes], Frames]) -> None:
-        self._channel = Channel(socket)
-        self._welcome = welcome
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread_id = threading.get_ident()
-
-    def start(self) -> None:
-        """Answer new subscribers from now on; called on the running loop."""
-        self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
-        self._channel.start(self._subscribed)
-
-    def stop(self) -> None:
-        """Answer no more subscribers."""
-        self._channel.stop()
-
-    def send_multipart(self, frames: Sequence[Any], *_: Any, copy: bool = True, **__: Any) -> None:
-        """Publish; from another thread it is published in its turn."""
-        if threading.get_ident() == self._thread_id or self._loop is None:
-            self._channel.send_multipart(frames, copy=copy)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._channel.send_multipart, frames)
-
-    def _subscribed(self, frames: Frames) -> None:
-        """XPUB passes on subscriptions: 1 and the topic (JEP 65 wants a welcome)."""
-        for frame in frames:
-            if frame[:1] == b"\x01":
-                topic = frame[1:]
-                prefix = [topic] if topic else []
-                self._channel.send_multipart([*prefix, *self._welcome(topic)])

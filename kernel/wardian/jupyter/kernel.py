@@ -21,10 +21,11 @@ from traitlets import Any as AnyTrait
 from wardian import __version__
 from wardian.cells.runner import Language, Runner
 from wardian.jupyter import comms, languages
-from wardian.jupyter.channel import Confirmed, Frames
+from wardian.jupyter.channel import Frames
 from wardian.jupyter.comms import WIDGET_CONTROL, GuestComm, GuestComms
 from wardian.jupyter.execution import Execution
 from wardian.jupyter.outputs import Outputs
+from wardian.jupyter.publisher import Confirmed
 from wardian.jupyter.stdin import Stdin
 from wardian.jupyter.usage import CpuMeter, usage_content
 from wardian.jupyter.widget_control import WidgetControl

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wardian.cells.runner import Language
+from wardian.cells.runner import Language, Runner
 from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.jupyter import languages
 from wardian.jupyter.notebook import Notebook
@@ -140,6 +140,25 @@ class Workspaces:
             del self._known[name]
             if self.current is workspace:
                 self.current = self.main
+
+    # --- output --------------------------------------------------------------------------
+
+    def hold_output(self) -> None:
+        """Read no output of the runners: nobody has room for it. Their cells wait."""
+        for runner in self._runners:
+            runner.hold_output()
+
+    def release_output(self) -> None:
+        """Read on."""
+        for runner in self._runners:
+            runner.release_output()
+
+    @property
+    def _runners(self) -> Iterator[Runner]:
+        for workspace in self._known.values():
+            for language in Language:
+                if (runner := workspace.running(language)) is not None:
+                    yield runner
 
     # --- the end -------------------------------------------------------------------------
 
