@@ -94,6 +94,12 @@ def test_group_that_is_denied_a_file_cannot_be_dropped(
         assert shell(box, f"{dropping} cat /secret/file", user="1000:1000")[0] != 0
 
 
+def test_users_have_their_groups_and_only_root_changes_them(box: Container) -> None:
+    assert shell(box, "id -G; cat /proc/self/setgroups", user="plant") == (0, "1000 2000\nallow\n")
+    assert shell(box, "su plant -c 'id -G'") == (0, "1000 2000\n")
+    assert shell(box, "setpriv --clear-groups id -G; busybox su root -c id", user="plant")[0] != 0
+
+
 # --- CVE-2017-5226: typing into the terminal outside ------------------------------------------
 
 

@@ -32,6 +32,11 @@ class IdMaps:
         """Whether gid 5 (tty) exists inside, for devpts."""
         return any(r.container_id <= TTY_GID < r.container_id + r.count for r in self.gids)
 
+    @property
+    def has_one_group(self) -> bool:
+        """Whether setgroups(2) has to be denied: who may map no other may drop none."""
+        return sum(r.count for r in self.gids) == 1
+
 
 def choose(taken: Iterable[int | None]) -> IdMaps:
     """The maps for a new container, given the first host ids of the others."""

@@ -83,7 +83,7 @@ class Sandbox:
     def _move_in(self) -> None:
         if self.ids is not None:
             maps = (self.ids.uids, self.ids.gids)
-            write_id_maps(self.host_pid, *maps, deny_setgroups=len(self.ids.gids) == 1)
+            write_id_maps(self.host_pid, *maps, deny_setgroups=self.ids.has_one_group)
         order = m.Furnish(
             own_network=self.network is Network.NONE,
             in_user_namespace=self.ids is not None,
@@ -224,6 +224,12 @@ def _why_not() -> str:
             return (
                 "user namespaces are switched off; as root:"
                 " sysctl -w user.max_user_namespaces=15000"
+            )
+    with suppress(OSError):
+        if "\nSeccomp:\t2\n" in Path("/proc/self/status").read_text():
+            return (
+                "a seccomp filter refuses it: start this container with"
+                " --security-opt seccomp=unconfined, this pod with seccompProfile: Unconfined"
             )
     return "`wardian doctor` tells what this host allows"
 

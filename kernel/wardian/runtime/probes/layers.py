@@ -119,7 +119,7 @@ def _user_namespace(maps: IdMaps) -> Iterator[None]:
         answer = ours.recv(1)
         if answer != b"+":
             raise KernelRefused("unshare", answer[0] if answer else 0, "user namespace")
-        write_id_maps(pid, maps.uids, maps.gids, deny_setgroups=len(maps.gids) == 1)
+        write_id_maps(pid, maps.uids, maps.gids, deny_setgroups=maps.has_one_group)
         yield
     finally:
         ours.close()
