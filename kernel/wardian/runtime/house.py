@@ -153,7 +153,7 @@ class House:
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
             init = sandbox.enter(record.spec)
-            running = self._note_start(record, sandbox, warnings)
+            running = self._note_start(record, sandbox, (*warnings, *sandbox.warnings))
             live = Live(self._loop, running, self._disk.home(record.id), cgroup, sandbox.pidfd)
             live.init = init
             sandbox.go()
@@ -169,6 +169,8 @@ class House:
             raise
         live.connect(init)
         self._watch(live)
+        if sandbox.warnings:
+            self._nursery.guess_nothing()
         if borrowed:
             self._store(live.record, warnings=(*live.record.warnings, *borrowed))
         self._nursery.refill_soon()

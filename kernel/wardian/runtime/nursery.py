@@ -97,6 +97,10 @@ class Nursery:
         """The sandbox that was reserved for the container."""
         return self._reserved.pop(container_id, None)
 
+    def guess_nothing(self) -> None:
+        """Lay out no spares for another container like the last: its layers had to be copied."""
+        self._guess = None
+
     def refill_soon(self) -> None:
         """Make spares as soon as nothing else is to be done."""
         if self._timer is not None:

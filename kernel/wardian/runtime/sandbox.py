@@ -27,6 +27,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
@@ -40,6 +41,12 @@ from wardian.runtime.ids import IdMaps
 from wardian.runtime.site import Site
 from wardian.runtime.spec import Bind, ContainerSpec, Network
 from wardian.runtime.zygote import Zygote
+from wardian.storage.mapped import MappedCopies
+
+COPIED = (
+    "the image's layers were copied for the container's ids: there are no id-mapped mounts here"
+    " (see `wardian doctor`)"
+)
 
 
 @dataclass(slots=True)
@@ -58,6 +65,7 @@ class Sandbox:
     _sync: wire.Connection
     _laid: tuple[tuple[int, int], ...] | None = None
     is_plain: bool = False
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def create(
@@ -109,7 +117,8 @@ class Sandbox:
             plain_hostname=plain_hostname,
         )
         laid = tuple(map(_identity, site.lowers))
-        with wire.listen(site.home / "init.sock") as listener, self._trees(order) as fds:
+        copy = partial(self._copy, site.copies)
+        with wire.listen(site.home / "init.sock") as listener, self._trees(order, copy) as fds:
             self._send(m.encode(order), [listener.fileno(), *fds])
         self._laid = laid
         self.is_plain = bool(plain_hostname)
@@ -159,8 +168,15 @@ class Sandbox:
         with suppress(EOFError):  # it has failed: `wait_until_ready` tells why
             self._sync.send(data, fds)
 
+    def _copy(self, copies: MappedCopies, layer: str) -> str:
+        assert self.ids is not None
+        assert self.ids.first_host_id is not None
+        copy = copies.of(Path(layer), self.ids.first_host_id, self.ids.uids[0].count)
+        self.warnings = (COPIED,)
+        return str(copy)
+
     @contextmanager
-    def _trees(self, order: m.Lay | m.Enter) -> Iterator[list[int]]:
+    def _trees(self, order: m.Lay | m.Enter, copy: trees.Copy | None = None) -> Iterator[list[int]]:
         """What the child mounts from. Without the rights to clone mounts, it does that itself."""
         if not trees.may_clone() or not (isinstance(order, m.Lay) or order.binds):
             yield []
@@ -170,7 +186,7 @@ class Sandbox:
             if self.ids is not None and self.ids.shifts_layers:
                 userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
                 stack.callback(os.close, userns_fd)
-            fds = trees.detach(order, userns_fd)
+            fds = trees.detach(order, userns_fd, copy)
             for fd in fds:
                 stack.callback(os.close, fd)
             yield fds

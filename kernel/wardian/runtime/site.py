@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.spec import ContainerSpec
-from wardian.runtime.state import Records
+from wardian.runtime.state import Record, Records
+from wardian.storage.mapped import MappedCopies
 from wardian.storage.overlay import OverlaySnapshotter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The paths of one container. Upper and work have one parent directory."""
+    """The paths of one container. Upper and work have one parent directory.
+
+    ``copies`` are layers whose owners are its ids, if the kernel cannot map them.
+    """
 
     home: Path
+    copies: MappedCopies
     lowers: tuple[Path, ...]
     upper: Path
     work: Path
@@ -30,6 +35,7 @@ class Sites:
         self._root = root
         self._records = records
         self._snapshots = OverlaySnapshotter(root)
+        self._copies = MappedCopies(root / "mapped")
 
     def reserve(self, container_id: str, maps: IdMaps | None) -> None:
         """Make a container's directories, owned by its root, whoever that is on the host."""
@@ -49,16 +55,23 @@ class Sites:
         """The site of a container on these layers (`lowers`); NotFound."""
         snapshot = self._snapshots.get(container_id)
         home = self._records.home(container_id)
-        return Site(home=home, lowers=lowers, upper=snapshot.upper, work=snapshot.work)
+        return Site(
+            home=home,
+            copies=self._copies,
+            lowers=lowers,
+            upper=snapshot.upper,
+            work=snapshot.work,
+        )
 
     def lowers(self, spec: ContainerSpec) -> tuple[Path, ...]:
         """All lower layers of a container, uppermost first: its image's and the skeleton."""
         return (*(Path(lower) for lower in spec.lowers), self._skeleton())
 
-    def sweep(self, live: Collection[str]) -> None:
-        """Remove every snapshot but those of these containers."""
-        for key in set(self._snapshots.keys()) - set(live):
+    def sweep(self, records: Mapping[str, Record]) -> None:
+        """Remove every snapshot, and every copied layer, but those of these containers."""
+        for key in set(self._snapshots.keys()) - set(records):
             self._snapshots.remove(key)
+        self._copies.sweep([record.first_host_id or 0 for record in records.values()])
 
     def _skeleton(self) -> Path:
         """A lowest layer with nothing but mount points, so that they never count as changes."""

@@ -3,6 +3,7 @@
 The keeper makes them where it may, because mapping a layer's ids takes the host's CAP_SYS_ADMIN.
 An ordinary user's keeper, or a pod's, may clone no mount; there the child does it, as root of its
 own mount namespace, and no mapping is needed: the layers belong to the user, who is root inside.
+Where the kernel cannot map a layer, a copy of it with other owners stands in (`Copy`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from wardian.errors import KernelRefused, SetupError
@@ -18,6 +20,9 @@ from wardian.runtime import messages as m
 from wardian.runtime.spec import Bind
 
 CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
+# EPERM is a file system's answer, or a filter's.
+NO_MAPPING = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+Copy = Callable[[str], str]
 
 
 @functools.cache
@@ -30,12 +35,15 @@ def may_clone() -> bool:
     return True
 
 
-def detach(order: m.Lay | m.Enter, userns_fd: int | None) -> list[int]:
-    """The layers and the snapshot, if it has any, and the binds; none stays open on failure."""
+def detach(order: m.Lay | m.Enter, userns_fd: int | None, copy: Copy | None = None) -> list[int]:
+    """The layers and the snapshot, if it has any, and the binds; none stays open on failure.
+
+    ``copy`` gives a layer's copy for the container's ids.
+    """
     fds: list[int] = []
     try:
         if isinstance(order, m.Lay):
-            fds += (_layer(path, userns_fd) for path in order.lowers)
+            fds += (_layer(path, userns_fd, copy) for path in order.lowers)
             fds.append(mnt.open_tree(order.snapshot, CLONE))
         fds += (_bind(bind, userns_fd) for bind in order.binds)
     except BaseException:
@@ -45,7 +53,7 @@ def detach(order: m.Lay | m.Enter, userns_fd: int | None) -> list[int]:
     return fds
 
 
-def _layer(path: str, userns_fd: int | None) -> int:
+def _layer(path: str, userns_fd: int | None, copy: Copy | None) -> int:
     """A layer as an overlay lower: mapped to the container's ids without touching a file."""
     try:
         tree = mnt.open_tree(path, CLONE)
@@ -64,11 +72,12 @@ def _layer(path: str, userns_fd: int | None) -> int:
         mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
     except KernelRefused as error:
         os.close(tree)
-        raise SetupError(
-            "cannot map the image's layers to the container's ids: the kernel or the file system"
-            " of the state directory has no id-mapped mounts",
-            hint="use Linux 5.19 or newer with ext4, xfs, btrfs or tmpfs (6.3) below WARDIAN_ROOT",
-        ) from error
+        if copy is None or error.errno not in NO_MAPPING:
+            raise SetupError(
+                f"cannot map the image's layers to the container's ids: {os.strerror(error.errno)}",
+                hint="use Linux 5.19 or newer with ext4, xfs or btrfs below WARDIAN_ROOT",
+            ) from error
+        return mnt.open_tree(copy(path), CLONE)
     return tree
 
 

@@ -301,7 +301,7 @@ REMEDIES: dict[str, Remedy] = {
         Area.FILES, ESSENTIAL, "its file system cannot carry an upper layer", _state_directory
     ),
     "id-mapped layers": Remedy(
-        Area.FILES, ESSENTIAL, "layers cannot be shared between containers' ids", _id_mapped
+        Area.FILES, PROMISE, "layers are copied for each container's ids", _id_mapped
     ),
     "/dev/fuse": Remedy(Area.FILES, EXTRA, "no fuse-overlayfs", _module("fuse")),
     "memory limit": Remedy(Area.LIMITS, PROMISE, "--memory is not in force", _cgroup),
