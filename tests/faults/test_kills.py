@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.faults.killing import after, kill, pidfd_of, rounds, wait_for_end
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.errors import WardianError
 from wardian.runtime.client import Client
@@ -26,76 +24,7 @@ from wardian.runtime.paths import group_folder
 from wardian.runtime.spec import ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
 
-ROUNDS = int(os.environ.get("WARDIAN_FAULT_ROUNDS", "60"))
-SEED = int(os.environ.get("WARDIAN_FAULT_SEED", str(secrets.randbits(32))))
-LATEST_S = 0.06  # a start takes some milliseconds, longer where the machine is busy
-PER_TEST = max(1, ROUNDS // 6)
-pytestmark = pytest.mark.timeout(max(120, 2 * ROUNDS))
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    """Seeded; a failing run prints the seed."""
-    print(f"WARDIAN_FAULT_SEED={SEED}")  # noqa: T201  # pytest shows it with a failure
-    return random.Random(SEED)  # noqa: S311  # to be repeated, not to be secret
-
-
-@pytest.fixture
-def host(state: Path) -> Iterator[None]:
-    """The host is as clean afterwards as before, though things were killed."""
-    descriptors, mounts = _descriptors(), _mounts()
-    yield
-    with Client.connect(state) as client:
-        for info in client.list():
-            client.container(info.id).remove(force=True)
-    wait_until(lambda: keeper_pid(state) is None)
-    wait_until(lambda: _processes(state) == [])
-    folder = group_folder(state)
-    assert list(Path("/sys/fs/cgroup").glob(f"*/{folder}")) == []
-    assert not Path("/sys/fs/cgroup", folder).exists()
-    assert _mounts() == mounts
-    assert _descriptors() == descriptors
-    assert os.listdir(state / "containers") == []
-    assert os.listdir(state / "snapshots") == []
-    left = {path.name for path in state.iterdir()}
-    assert left == {"containers", "snapshots", "keeper.lock", "keeper.log"} | left & {"skeleton"}
-    assert "mistake" not in (state / "keeper.log").read_text()
-
-
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _mounts() -> int:
-    return len(Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def _processes(state: Path) -> list[int]:
-    """The processes of this state root's keepers and containers, by their cgroup and title."""
-    folder, title = group_folder(state), f"wardian-keeper {state}"
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                group = (entry / "cgroup").read_text()
-                name = (entry / "cmdline").read_text().replace("\0", " ")
-                if folder in group or title in name:
-                    found.append(int(entry.name))
-    return found
-
-
-def after(chance: random.Random, action: Callable[[], None]) -> int:
-    """Fork a child that does something a random moment from now; its PID."""
-    delay_s = chance.random() * LATEST_S
-    host_pid = os.fork()
-    if host_pid == 0:
-        deadline = time.monotonic() + delay_s
-        while time.monotonic() < deadline:
-            time.sleep(0.0005)
-        with suppress(OSError, AssertionError):
-            action()
-        os._exit(0)
-    return host_pid
+pytestmark = pytest.mark.timeout(400)
 
 
 def kill_keeper(state: Path) -> None:
@@ -137,15 +66,14 @@ def test_keeper_killed_at_any_moment_is_replaced_and_others_live_on(
         bystander = client.run(replace(spec, name="bystander"))
         process = bystander.spawn(ProcessSpec(argv=("sleep", "1000")))
         host_pid = bystander.info.host_pid
-        for number in range(PER_TEST):
+        for number in range(rounds(18)):
             name = f"box{number}"
             if action != "run":
                 act(client, name, "run", spec)
             if action == "start":
                 act(client, name, "stop", spec)
-            killer = after(chance, lambda: kill_keeper(state))
-            act(client, name, action, spec)
-            os.waitpid(killer, 0)
+            with after(chance, lambda: kill_keeper(state)):
+                act(client, name, action, spec)
             infos = {info.name: info for info in client.list()}
             assert infos["bystander"].status is Status.RUNNING
             assert infos["bystander"].host_pid == host_pid
@@ -164,17 +92,26 @@ def test_init_killed_at_any_moment_ends_its_container_alone(
 ) -> None:
     with Client.connect(state) as client:
         bystander = client.run(replace(spec, name="bystander"))
-        for number in range(PER_TEST):
+        keeper = keeper_pid(state)
+        before = _descriptors(keeper)
+        for number in range(rounds(60)):
             box = client.run(replace(spec, name=f"box{number}"))
             host_pid = box.info.host_pid
             assert host_pid is not None
-            killer = after(chance, lambda pid=host_pid: os.kill(pid, signal.SIGKILL))  # type: ignore[misc]
-            act(client, f"box{number}", chance.choice(ACTIONS[1:]), spec)
-            os.waitpid(killer, 0)
+            with pidfd_of(host_pid) as pidfd, after(chance, lambda pidfd=pidfd: kill(pidfd)):  # type: ignore[misc]  # mypy has no type for lambda defaults
+                act(client, f"box{number}", chance.choice(ACTIONS[1:]), spec)
             if box.exists:
                 act(client, f"box{number}", "start", spec)
                 act(client, f"box{number}", "remove", spec)
         assert shell(bystander, "echo lives") == (0, "lives\n")
+        assert keeper_pid(state) == keeper
+        wait_until(lambda: _descriptors(keeper) <= before)
+
+
+def _descriptors(host_pid: int | None) -> int:
+    """Without those of the sandboxes that are prepared at the moment."""
+    folder = Path(f"/proc/{host_pid}/fd")
+    return sum(os.readlink(fd).startswith("/") for fd in folder.iterdir())
 
 
 @pytest.mark.usefixtures("host")
@@ -183,15 +120,15 @@ def test_client_killed_at_any_moment_leaves_what_was_to_stay(
 ) -> None:
     with Client.connect(state) as watcher:
         watcher.run(replace(spec, name="bystander"))
-        for number in range(PER_TEST):
+        for number in range(rounds(36)):
             keep = chance.choice([Keep.ALWAYS, Keep.NEVER])
             victim = os.fork()
             if victim == 0:
                 with suppress(BaseException):
                     _live_a_life(state, replace(spec, name=f"box{number}", keep=keep))
                 os._exit(0)
-            killer = after(chance, lambda pid=victim: os.kill(pid, signal.SIGKILL))  # type: ignore[misc]
-            os.waitpid(killer, 0)
+            with after(chance, lambda pid=victim: os.kill(pid, signal.SIGKILL)):  # type: ignore[misc]  # as above
+                pass
             os.waitpid(victim, 0)
             if keep is Keep.NEVER:
                 wait_until(lambda: [info.name for info in watcher.list()] == ["bystander"])
@@ -214,15 +151,16 @@ def test_keeper_and_init_killed_together_leave_a_container_that_starts_again(
 ) -> None:
     with Client.connect(state) as client:
         box = client.run(replace(spec, name="box"))
-        for number in range(PER_TEST):
+        for number in range(rounds(12)):
             shell(box, f"echo {number} > /number")
             keeper, init = keeper_pid(state), box.info.host_pid
             assert keeper is not None and init is not None
             both = [keeper, init]
             chance.shuffle(both)
-            for host_pid in both:
-                os.kill(host_pid, signal.SIGKILL)
-            wait_until(lambda host_pid=init: not Path(f"/proc/{host_pid}").exists())  # type: ignore[misc]
+            with pidfd_of(init) as pidfd:
+                for host_pid in both:
+                    os.kill(host_pid, signal.SIGKILL)
+                wait_for_end(pidfd)
             assert box.info.status is Status.EXITED
             box.start()
             assert shell(box, "cat /number") == (0, f"{number}\n")
@@ -232,10 +170,11 @@ def test_keeper_and_init_killed_together_leave_a_container_that_starts_again(
 def test_spares_of_a_killed_keeper_are_swept_by_the_next(
     state: Path, spec: ContainerSpec, chance: random.Random
 ) -> None:
-    for _ in range(PER_TEST):
+    for _ in range(rounds(20)):
         with Client.connect(state) as client:
             client.run(replace(spec, name="box")).remove(force=True)
-        os.waitpid(after(chance, lambda: kill_keeper(state)), 0)
+        with after(chance, lambda: kill_keeper(state)):
+            pass
 
 
 def test_groups_of_a_root_that_is_gone_are_swept_by_anothers_keeper(

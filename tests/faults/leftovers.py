@@ -1,0 +1,60 @@
+"""What a death could leave on the host: nothing of it may be there when all containers are gone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.linux.conftest import wait_until
+from wardian.runtime.paths import group_folder
+
+OF_A_KEEPER = {"containers", "snapshots", "keeper.lock", "keeper.log", "skeleton"}
+OF_IMAGES = {"content", "layers", "toolbox"}
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """How it was before: our descriptors, and our mounts and interfaces."""
+
+    descriptors: int
+    mounts: int
+    interfaces: frozenset[str]
+
+    @classmethod
+    def look(cls) -> Leftovers:
+        """Look at this process and its namespaces."""
+        return cls(
+            len(os.listdir("/proc/self/fd")),
+            len(Path("/proc/self/mountinfo").read_text().splitlines()),
+            frozenset(os.listdir("/sys/class/net")),
+        )
+
+    def assert_none(self, state: Path) -> None:
+        """Nothing of this state root's keepers and containers is left but its lock and its log."""
+        wait_until(lambda: processes(state) == [])  # and with them all their namespaces
+        folder = group_folder(state)
+        assert list(Path("/sys/fs/cgroup").glob(f"*/{folder}")) == []
+        assert not Path("/sys/fs/cgroup", folder).exists()
+        assert Leftovers.look() == self
+        assert str(state) not in Path("/proc/net/unix").read_text()
+        assert os.listdir(state / "containers") == []
+        assert os.listdir(state / "snapshots") == []
+        assert {path.name for path in state.iterdir()} - OF_A_KEEPER - OF_IMAGES == set()
+        assert "mistake" not in (state / "keeper.log").read_text()
+
+
+def processes(state: Path) -> list[int]:
+    """What lives of this state root's keepers and containers, by cgroup and title."""
+    folder, title = group_folder(state), f"wardian-keeper {state}"
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                group = (entry / "cgroup").read_text()
+                name = (entry / "cmdline").read_text().replace("\0", " ")
+                is_ours = folder in group or title in name
+                if is_ours and "\nState:\tZ" not in (entry / "status").read_text():
+                    found.append(int(entry.name))
+    return found
