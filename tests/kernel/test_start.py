@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import re
 import stat
+import struct
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.kernel.page import Page
+from wardian.linux import seccomp
+
+CLONE_NEWUSER = 0x10000000
+UNAME26 = 0x0020000  # personality(2): uname(2) tells of a Linux 2.6
+X86_64_ONLY = pytest.mark.skipif(
+    os.uname().machine != "x86_64", reason="the filter has the numbers of x86-64's calls"
+)
+NEW_CALLS = {  # arch/x86/entry/syscalls/syscall_64.tbl
+    "5.10": (442,),  # mount_setattr
+    "5.4": (442, 437, 436),  # and openat2, close_range
+    "4.19": (442, 437, 436, 435, 434, 424, *range(428, 434)),  # and the mount API, clone3, pidfds
+}
 
 
 @contextmanager
-def _page(**environment: str) -> Iterator[Page]:
-    page = Page.open("wardian-python", env={**os.environ, **environment})
+def _page(before_exec: Callable[[], None] | None = None, **environment: str) -> Iterator[Page]:
+    options: dict[str, Any] = {"preexec_fn": before_exec} if before_exec else {}
+    page = Page.open("wardian-python", env={**os.environ, **environment}, **options)
     try:
         yield page
     finally:
@@ -52,7 +71,7 @@ def test_unknown_image_is_said_by_the_first_cell_and_tried_again() -> None:
     ],
 )
 def test_impossible_limit_is_said_by_the_first_cell(name: str, value: str, evalue: str) -> None:
-    with _page(**{name: value}) as page:
+    with _page(None, **{name: value}) as page:
         assert _hint(page)[:2] == ("InvalidInput", evalue)
 
 
@@ -104,6 +123,85 @@ def test_later_cell_tries_again_when_the_obstacle_is_gone(tmp_path: Path) -> Non
         assert page.run("1").status == "error"
         obstacle.unlink()
         assert page.run("1 + 1").result == "2"
+
+
+def _filter(*denied: tuple[int, int, int]) -> Callable[[], None]:
+    """Refuses calls: number, errno, and a flag that the first argument must have, if any."""
+
+    def step(code: int, if_true: int, if_false: int, value: int) -> bytes:
+        return struct.pack("=HBBI", code, if_true, if_false, value)  # struct sock_filter
+
+    program = b""
+    for number, refusal, flag in denied:
+        answer = step(0x06, 0, 0, 0x00050000 | refusal)
+        looks_at_flag = step(0x20, 0, 0, 16) + step(0x45, 0, 1, flag) if flag else b""
+        skip = 3 if flag else 1
+        program += step(0x20, 0, 0, 0) + step(0x15, 0, skip, number) + looks_at_flag + answer
+    program += step(0x06, 0, 0, 0x7FFF0000)
+    return lambda: seccomp.load(program)
+
+
+@X86_64_ONLY
+def test_host_without_user_namespaces_is_said(tmp_path: Path) -> None:
+    calls = [(56, CLONE_NEWUSER), (272, CLONE_NEWUSER)]  # clone, unshare
+    refused = [(435, errno.ENOSYS, 0), *((number, errno.EPERM, flag) for number, flag in calls)]
+    before_exec = _filter(*refused)
+    with _page(before_exec, WARDIAN_ROOT=str(tmp_path / "state")) as page:
+        ename, evalue, hint = _hint(page)
+        assert (ename, "namespaces" in evalue) == ("SetupError", True)
+        assert "seccomp" in hint
+        assert page.run("%%host\n1 + 1").result == "2"
+    found = _doctor(tmp_path / "state", before_exec)
+    assert re.search(r"user namespace +missing +unshare", found)
+
+
+@X86_64_ONLY
+@pytest.mark.parametrize("kernel", NEW_CALLS)
+def test_old_kernel_is_said(tmp_path: Path, kernel: str) -> None:
+    has_no = _filter(*((number, errno.ENOSYS, 0) for number in NEW_CALLS[kernel]))
+
+    def before_exec() -> None:
+        ctypes.CDLL(None).personality(UNAME26)
+        has_no()
+
+    with _page(before_exec, WARDIAN_ROOT=str(tmp_path / "state")) as page:
+        ename, evalue, hint = _hint(page)
+        assert ename == "SetupError"
+        assert "no container can be started here: kernel: 2.6." in evalue
+        assert "boot a newer kernel" in hint
+        assert page.run("%%host\n1 + 1").result == "2"
+    assert "mount_setattr" in _doctor(tmp_path / "state", before_exec)
+
+
+def test_state_directory_on_an_overlay_is_said(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("lower", "upper", "work", "merged")]
+    for folder in folders:
+        folder.mkdir()
+    options = ",".join(f"{folder.name}dir={folder}" for folder in folders[:3])
+    merged = folders[3]
+    subprocess.run(["mount", "-t", "overlay", "none", "-o", options, merged], check=True)
+    try:
+        with _page(WARDIAN_ROOT=str(merged / "state")) as page:
+            ename, evalue, hint = _hint(page)
+            assert (ename, "overlayfs" in evalue) == ("SetupError", True)
+            assert "WARDIAN_ROOT" in hint
+        assert "layers on the state directory   missing" in _doctor(merged / "state")
+    finally:
+        subprocess.run(["umount", "-l", merged], check=True)
+
+
+def _doctor(root: Path, before_exec: Callable[[], None] | None = None) -> str:
+    """What the doctor says: that no container can be started here."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wardian.cli", "doctor"],
+        env={**os.environ, "WARDIAN_ROOT": str(root), "COLUMNS": "200"},
+        preexec_fn=before_exec,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done.stdout
 
 
 def test_kernel_answers_everything_without_a_container() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wardian.errors import AlreadyExists, NotFound, WardianError
+from wardian.errors import AlreadyExists, KernelRefused, NotFound, SetupError, WardianError
 from wardian.jupyter.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,10 +184,24 @@ def local_name(info: ContainerInfo) -> str:
     return info.spec.labels.get(NAME_LABEL, info.name)
 
 
-def explain(error: OSError) -> WardianError:
-    """An error of the operating system that nobody below has put into words."""
-    from wardian.errors import SetupError
+def explain(error: OSError | SetupError | KernelRefused) -> WardianError:
+    """A failure to get a container, in words that tell what to do.
 
+    What says so itself is left as it is. Of the rest this machine is the likely cause, so that is
+    looked at, which takes half a second.
+    """
+    if isinstance(error, WardianError) and error.hint and "keeper.log" not in error.hint:
+        return error
+    with suppress(WardianError):
+        from wardian.runtime.doctor import diagnose
+        from wardian.runtime.paths import state_root
+
+        if blocking := diagnose(state_root()).blocking:
+            first = blocking[0]
+            what = f"no container can be started here: {first.name}: {first.detail or first.loss}"
+            return SetupError(what, hint=f"{first.lift} (`wardian doctor` says more)")
+    if isinstance(error, WardianError):
+        return error
     where = f" ({Path(os.fsdecode(error.filename)).name})" if error.filename else ""
     return SetupError(
         f"cannot get a container: {error.strerror or error}{where}", hint="run `wardian doctor`"

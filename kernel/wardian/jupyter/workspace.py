@@ -19,7 +19,7 @@ from wardian.cells.runner import (
     SpawnedProcess,
 )
 from wardian.cgroups.limits import Limits
-from wardian.errors import FailedPrecondition, WardianError
+from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
 from wardian.jupyter.settings import Settings
 from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, StartConfig, explain
 from wardian.runtime.spec import ProcessSpec
@@ -94,7 +94,7 @@ class Workspace:
         try:
             container = self.source.obtain(self.name, self.settings)
             self.warnings = list(container.info.warnings)
-        except OSError as error:
+        except (OSError, SetupError, KernelRefused) as error:
             raise explain(error) from error
         return container
 

@@ -12,7 +12,6 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -42,14 +41,11 @@ def attempt(deed: Deed) -> Result:
     if pid == 0:
         _be_child(deed, write_fd)
     os.close(write_fd)
-    pidfd = os.pidfd_open(pid)
     try:
         text = _read_all(read_fd)
     finally:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)  # nobody else's: it is not reaped yet; pidfds may be missing
         os.waitpid(pid, 0)
-        os.close(pidfd)
         os.close(read_fd)
     if not text:
         return Result(works=False, detail="the attempt ended without an answer")

@@ -54,6 +54,10 @@ def _install(host: Host, program: str) -> str:
 def _newer_kernel(finding: Finding, host: Host) -> str:
     if host.has_seccomp_filter and finding.errno in (None, errno.EPERM, errno.ENOSYS):
         return _without_filter(host)
+    return _boot(finding, host)
+
+
+def _boot(_: Finding, host: Host) -> str:
     return f"boot a newer kernel than {host.release}: 5.15 at least, 6.6 for everything"
 
 
@@ -260,7 +264,7 @@ _NONE = "no containers here"
 _SPACES = "containers cannot have one of their own"
 
 REMEDIES: dict[str, Remedy] = {
-    "kernel": Remedy(Area.HOST, ESSENTIAL, "no overlay in user namespaces", _newer_kernel),
+    "kernel": Remedy(Area.HOST, ESSENTIAL, "no overlay in user namespaces", _boot),
     "system calls": Remedy(Area.HOST, ESSENTIAL, _NONE, _newer_kernel),
     "state directory": Remedy(
         Area.HOST, ESSENTIAL, "no place for containers and images", _state_directory
