@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -224,11 +225,13 @@ def start_keeper(root: Path) -> None:
         )
         os.close(write_fd)
         write_fd = -1
-        os.read(read_fd, 1)  # a byte when it listens, end of file when it failed
+        answer = os.read(read_fd, 1 << 16)  # nothing when it failed and does not know why
     finally:
         os.close(read_fd)
         if write_fd >= 0:
             os.close(write_fd)
+    if answer not in (b"+", b""):
+        raise _as_error(m.decode(answer, m.Failure))
 
 
 def _keeper_environment() -> dict[str, str]:
@@ -244,14 +247,29 @@ def _keeper_environment() -> dict[str, str]:
 def _prepare(root: Path) -> None:
     try:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        probe = root / f".probe-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        _write_something(root)
     except OSError as error:
         raise SetupError(
             f"cannot write the state directory {root}: {error.strerror}",
             hint="set WARDIAN_ROOT to a directory that you can write, or free some space",
         ) from error
+
+
+def _write_something(root: Path) -> None:
+    """A file that has no name: who is killed here leaves nothing."""
+    try:
+        fd = os.open(root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        probe = root / ".probe"  # a file system that cannot do that
+        probe.write_bytes(b"x")
+        probe.unlink(missing_ok=True)
+        return
+    try:
+        os.write(fd, b"x")
+    finally:
+        os.close(fd)
 
 
 def _as_error(failure: m.Failure) -> WardianError:

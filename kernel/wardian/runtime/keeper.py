@@ -129,7 +129,7 @@ def _is_ours(sock: socket.socket) -> bool:
 
 
 def serve(root: Path, ready_fd: int) -> None:
-    """Be the keeper of ``root`` until idle; write one byte to ``ready_fd`` when callers may come.
+    """Be the keeper of ``root`` until idle; write "+" to ``ready_fd`` when all is well, or why not.
 
     If there is one already, that one is ready and this one is not needed.
     """
@@ -149,7 +149,11 @@ def serve(root: Path, ready_fd: int) -> None:
     gc.freeze()  # forks share these pages as long as the collector leaves them alone
     zygote = Zygote(inside.main)
     loop = Loop()
-    keeper = Keeper(root, loop, zygote)
+    try:
+        keeper = Keeper(root, loop, zygote)
+    except WardianError as error:
+        os.write(ready_fd, m.encode(m.Failure(type(error).__name__, error.what, error.hint)))
+        raise
     os.write(ready_fd, b"+")
     os.close(ready_fd)
     loop.run()

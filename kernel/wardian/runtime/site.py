@@ -77,9 +77,9 @@ class Sites:
         """A lowest layer with nothing but mount points, so that they never count as changes."""
         skeleton = self._root / "skeleton"
         if not skeleton.is_dir():
-            staging = self._root / f".skeleton-{os.getpid()}"
+            staging = self._root / ".skeleton"  # one keeper at a time; one killed here left half
             for name in ("proc", "dev", "sys", "etc", ".wardian"):
-                (staging / name).mkdir(parents=True, mode=0o755)
+                (staging / name).mkdir(parents=True, mode=0o755, exist_ok=True)
             for name in ("hostname", "hosts"):
                 (staging / "etc" / name).touch(0o644)
             staging.chmod(0o755)

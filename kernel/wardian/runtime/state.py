@@ -66,8 +66,15 @@ class Record:
         return self.status in (Status.RUNNING, Status.PAUSED)
 
 
+class _Versioned(msgspec.Struct):
+    """What every record says, whoever wrote it."""
+
+    version: int
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
+_version_of = msgspec.json.Decoder(_Versioned).decode
 
 
 class Records:
@@ -134,22 +141,39 @@ class Records:
         shutil.rmtree(home, ignore_errors=True)
 
     def load(self) -> Iterator[Record]:
-        """Every record; a directory without one, or whose record is none, is swept away."""
+        """Every record; a directory without one, or whose record is none, is swept away.
+
+        Raises SetupError for one that another version of Wardian wrote: it is somebody's.
+        """
         for entry in sorted(os.scandir(self.directory), key=lambda entry: entry.name):
+            path = Path(entry.path) / FILE
             try:
-                record = _decode((Path(entry.path) / FILE).read_bytes())
-            except (FileNotFoundError, msgspec.MsgspecError, WardianError):
+                data = path.read_bytes()
+                version = _version_of(data).version
+            except (FileNotFoundError, msgspec.MsgspecError):
                 shutil.rmtree(entry.path, ignore_errors=True)
                 continue
             except OSError as error:  # out of descriptors, a bad disk: no reason to remove it
                 raise SetupError(f"cannot read a container's state: {error.strerror}") from error
-            yield record
+            try:
+                if version != VERSION:
+                    raise _not_ours(path, f"its version is {version}, not {VERSION}")
+                yield _decode(data)
+            except (msgspec.MsgspecError, WardianError) as error:
+                raise _not_ours(path, str(error).partition("\n")[0]) from error
 
 
 def _write_names(home: Path, hostname: str) -> None:
     (home / "hostname").write_text(hostname + "\n")
     (home / "hosts").write_text(
         f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
+    )
+
+
+def _not_ours(path: Path, why: str) -> SetupError:
+    return SetupError(
+        f"another version of Wardian wrote {path}: {why}",
+        hint="use that version, or set WARDIAN_ROOT to a directory of this one's own",
     )
 
 
