@@ -211,18 +211,22 @@ _REPEATABLE = frozenset({"inspect", "ping", "wait", "attach", "stop", "update", 
 
 def start_keeper(root: Path) -> None:
     """Start a keeper for ``root`` and wait until it listens (or another one does)."""
+    from wardian.runtime import interpreter  # ctypes, which who finds a keeper does without
+
     _prepare(root)
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     try:
-        subprocess.run(
-            [sys.executable, "-m", "wardian.runtime.keeper", str(root), str(write_fd)],
-            pass_fds=(write_fd,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_keeper_environment(),
-            check=False,
-        )
+        with interpreter.read_only() as program_fd:
+            subprocess.run(
+                [sys.executable, "-m", "wardian.runtime.keeper", str(root), str(write_fd)],
+                executable=None if program_fd is None else f"/proc/self/fd/{program_fd}",
+                pass_fds=(write_fd,) if program_fd is None else (write_fd, program_fd),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_keeper_environment(),
+                check=False,
+            )
         os.close(write_fd)
         write_fd = -1
         answer = os.read(read_fd, 1 << 16)  # nothing when it failed and does not know why

@@ -162,12 +162,13 @@ def serve(root: Path, ready_fd: int) -> None:
     (root / SOCKET).unlink(missing_ok=True)
 
 
-def _daemonize(root: Path) -> None:
+def _daemonize(root: Path, ready_fd: int) -> None:
     """Leave the caller's session and file descriptors; what goes wrong is in keeper.log."""
+    process.keep_only(ready_fd)
     log = os.open(root / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for fd, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(fd, target)
+    for target in (1, 2):
+        os.dup2(log, target)
+    os.close(log)
     os.chdir("/")
     if os.fork():
         os._exit(0)
@@ -176,5 +177,5 @@ def _daemonize(root: Path) -> None:
 
 if __name__ == "__main__":
     state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
-    _daemonize(state_root)
+    _daemonize(state_root, ready)
     serve(state_root, ready)
