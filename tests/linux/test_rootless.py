@@ -57,7 +57,7 @@ class Gardener:
         self.home, self.state = home, home / "state"
         self.state.mkdir(mode=0o711)
         os.chown(self.state, UID, UID)
-        self._interpreter = interpreter
+        self.interpreter = interpreter
         shutil.copytree(layer, home / "layer", symlinks=True)
         _give(home / "layer")  # an ordinary user's store is its own
         etc = home / "etc"
@@ -81,7 +81,7 @@ class Gardener:
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                 "HOME": str(self.home),
                 "ETC": str(self.home / "etc"),
-                "PYTHON": self._interpreter,
+                "PYTHON": self.interpreter,
                 "PYTHONPATH": str(self.home / "lib"),
                 "PROGRAM": PRELUDE + textwrap.dedent(program),
                 "LAYER": str(self.home / "layer"),

@@ -74,6 +74,8 @@ def mount_overlay(overlay: Overlay) -> int:
     ]
     if overlay.in_user_namespace:
         options.append("userxattr")  # trusted.* is for the host's root only (kernel >= 5.11)
+    else:
+        options.append("redirect_dir=nofollow")  # as userxattr implies; "off" may follow
     os.mkdir("merged")
     try:
         # No device of the image's or of mknod(2)'s can be opened: without a user namespace that
