@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wardian.cells.family import children
 from wardian.cells.local import LocalLauncher
 from wardian.cells.runner import (
     ExecuteRequest,
@@ -22,6 +21,7 @@ from wardian.cells.runner import (
     Runner,
     Setting,
 )
+from wardian.linux.proc import children
 
 PATIENCE_S = 20.0
 

@@ -12,14 +12,24 @@ import pytest
 
 from wardian.cgroups.cgroup import Usage
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
-from wardian.observe.process_facts import UserMap, read_identity, read_stat
+from wardian.observe.process_facts import UserMap, read_activity, read_identity
 from wardian.observe.processes import ProcessesSampler
 from wardian.observe.subject import Subject
 
 STAT = (
     "{pid} ({comm}) {state} {parent} {pid} {pid} 0 -1 4194560 100 0 0 0 {utime} 3 0 0 20 0 "
-    "4 0 {start} 10000000 250 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0\n"
+    "4 0 {start} 10000000 250 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 "
+    "0 0 0 0 0 0 0 0\n"
 )
+STATUS = """Name:	{comm}
+State:	{state} (as it were)
+Pid:	{pid}
+PPid:	{parent}
+Uid:	{uid}	{uid}	{uid}	{uid}
+Gid:	{uid}	{uid}	{uid}	{uid}
+NSpid:	{pids}
+Threads:	4
+"""
 
 
 class Members:
@@ -60,7 +70,7 @@ class FixtureProc:
         (home / "stat").write_text(STAT.format(**facts, start=start, utime=utime))
         pids = "\t".join(map(str, (host_pid, *ns_pids)))
         (home / "status").write_text(
-            f"Name:\t{comm}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nNSpid:\t{pids}\n"
+            STATUS.format(**facts | {"comm": comm.replace("\n", "\\n")}, uid=uid, pids=pids)
         )
         (home / "cmdline").write_bytes(args)
         (home / "uid_map").write_text("         0     100000      65536\n")
@@ -78,7 +88,7 @@ def proc(tmp_path: Path) -> FixtureProc:
 
 def test_stat_of_a_name_with_parentheses_and_line_ends(proc: FixtureProc) -> None:
     proc.put(7, comm="a) R 1 1 (b\n")
-    stat = read_stat(str(proc.root), 7)
+    stat = read_activity(str(proc.root), 7)
     assert stat is not None
     assert stat.comm == "a) R 1 1 (b\\x0a"
     assert (stat.state, stat.parent_host_pid, stat.threads) == (State.SLEEPING, 1, 4)
@@ -94,7 +104,7 @@ def test_identity_has_all_levels_of_pids(proc: FixtureProc) -> None:
 
 
 def test_process_that_is_gone_is_none(proc: FixtureProc) -> None:
-    assert read_stat(str(proc.root), 9) is None
+    assert read_activity(str(proc.root), 9) is None
     assert read_identity(str(proc.root), 9) is None
 
 
@@ -201,14 +211,14 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_figures_are_those_of_the_real_proc(child: subprocess.Popen[bytes]) -> None:
-    stat = read_stat("/proc", child.pid)
+    stat = read_activity("/proc", child.pid)
     assert stat is not None
     status = Path(f"/proc/{child.pid}/status").read_text()
     assert f"PPid:\t{stat.parent_host_pid}\n" in status
     assert f"Threads:\t{stat.threads}\n" in status
     child.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
-    stopped = read_stat("/proc", child.pid)
+    stopped = read_activity("/proc", child.pid)
     assert stopped is not None
     assert stopped.state is State.STOPPED
     assert stopped.start_ticks == stat.start_ticks

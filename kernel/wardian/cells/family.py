@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from wardian.linux.proc import Status, children, start_ticks
+
 READ = {"x86_64": (0,), "aarch64": (63,)}.get(platform.machine(), ())
 POLL = {"x86_64": (7, 271), "aarch64": (73,)}.get(platform.machine(), ())  # and ppoll
 MAX_PROCESSES = 256
@@ -50,7 +52,7 @@ def foreground_group(shell_host_pid: int, background: Collection[int]) -> int | 
         with suppress(OSError, ValueError):
             group = os.getpgid(pid)
             if pid not in background and group != os.getpgid(shell_host_pid):
-                last = max(last or (0, 0), (_start_time(pid), group))
+                last = max(last or (0, 0), (start_ticks(pid) or 0, group))
     return last[1] if last else None
 
 
@@ -80,25 +82,11 @@ def interrupt_missed(shell_host_pid: int, groups: Collection[int]) -> None:
 
 def _is_ended_by_interrupt(host_pid: int) -> bool:
     """Whether SIGINT is neither blocked, ignored nor caught (proc_pid_status(5))."""
+    status = Status.from_proc(host_pid)
     bit = 1 << (signal.SIGINT - 1)
-    for line in Path(f"/proc/{host_pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name in ("SigBlk", "SigIgn", "SigCgt") and int(value, 16) & bit:
-            return False
-    return True
-
-
-def children(host_pid: int) -> list[int]:
-    """The children of a process, empty when it is gone."""
-    with suppress(OSError, ValueError):
-        text = Path(f"/proc/{host_pid}/task/{host_pid}/children").read_text()
-        return [int(child) for child in text.split()]
-    return []
-
-
-def _start_time(host_pid: int) -> int:
-    """In clock ticks since boot: field 22 of proc_pid_stat(5), after the name in brackets."""
-    return int(Path(f"/proc/{host_pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return status is not None and not any(
+        status.masks[name] & bit for name in ("SigBlk", "SigIgn", "SigCgt")
+    )
 
 
 def _family(host_pid: int) -> Iterator[int]:

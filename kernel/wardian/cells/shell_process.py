@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from wardian.cells import shell_words
-from wardian.cells.family import children, foreground_group, interrupt_missed
+from wardian.cells.family import foreground_group, interrupt_missed
 from wardian.cells.guest.frames import READ_BYTES, Marks
 from wardian.cells.images import Picture
 from wardian.cells.output import TextFlow, output_pipe
@@ -40,6 +40,7 @@ from wardian.cells.runner import (
 from wardian.cells.shell_input import ShellInput
 from wardian.cells.shell_output import ShellFlow, display_content
 from wardian.cells.shell_words import Dialect
+from wardian.linux.proc import children
 
 RECORDS = {"ready": 2, "done": 7, "list": 2, "input": 2, "place": 1}
 MAX_RECORD_BYTES = 8 << 20

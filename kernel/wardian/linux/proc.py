@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+READ_BYTES = 1 << 14
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
@@ -55,7 +56,7 @@ class Stat:
     @classmethod
     def from_proc(cls, host_pid: int | str, *, proc: str = "/proc") -> Stat | None:
         """Of one process; None if it is gone."""
-        data = _read(f"{proc}/{host_pid}/stat")
+        data = read(f"{proc}/{host_pid}/stat")
         return cls.from_bytes(data) if data else None
 
 
@@ -111,7 +112,7 @@ class Status:
     @classmethod
     def from_proc(cls, host_pid: int | str, *, proc: str = "/proc") -> Status | None:
         """Of one process; None if it is gone."""
-        data = _read(f"{proc}/{host_pid}/status")
+        data = read(f"{proc}/{host_pid}/status")
         return cls.from_bytes(data) if data else None
 
 
@@ -163,7 +164,7 @@ def mount_points(host_pid: int | str = "self", *, proc: str = "/proc") -> list[M
 
     The kernel writes them all anew for each reading: not for what happens ten times a second.
     """
-    lines = _read(f"{proc}/{host_pid}/mountinfo").split(b"\n")
+    lines = read(f"{proc}/{host_pid}/mountinfo").split(b"\n")
     return [MountPoint.from_line(line) for line in lines if line]
 
 
@@ -175,7 +176,7 @@ def children(host_pid: int | str, *, proc: str = "/proc") -> list[int]:
     except OSError:
         return found
     for thread in threads:
-        found += map(int, _read(f"{proc}/{host_pid}/task/{thread}/children").split())
+        found += map(int, read(f"{proc}/{host_pid}/task/{thread}/children").split())
     return found
 
 
@@ -183,10 +184,30 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes([int(found[1], 8) & 0xFF])
 
 
-def _read(path: str) -> bytes:
-    """The whole of a file; nothing if the process is gone, also half-way."""
+def start_ticks(host_pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None if it is gone.
+
+    With the pid it names a process beyond doubt.
+    """
+    data = read(f"/proc/{host_pid}/stat")
+    return int(data[data.rindex(b")") :].split()[20]) if data else None
+
+
+def read(path: str, *, most_bytes: int = 1 << 30) -> bytes:
+    """The whole of a file, up to so many bytes; nothing if the process is gone, also half-way."""
+    data = b""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return data
+    try:
+        while (left := most_bytes - len(data)) > 0:  # seq_file(9) may stop at any line
+            piece = os.read(fd, min(left, READ_BYTES))
+            if not piece:
+                break
+            data += piece
     except OSError:
         return b""
+    finally:
+        os.close(fd)
+    return data

@@ -17,11 +17,11 @@ from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
 from wardian.observe.process_facts import (
     CLOCK_TICKS_PER_S,
+    Activity,
     Identity,
-    Stat,
     UserMap,
+    read_activity,
     read_identity,
-    read_stat,
 )
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
@@ -140,7 +140,7 @@ class ProcessesSampler:
     def _adopt(self, host_pid: int, parent: ProcessRow | None) -> None:
         """Begin to follow a process; what can't be read any more is inherited or unknown."""
         known = self._alive.get(host_pid)
-        stat = read_stat(self._proc, host_pid)
+        stat = read_activity(self._proc, host_pid)
         if stat is None and (parent is None or known is not None):
             return
         if known is not None:
@@ -158,7 +158,7 @@ class ProcessesSampler:
         )
         self._turn.append(host_pid)
 
-    def _row(self, host_pid: int, stat: Stat, identity: Identity) -> ProcessRow:
+    def _row(self, host_pid: int, stat: Activity, identity: Identity) -> ProcessRow:
         return ProcessRow(
             host_pid=host_pid,
             start_ticks=stat.start_ticks,
@@ -177,7 +177,7 @@ class ProcessesSampler:
     def _rename(self, process: _Process) -> None:
         """After an exec it has another name, and may have another user."""
         row = process.row
-        stat = read_stat(self._proc, row.host_pid)
+        stat = read_activity(self._proc, row.host_pid)
         identity = read_identity(self._proc, row.host_pid)
         if stat is None or identity is None:  # it has ended: nobody can say what it was
             process.row = replace(row, comm=UNKNOWN_NAME, args="")
@@ -196,7 +196,7 @@ class ProcessesSampler:
     def _bury(self) -> None:
         """Make ghosts of the processes that have gone, and let old ghosts go."""
         for process in [p for p in self._alive.values() if p.is_exiting]:
-            stat = read_stat(self._proc, process.row.host_pid)
+            stat = read_activity(self._proc, process.row.host_pid)
             is_there = stat is not None and stat.start_ticks == process.row.start_ticks
             if stat is not None and is_there:
                 process.row = replace(
@@ -229,13 +229,13 @@ class ProcessesSampler:
             if process is None:
                 continue
             self._turn.append(host_pid)
-            stat = read_stat(self._proc, host_pid)
+            stat = read_activity(self._proc, host_pid)
             if stat is None or stat.start_ticks != process.row.start_ticks:
                 process.is_exiting = True
                 continue
             self._update(process, stat, now)
 
-    def _update(self, process: _Process, stat: Stat, now: float) -> None:
+    def _update(self, process: _Process, stat: Activity, now: float) -> None:
         elapsed_s = now - process.read_s
         cpu_percent = process.row.cpu_percent
         if elapsed_s >= _FIGURES_S / 2:
@@ -271,7 +271,7 @@ class ProcessesSampler:
         )
 
 
-def _vanished(host_pid: int, stat: Stat | None, parent: ProcessRow | None) -> ProcessRow:
+def _vanished(host_pid: int, stat: Activity | None, parent: ProcessRow | None) -> ProcessRow:
     """A process that ended before it could be read: what a fork inherits is all we know."""
     return ProcessRow(
         host_pid=host_pid,

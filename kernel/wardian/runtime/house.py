@@ -14,6 +14,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
+from wardian.linux.proc import start_ticks
 from wardian.runtime import ids, state, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
@@ -31,6 +32,7 @@ from wardian.runtime.zygote import Zygote
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
 ADOPTION_GRACE_S = 30.0
 SWEEP_DELAY_S = 5.0
+NOTE_AGAIN_S = 5.0
 Listener = Callable[[m.Event], None]
 
 
@@ -240,7 +242,7 @@ class House:
         exit_code = live.exits.get(m.MAIN_KEY, code)
         reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
         live.close(exit_code)
-        record = self._store(
+        record = self._note(
             record,
             status=Status.EXITED,
             host_pid=None,
@@ -417,7 +419,7 @@ class House:
             raise ProcessLookupError
         pidfd = os.pidfd_open(record.host_pid)
         try:
-            if state.start_ticks(record.host_pid) != record.started_ticks:
+            if start_ticks(record.host_pid) != record.started_ticks:
                 raise ProcessLookupError
             init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
         except OSError:
@@ -461,6 +463,19 @@ class House:
         if live := self._live.get(record.id):
             live.record = changed
         return changed
+
+    def _note(self, record: Record, **changes: object) -> Record:
+        """Store what has happened already. On a full disk that is done as soon as there is room."""
+        changed = self.records[record.id] = replace(record, **changes)  # type: ignore[arg-type]  # as in Records.update
+        try:
+            return self._store(changed)
+        except SetupError:
+            self._loop.later(NOTE_AGAIN_S, lambda: self._note_again(record.id))
+            return changed
+
+    def _note_again(self, container_id: str) -> None:
+        if record := self.records.get(container_id):
+            self._note(record)
 
     def _tell(self, action: str, record: Record) -> None:
         event = m.Event(

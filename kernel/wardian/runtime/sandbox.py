@@ -34,8 +34,9 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import namespaces, process
 from wardian.linux.idmap import write_id_maps
+from wardian.linux.proc import start_ticks
 from wardian.runtime import messages as m
-from wardian.runtime import state, trees, wire
+from wardian.runtime import trees, wire
 from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.site import Site
@@ -79,7 +80,7 @@ class Sandbox:
             except BaseException:
                 ours.close()
                 raise
-        started_ticks = state.start_ticks(host_pid)
+        started_ticks = start_ticks(host_pid)
         sandbox = cls(network, ids, cgroup, host_pid, started_ticks, pidfd, wire.Connection(ours))
         try:
             sandbox._move_in()

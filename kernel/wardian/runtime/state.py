@@ -220,12 +220,3 @@ def ensure_free(records: dict[str, Record], name: str) -> None:
 def boot_id() -> str:
     """The id of this boot of the host (random(4)): PIDs mean nothing across boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def start_ticks(host_pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5) field 22); None if it is gone."""
-    try:
-        text = Path(f"/proc/{host_pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(text.rpartition(")")[2].split()[19])

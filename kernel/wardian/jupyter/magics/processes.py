@@ -11,7 +11,7 @@ from wardian.errors import FailedPrecondition
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.jupyter.magics.view import show_view
-from wardian.observe.process_facts import read_identity, read_stat
+from wardian.observe.process_facts import read_activity, read_identity
 
 if TYPE_CHECKING:
     from wardian.cgroups.cgroup import Cgroup
@@ -56,7 +56,7 @@ def read_rows(cgroup: Cgroup) -> list[Row]:
     """The processes of a group that are there now, by container pid."""
     rows = []
     for host_pid in cgroup.processes():
-        stat, identity = read_stat("/proc", host_pid), read_identity("/proc", host_pid)
+        stat, identity = read_activity("/proc", host_pid), read_identity("/proc", host_pid)
         if stat is not None and identity is not None:  # else it has ended meanwhile
             rows.append(Row(host_pid, identity.ns_pids[-1], stat.parent_host_pid, stat.comm))
     return sorted(rows, key=lambda row: row.container_pid)
