@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import python, shell, wait_until
+from tests.linux.conftest import keeper_pid, python, shell, wait_until
 from wardian.cgroups.limits import Limits
-from wardian.errors import CommandFailed, WardianError
+from wardian.errors import CommandFailed, SetupError, WardianError
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.logs import MAX_FILE_BYTES
@@ -129,6 +130,53 @@ def test_thousands_of_files_are_removed_with_the_container(box: Container) -> No
     upper = Path(box.info.upper)
     box.remove(force=True)
     assert not upper.exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state root on a file system of 32 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk; run the tests as root")
+    disk = tmp_path / "disk"
+    disk.mkdir(mode=0o711)
+    monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(disk)], check=True)
+    root = disk / "state"
+    try:
+        yield root
+    finally:
+        with Client.connect(root) as client:
+            for info in client.list():
+                client.container(info.id).remove(force=True)
+        wait_until(lambda: keeper_pid(root) is None)
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_stops_who_fills_it_and_no_one_else(
+    small_disk: Path, spec: ContainerSpec
+) -> None:
+    with Client.connect(small_disk) as client:
+        keeper = keeper_pid(small_disk)
+        sibling = client.run(replace(spec, name="sibling"))
+        stopped = client.run(replace(spec, name="stopped"))
+        filler = client.run(replace(spec, name="filler"))
+        code, text = shell(filler, "echo kept > /kept; dd if=/dev/zero of=/fill bs=64k")
+        assert code != 0
+        assert "No space left" in text
+        shell(filler, "dd if=/dev/zero of=/rest bs=1")
+        assert shell(sibling, "echo lives") == (0, "lives\n")
+        with suppress(WardianError):  # there may be no room to note it down
+            stopped.stop(timeout_s=1)
+        with pytest.raises(SetupError, match=r"No space left|cannot (store|write)"):
+            client.run(replace(spec, name="late"))
+        assert {info.name for info in client.list()} == {"sibling", "stopped", "filler"}
+        assert shell(filler, "cat /kept; rm /fill /rest") == (0, "kept\n")
+        late = client.run(replace(spec, name="late"))
+        assert shell(late, "echo lives") == (0, "lives\n")
+        assert client.container("stopped").info.status is Status.EXITED
+        client.container("stopped").start()
+        assert shell(stopped, "echo lives") == (0, "lives\n")
+        assert keeper_pid(small_disk) == keeper
 
 
 def test_deep_directories_are_removed_with_the_container(lab: Container) -> None:

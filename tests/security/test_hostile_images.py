@@ -13,7 +13,7 @@ import pytest
 from tests.linux.conftest import shell
 from wardian.errors import WardianError
 from wardian.runtime.client import Client
-from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec, Tmpfs
+from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec, Tmpfs, UserNamespace
 
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -181,6 +181,24 @@ def test_setuid_program_of_an_image_gives_nothing(
     (layer / "id").chmod(0o6755)
     container = client.run(replace(spec, lowers=(str(layer), *spec.lowers)))
     assert shell(container, "/id -u", user="1000:1000") == (0, "1000\n")
+
+
+@pytest.mark.parametrize("user_namespace", UserNamespace)
+def test_redirect_of_an_image_is_not_followed(
+    client: Client, spec: ContainerSpec, tmp_path: Path, user_namespace: UserNamespace
+) -> None:
+    """Overlayfs's own marks in a layer show one layer's directory under another's name."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can write trusted attributes; run the tests as root")
+    top, bottom = tmp_path / "top", tmp_path / "bottom"
+    (top / "shown").mkdir(parents=True)
+    (bottom / "hidden").mkdir(parents=True)
+    (bottom / "hidden/file").write_text("secret")
+    for space in ("trusted", "user"):
+        os.setxattr(top / "shown", f"{space}.overlay.redirect", b"/hidden")
+    lowers = (str(top), str(bottom), *spec.lowers)
+    box = client.run(replace(spec, lowers=lowers, user_namespace=user_namespace))
+    assert shell(box, "ls /hidden; ls /shown 2>/dev/null; true") == (0, "file\n")
 
 
 def test_device_of_an_image_cannot_be_opened(

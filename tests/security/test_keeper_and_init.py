@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.linux.conftest import keeper_pid, python, shell, wait_until
 from wardian.errors import WardianError
@@ -99,6 +103,56 @@ def test_peer_that_talks_nonsense_is_hung_up_on_and_others_are_served(
             except ConnectionResetError:
                 continue
     assert shell(client.run(spec), "echo served") == (0, "served\n")
+
+
+NAMES = (
+    *("create", "run", "start", "spawn", "wait", "stop", "kill", "remove", "pause", "unpause"),
+    *("update", "inspect", "list", "ping", "attach", "nosuch", "__init__"),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+bodies = json_values | st.fixed_dictionaries(
+    {"name": st.sampled_from(["box", "../x", "", "\0"]) | json_values},
+    optional={"spec": json_values, "process": json_values, "targets": json_values},
+)
+requests = st.fixed_dictionaries(
+    {"id": st.integers(-(2**70), 2**70), "call": st.sampled_from(NAMES), "body": bodies}
+).map(lambda value: json.dumps(value).encode())
+frames = st.lists(requests | st.binary(max_size=60), min_size=1, max_size=4)
+
+
+def test_keeper_survives_whatever_a_client_says(
+    state: Path, client: Client, spec: ContainerSpec
+) -> None:
+    """Frames with requests of any shape, descriptors or none, and then a hang-up."""
+    sibling = client.run(replace(spec, name="sibling"))
+    keeper = keeper_pid(state)
+
+    @given(frames, st.integers(0, 3), st.booleans())
+    @settings(deadline=None, max_examples=150)
+    def talk(frames: list[bytes], descriptors: int, is_honest: bool) -> None:  # noqa: FBT001
+        fds = [os.open("/dev/null", os.O_RDWR) for _ in range(descriptors)]
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(state / "keeper.sock"))
+            for data in frames:
+                announced = descriptors if is_honest else 3 - descriptors
+                frame = wire.HEADER.pack(len(data), announced) + data
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    socket.send_fds(sock, [frame], fds)
+        for fd in fds:
+            os.close(fd)
+
+    talk()
+    for info in client.list():
+        assert info.name in ("sibling", "box")
+    assert shell(sibling, "echo lives") == (0, "lives\n")
+    assert keeper_pid(state) == keeper
+    log = (state / "keeper.log").read_text()
+    assert "Traceback" not in log, log
 
 
 # --- init ------------------------------------------------------------------------------------

@@ -87,7 +87,63 @@ def test_limit_holds_for_who_moves_and_for_who_is_born_elsewhere(
         process.signal(9)
 
 
-@pytest.mark.parametrize("name", ["../x", "..", "a/../../b", "/abs", "a/b", ".", "wardian/../x"])
+# What is tried is counted, so that it cannot go unnoticed when nothing could be tried.
+RELEASE_AGENT = """
+cat > /evil <<END
+#!/bin/sh
+touch /tmp/escaped
+END
+chmod 755 /evil
+tried=0
+for way in /sys/fs/cgroup/* memory cpu cpuset devices freezer pids rdma blkio unified; do
+    at=$way
+    case $way in
+    /*) ;;
+    unified) at=/m/$way; mkdir -p $at; mount -t cgroup2 none $at 2>/dev/null || continue ;;
+    *) at=/m/$way; mkdir -p $at; mount -t cgroup -o $way cgroup $at 2>/dev/null || continue ;;
+    esac
+    mount -o remount,bind,rw $at 2>/dev/null
+    tried=$((tried + 1))
+    for f in release_agent notify_on_release memory.limit_in_bytes memory.max pids.max \\
+        cpu.shares devices.allow; do
+        [ ! -e $at/$f ] || (cat $at/$f > $at/$f) 2>/dev/null && [ -e $at/$f ] && echo wrote $at/$f
+    done
+    (echo /evil > $at/release_agent) 2>/dev/null && echo wrote $at/release_agent
+    (echo 1 > $at/../cgroup.procs) 2>/dev/null && [ $at/.. -ef $at ] && echo moved $at
+    (mkdir $at/child && echo 1 > $at/child/notify_on_release) 2>/dev/null && echo made $at/child
+done
+echo tried $tried
+"""
+
+
+@pytest.mark.parametrize("caps", [(), ("SYS_ADMIN",)])
+@pytest.mark.parametrize("inside", ["bash", "unshare -UrmC bash"])
+def test_release_agent_is_out_of_reach_without_the_filter_too(
+    client: Client,
+    spec: ContainerSpec,
+    base_layers: tuple[str, ...],
+    caps: tuple[str, ...],
+    inside: str,
+) -> None:
+    """The filter forbids the mounts that this attack begins with; here nothing forbids them."""
+    agents = sorted(Path("/sys/fs/cgroup").glob("*/release_agent"))
+    before = [path.read_text() for path in agents]
+    box = client.run(replace(spec, lowers=base_layers, seccomp="unconfined", cap_add=caps))
+    flags = [Path(path) / "notify_on_release" for path in box.info.cgroups.values()]
+    notify = [path.read_text() for path in flags if path.exists()]
+    code, text = shell(box, f"{inside} -c '{RELEASE_AGENT}'")
+    *done, tried = text.splitlines()
+    assert (code, done) == (0, []), text
+    assert int(tried.removeprefix("tried ")) > 0
+    assert [path.read_text() for path in agents] == before
+    assert [path.read_text() for path in flags if path.exists()] == notify
+    assert not Path("/tmp/escaped").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "..", "a/../../b", "/abs", "a/b", ".", "wardian/../x", "", "x" * 4096, "a\nb", "a\0b"],
+)
 def test_name_cannot_lead_out_of_the_folder_of_groups(
     client: Client, spec: ContainerSpec, name: str
 ) -> None:

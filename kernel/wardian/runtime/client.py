@@ -251,7 +251,7 @@ def _keeper_environment() -> dict[str, str]:
 def _prepare(root: Path) -> None:
     try:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        _write_something(root)
+        _make_a_file(root)
     except OSError as error:
         raise SetupError(
             f"cannot write the state directory {root}: {error.strerror}",
@@ -259,21 +259,20 @@ def _prepare(root: Path) -> None:
         ) from error
 
 
-def _write_something(root: Path) -> None:
-    """A file that has no name: who is killed here leaves nothing."""
+def _make_a_file(root: Path) -> None:
+    """Try it with one that has no name: who is killed here leaves nothing. Raises OSError.
+
+    On a full disk a keeper is needed all the same, to remove what fills it.
+    """
     try:
-        fd = os.open(root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        os.close(os.open(root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system that cannot do that
+            probe = root / ".probe"
+            probe.touch()
+            probe.unlink(missing_ok=True)
+        elif error.errno != errno.ENOSPC:
             raise
-        probe = root / ".probe"  # a file system that cannot do that
-        probe.write_bytes(b"x")
-        probe.unlink(missing_ok=True)
-        return
-    try:
-        os.write(fd, b"x")
-    finally:
-        os.close(fd)
 
 
 def _as_error(failure: m.Failure) -> WardianError:

@@ -397,7 +397,7 @@ class House:
         except OSError:
             with suppress(WardianError, OSError):
                 cgroup.kill()
-            record = self._store(
+            record = self._note(
                 record,
                 status=Status.EXITED,
                 host_pid=None,
@@ -466,7 +466,8 @@ class House:
 
     def _note(self, record: Record, **changes: object) -> Record:
         """Store what has happened already. On a full disk that is done as soon as there is room."""
-        changed = self.records[record.id] = replace(record, **changes)  # type: ignore[arg-type]  # as in Records.update
+        changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
+        self.records[record.id] = changed
         try:
             return self._store(changed)
         except SetupError:

@@ -8,6 +8,7 @@ import selectors
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from wardian.errors import ProtocolError
@@ -135,4 +136,5 @@ def _guarded(callback: Callback) -> None:
     try:
         callback()
     except Exception:  # noqa: BLE001  # whatever it is, the others' containers go on
-        traceback.print_exc()
+        with suppress(OSError):  # the log may be on a full disk
+            traceback.print_exc()
