@@ -29,11 +29,15 @@ def every_command(
 COMMANDS = {path: (command, summary) for path, command, summary in every_command()}
 
 
+# A command's own name may be that which it has at the top, or another command's.
+OTHER_NAMES = ("image ls", "image rm", "system keeper stop")
+
+
 def test_every_command_has_help_and_is_called_by_its_name() -> None:
     for path, (command, summary) in COMMANDS.items():
         assert command.help, path
         assert summary.endswith("."), path
-        if not isinstance(command, LazyGroup) and path != "system keeper stop":
+        if not isinstance(command, LazyGroup) and path not in OTHER_NAMES:
             assert command.name == path.split()[-1], path
 
 

@@ -119,14 +119,14 @@ def _row(image: Image, now_s: float, *, is_whole: bool) -> dict[str, Any]:
     from wardian.observe.label import label
 
     repository, tag = _split(image.reference)
-    created_s = _created_s(image)
+    made_s = created_s(image.config)
     return {
         "ID": image.digest if is_whole else _hex(image.digest)[:SHORT_ID],
         "Repository": label(repository),
         "Tag": label(tag),
         "Digest": image.digest,
         "CreatedAt": str(image.config.get("created", "")),
-        "CreatedSince": f"{duration(now_s - created_s)} ago" if created_s else "-",
+        "CreatedSince": f"{duration(now_s - made_s)} ago" if made_s else "-",
         "Size": decimal_size(image.size_bytes),
         "SizeBytes": image.size_bytes,
         "Layers": len(image.diff_ids),
@@ -139,12 +139,15 @@ def _split(reference: str) -> tuple[str, str]:
     return (head, tag) if colon and "/" not in tag else (reference, "latest")
 
 
-def _created_s(image: Image) -> float:
-    """When it was made, in seconds since the epoch; 0 where the image keeps that to itself."""
+def created_s(described: dict[str, Any]) -> float:
+    """When it was made, in seconds since the epoch; 0 where the image keeps that to itself.
+
+    ``described`` is an image's configuration, or an entry of its history.
+    """
     from datetime import datetime
 
     try:
-        return datetime.fromisoformat(str(image.config.get("created"))).timestamp()
+        return datetime.fromisoformat(str(described.get("created"))).timestamp()
     except ValueError:
         return 0.0
 

@@ -53,7 +53,13 @@ SECTIONS: Sections = {
     },
     "Images": {
         "images": Entry("images:images", "List images."),
+        "load": Entry("image:load", "Add the images of an archive."),
+        "save": Entry("image:save", "Write images to an archive."),
+        "import": Entry("image:import_", "Make an image of the archive of a root tree."),
+        "tag": Entry("image:tag", "Give an image another name."),
+        "history": Entry("image:history", "Show how an image was made, layer by layer."),
         "rmi": Entry("images:rmi", "Remove images."),
+        "image": Entry("image:image", "All of these, and inspect and prune."),
     },
     "This machine": {
         "doctor": Entry("doctor:doctor", "Try what this machine allows, and say what lifts it."),

@@ -82,6 +82,7 @@ def import_rootfs(
     reference: str,
     *,
     config: dict[str, Any] | None = None,
+    comment: str = "",
 ) -> Image:
     """Make an image of one layer from the archive of a root tree, compressed or not.
 
@@ -96,7 +97,7 @@ def import_rootfs(
             "architecture": architecture(),
             "os": "linux",
             "config": config or {"Cmd": ["/bin/sh"]},
-            "history": [{"created": created, "comment": "imported from a root tree"}],
+            "history": [{"created": created, "comment": comment or "imported from a root tree"}],
         }
         return ingest.commit_image(name, described, [layer])
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wardian.errors import InvalidInput, NotFound
-from wardian.images.index import NameIndex, cannot_store, name_of, storing
+from wardian.images.index import NameIndex, cannot_store, name_of, named, storing
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, digest_of, parse
 from wardian.images.reference import Reference, is_digest
 from wardian.storage import tree, whiteout
@@ -184,6 +184,18 @@ class ImageStore:
                 yield adding
         finally:
             adding.close()
+
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image another name; one that had it loses it. NotFound, InvalidInput."""
+        target = str(Reference.parse(name))
+        digest = self.get(reference).digest
+        with self.names.locked():
+            entries = self.names.read()
+            source = next((entry for entry in entries if entry.digest == digest), None)
+            if source is None:
+                raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
+            kept = [entry for entry in entries if name_of(entry) != target]
+            self.names.write([*kept, named(source, target)])
 
     def remove(self, reference: str) -> None:
         """Take a name away; `prune` removes what no image needs any more. NotFound."""

@@ -1,0 +1,274 @@
+"""``wardian load``, ``save``, ``import``, ``tag``, ``history``; the group ``wardian image``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+import click
+
+from wardian.cli.params import complete_image, format_option
+from wardian.cli.program import Command, Entry, LazyGroup, Sections
+
+if TYPE_CHECKING:
+    from wardian.images.store import Image, ImageStore
+
+STDIN = "-"
+HISTORY_COLUMNS = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+}
+CREATED_BY_CHARS = 45
+
+
+class ImageGroup(LazyGroup):
+    """Its commands, most of which are there without ``image`` too."""
+
+    sections: ClassVar[Sections] = {
+        "Commands": {
+            "ls": Entry("images:images", "List images."),
+            "inspect": Entry("image:inspect", "Show all that is known, as JSON."),
+            "history": Entry("image:history", "Show how an image was made, layer by layer."),
+            "tag": Entry("image:tag", "Give an image another name."),
+            "load": Entry("image:load", "Add the images of an archive."),
+            "save": Entry("image:save", "Write images to an archive."),
+            "import": Entry("image:import_", "Make an image of the archive of a root tree."),
+            "rm": Entry("images:rmi", "Remove images."),
+            "prune": Entry("image:prune", "Remove images without a name, or without a user."),
+        }
+    }
+
+
+@click.command(cls=ImageGroup)
+def image() -> None:
+    """Images: list them, make them from archives, name them, remove them."""
+
+
+# --- archives --------------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.option("-i", "--input", "source", metavar="FILE", help="The archive (instead of stdin).")
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.argument("name", metavar="[NAME]", required=False)
+def load(*, source: str | None, quiet: bool, name: str | None) -> None:
+    """Add the images of an archive, compressed or not: what `docker save` or skopeo wrote.
+
+    NAME is for an archive of one image that does not tell its name.
+    """
+    from wardian.images import archive
+
+    with _reading(source or STDIN) as stream:
+        loaded = archive.load(_store(), stream, reference=name)
+    for each in loaded:
+        click.echo(each.digest if quiet else f"Loaded image: {each.reference}")
+
+
+@click.command(cls=Command)
+@click.option("-o", "--output", "target", metavar="FILE", help="Where to (instead of stdout).")
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=complete_image)
+def save(*, target: str | None, names: tuple[str, ...]) -> None:
+    """Write images to an archive: an OCI layout that `docker load` understands, too."""
+    from wardian.cli.images import named
+    from wardian.images import archive
+
+    store = _store()
+    references = [named(store, name) for name in names]
+    with _writing(target) as stream:
+        archive.save(store, references, stream)
+
+
+@click.command("import", cls=Command)
+@click.option(
+    "-c",
+    "--change",
+    "changes",
+    multiple=True,
+    metavar="INSTRUCTION",
+    help="A setting in a Dockerfile's words, like 'CMD bash' or 'ENV A=1'.",
+)
+@click.option("-m", "--message", default="", help="What the history says of it.")
+@click.argument("source", metavar="FILE|-")
+@click.argument("name", metavar="NAME[:TAG]")
+def import_(*, changes: tuple[str, ...], message: str, source: str, name: str) -> None:
+    """Make an image of one layer from the archive of a root tree, compressed or not.
+
+    \b
+    mmdebstrap --variant=minbase bookworm - | wardian import -c 'CMD bash' - debian:12
+    """  # noqa: D301
+    from wardian.images import archive
+    from wardian.images.settings import settings_of
+
+    settings = settings_of(changes)
+    with _reading(source) as stream:
+        made = archive.import_rootfs(_store(), stream, name, config=settings, comment=message)
+    click.echo(made.digest)
+
+
+@contextmanager
+def _reading(source: str) -> Iterator[BinaryIO]:
+    from wardian.errors import InvalidInput
+
+    if source != STDIN:
+        with open(source, "rb") as file:
+            yield file
+    elif sys.stdin.isatty():
+        raise InvalidInput(
+            "an archive cannot be typed", hint="name a file, or give one on standard input"
+        )
+    else:
+        yield sys.stdin.buffer
+
+
+@contextmanager
+def _writing(target: str | None) -> Iterator[BinaryIO]:
+    """A file appears under its name when it is whole."""
+    from wardian.errors import InvalidInput
+
+    if target is None:
+        if sys.stdout.isatty():
+            raise InvalidInput(
+                "an archive is nothing to look at", hint="write it to a file: --output FILE"
+            )
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target)
+    if path.exists() and not path.is_file():  # /dev/null, a pipe
+        with open(path, "wb") as file:
+            yield file
+        return
+    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(staging, "xb") as file:
+            yield file
+        staging.rename(path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(staging)
+
+
+# --- names and descriptions ------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="IMAGE", shell_complete=complete_image)
+@click.argument("target", metavar="NAME[:TAG]")
+def tag(*, source: str, target: str) -> None:
+    """Give an image another name; an image that had the name loses it."""
+    from wardian.cli.images import named
+
+    store = _store()
+    store.tag(named(store, source), target)
+
+
+@click.command(cls=Command)
+@click.option("-q", "--quiet", is_flag=True, help="Only ids.")
+@click.option("--no-trunc", is_flag=True, help="Whole ids and instructions.")
+@click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people.")
+@format_option
+@click.argument("name", metavar="IMAGE", shell_complete=complete_image)
+def history(*, quiet: bool, no_trunc: bool, human: bool, style: str | None, name: str) -> None:
+    """Show how an image was made: its history, newest first, with the layers' sizes."""
+    from wardian.cli.format import emit
+    from wardian.cli.images import named
+
+    store = _store()
+    found = store.get(named(store, name))
+    rows = [
+        _step(entry, size_bytes, is_whole=no_trunc, is_for_people=human)
+        for entry, size_bytes in _steps(store, found)
+    ]
+    if rows:
+        rows[0]["ID"] = found.digest if no_trunc else found.digest.partition(":")[2][:12]
+    emit(rows, HISTORY_COLUMNS, style=style, quiet_field="ID" if quiet else None)
+
+
+def _steps(store: ImageStore, found: Image) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each entry of the history with the size of its layer, newest first.
+
+    The image may claim anything: entries are matched to layers as long as there are some.
+    """
+    entries = found.config.get("history") or []
+    sizes = [layer.size for layer in store.manifest(found).layers]
+    for entry in reversed(entries if isinstance(entries, list) else []):
+        described = entry if isinstance(entry, dict) else {}
+        has_layer = not described.get("empty_layer") and bool(sizes)
+        yield described, sizes.pop() if has_layer else 0
+    for size in reversed(sizes):
+        yield {}, size
+
+
+def _step(
+    entry: dict[str, Any], size_bytes: int, *, is_whole: bool, is_for_people: bool
+) -> dict[str, Any]:
+    from wardian.cli.format import decimal_size, duration
+    from wardian.cli.images import created_s
+    from wardian.observe.label import label
+
+    made_s = created_s(entry)
+    created_by = label(str(entry.get("created_by", "")), max_chars=10_000 if is_whole else 200)
+    if not is_whole and len(created_by) > CREATED_BY_CHARS:
+        created_by = created_by[: CREATED_BY_CHARS - 1] + "…"
+    since = f"{duration(time.time() - made_s)} ago" if made_s else "-"
+    return {
+        "ID": "<missing>",
+        "CreatedAt": label(str(entry.get("created", ""))),
+        "CreatedSince": since if is_for_people else label(str(entry.get("created", "-"))),
+        "CreatedBy": created_by,
+        "Size": decimal_size(size_bytes) if is_for_people else size_bytes,
+        "Comment": label(str(entry.get("comment", ""))),
+    }
+
+
+@click.command(cls=Command)
+@format_option
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=complete_image)
+@click.pass_context
+def inspect(context: click.Context, *, names: tuple[str, ...], style: str | None) -> Any:
+    """Show all that is known of images, as JSON in docker's fields."""
+    from wardian.cli.inspection import inspect as inspect_anything
+
+    return context.invoke(inspect_anything, names=names, style=style, kind="image")
+
+
+@click.command(cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("-a", "--all", "all_images", is_flag=True, help="Also named ones without a user.")
+def prune(*, force: bool, all_images: bool) -> int:
+    """Remove images without a name (with --all every one that no container uses)."""
+    from wardian.cli.format import decimal_size
+    from wardian.cli.images import key_of
+    from wardian.images.store import UNNAMED, ImageStore
+    from wardian.runtime.client import Client
+
+    what = "every image that no container uses" if all_images else "every image without a name"
+    if not force and not click.confirm(f"This removes {what}. Go on?"):
+        return 1
+    with Client.connect() as client:
+        store = ImageStore(client.root)
+        used = {Path(lower) for info in client.list() for lower in info.lowers}
+        for each in store.list():
+            is_wanted = all_images or each.reference == UNNAMED
+            if is_wanted and not used & set(each.layer_directories):
+                store.remove(key_of(each))
+                click.echo(f"Deleted: {key_of(each)}")
+        freed = store.prune(keep_layers=used)
+    click.echo(f"Total reclaimed space: {decimal_size(freed)}")
+    return 0
+
+
+def _store() -> ImageStore:
+    from wardian.images.store import ImageStore
+    from wardian.runtime.paths import state_root
+
+    return ImageStore(state_root())
