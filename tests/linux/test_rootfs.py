@@ -206,3 +206,15 @@ def test_mounts_of_the_host_do_not_come_in_and_mounts_do_not_go_out(box: Contain
     assert shell(box, "ls /proc/1/root/../../../../ | sort")[1] != "\n".join(
         sorted(os.listdir("/"))
     )
+
+
+def test_tmpfs_on_a_volume_is_mounted_after_it(
+    client: Client, spec: ContainerSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume/file").touch()
+    volume = Bind(source=str(tmp_path / "volume"), target="/a/volume", read_only=False)
+    box = client.run(replace(spec, binds=(volume,), tmpfs=(Tmpfs(target="/a/volume/scratch/x"),)))
+    assert shell(box, "ls /a/volume; stat -f -c %T /a/volume/scratch/x")[1].split() == [
+        *("file", "scratch", "tmpfs")
+    ]

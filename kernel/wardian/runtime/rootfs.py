@@ -112,13 +112,19 @@ def move_in(root_fd: int, trees: Sequence[str]) -> None:
 
 
 def furnish(root_fd: int, binds: Sequence[BindMount], spec: ContainerSpec) -> None:
-    """Mount what the spec asks for."""
-    for tmpfs in spec.tmpfs:
-        _mount_tmpfs(root_fd, tmpfs)
-    for bind in binds:
-        attach(root_fd, bind.tree_fd, bind.target, directory=bind.is_directory)
+    """Mount what the spec asks for, what lies on another mount after that one (as docker does)."""
+    mounts: list[Tmpfs | BindMount] = [*spec.tmpfs, *binds]
+    for mount in sorted(mounts, key=lambda mount: _depth(mount.target)):
+        if isinstance(mount, Tmpfs):
+            _mount_tmpfs(root_fd, mount)
+        else:
+            attach(root_fd, mount.tree_fd, mount.target, directory=mount.is_directory)
     if spec.read_only:
         mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
+
+
+def _depth(path: str) -> int:
+    return len([part for part in path.split("/") if part])
 
 
 def enter(root_fd: int) -> None:
