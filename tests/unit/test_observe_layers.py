@@ -19,7 +19,7 @@ from wardian.cgroups.absent import AbsentCgroup
 from wardian.errors import NotFound
 from wardian.observe.frames import Kind, LayersFrame, Mark, UpperEntry
 from wardian.observe.layers import LayersSampler
-from wardian.observe.stack import LayerStack
+from wardian.observe.lowers import Lowers
 from wardian.observe.subject import Subject, digest_of
 from wardian.observe.upper import UpperTree
 
@@ -50,38 +50,38 @@ def lowers(tmp_path: Path) -> tuple[Path, ...]:
 
 
 @pytest.fixture
-def stack(lowers: tuple[Path, ...]) -> Iterator[LayerStack]:
-    made = LayerStack(lowers)
+def stack(lowers: tuple[Path, ...]) -> Iterator[Lowers]:
+    made = Lowers(lowers)
     yield made
     made.close()
 
 
-def winner(stack: LayerStack, path: str) -> str | None:
+def winner(stack: Lowers, path: str) -> str | None:
     found = stack.winner(path)
     return None if found is None else found[0]
 
 
-def test_uppermost_layer_wins(stack: LayerStack, lowers: tuple[Path, ...]) -> None:
+def test_uppermost_layer_wins(stack: Lowers, lowers: tuple[Path, ...]) -> None:
     put(lowers[2], "etc/passwd")
     put(lowers[0], "etc/passwd")
     assert winner(stack, "etc/passwd") == "lower 2"
 
 
-def test_whiteout_hides_file_from_merged(stack: LayerStack, lowers: tuple[Path, ...]) -> None:
+def test_whiteout_hides_file_from_merged(stack: Lowers, lowers: tuple[Path, ...]) -> None:
     put(lowers[2], "etc/motd")
     whiteout(lowers[1], "etc/motd")
     assert winner(stack, "etc/motd") is None
 
 
 def test_whiteout_of_a_directory_hides_what_is_below(
-    stack: LayerStack, lowers: tuple[Path, ...]
+    stack: Lowers, lowers: tuple[Path, ...]
 ) -> None:
     put(lowers[2], "usr/share/doc/a")
     whiteout(lowers[1], "usr/share")
     assert winner(stack, "usr/share/doc/a") is None
 
 
-def test_opaque_directory_hides_layers_below(stack: LayerStack, lowers: tuple[Path, ...]) -> None:
+def test_opaque_directory_hides_layers_below(stack: Lowers, lowers: tuple[Path, ...]) -> None:
     put(lowers[2], "srv/old")
     put(lowers[1], "srv/new")
     opaque(lowers[1] / "srv")
@@ -89,14 +89,14 @@ def test_opaque_directory_hides_layers_below(stack: LayerStack, lowers: tuple[Pa
     assert winner(stack, "srv/new") == "lower 1"
 
 
-def test_file_in_place_of_a_directory_hides_it(stack: LayerStack, lowers: tuple[Path, ...]) -> None:
+def test_file_in_place_of_a_directory_hides_it(stack: Lowers, lowers: tuple[Path, ...]) -> None:
     put(lowers[2], "opt/tool/bin")
     put(lowers[0], "opt/tool")
     assert winner(stack, "opt/tool/bin") is None
 
 
 def test_symlinks_of_a_layer_are_not_followed(
-    stack: LayerStack, lowers: tuple[Path, ...], tmp_path: Path
+    stack: Lowers, lowers: tuple[Path, ...], tmp_path: Path
 ) -> None:
     put(tmp_path, "secret/key")
     (lowers[2] / "etc").symlink_to(tmp_path / "secret")
@@ -107,12 +107,12 @@ def test_symlinks_of_a_layer_are_not_followed(
 
 
 def test_versions_name_every_layer_that_has_the_path(
-    stack: LayerStack, lowers: tuple[Path, ...]
+    stack: Lowers, lowers: tuple[Path, ...]
 ) -> None:
     put(lowers[2], "etc/passwd", "1")
     whiteout(lowers[1], "etc/passwd")
     put(lowers[0], "etc/passwd", "333")
-    found = [(name, facts.st_size) for name, facts, _ in stack.versions("etc/passwd")]
+    found = [(name, facts.st_size) for name, facts in stack.versions("etc/passwd")]
     assert found == [("lower 2", 3), ("lower 1", 0), ("lower 0", 1)]
 
 

@@ -21,8 +21,8 @@ from wardian.observe.frames import (
     UpperEntry,
 )
 from wardian.observe.label import label
+from wardian.observe.lowers import Lowers, kind_of
 from wardian.observe.pulse import Notice
-from wardian.observe.stack import LayerStack, kind_of
 from wardian.observe.subject import Subject
 from wardian.observe.upper import UpperTree
 
@@ -37,7 +37,7 @@ class LayersSampler:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._tree: UpperTree | None = None
-        self._stack: LayerStack | None = None
+        self._lowers: Lowers | None = None
         self._entries: dict[str, UpperEntry] = {}
         self._path_of: dict[str, str] = {}
         self._hidden: dict[str, tuple[str, os.stat_result] | None] = {}
@@ -49,7 +49,7 @@ class LayersSampler:
     def open(self) -> None:
         """Start watching. Raises SetupError if the layers can't be read."""
         try:
-            self._stack = LayerStack(self._subject.lowers)
+            self._lowers = Lowers(self._subject.lowers)
             self._tree = UpperTree(self._subject.upper)
         except OSError as error:
             self.close()
@@ -68,9 +68,9 @@ class LayersSampler:
         """Stop watching."""
         if self._tree is not None:
             self._tree.close()
-        if self._stack is not None:
-            self._stack.close()
-        self._tree = self._stack = None
+        if self._lowers is not None:
+            self._lowers.close()
+        self._tree = self._lowers = None
 
     def sources(self) -> tuple[int, ...]:
         """File descriptors that become readable when there is something to see."""
@@ -95,11 +95,11 @@ class LayersSampler:
     def versions(self, shown_path: str) -> PathVersions:
         """All versions of a path of the frame, uppermost first: they say which layer wins."""
         path = self._path_of.get(shown_path)
-        if path is None or self._tree is None or self._stack is None:
+        if path is None or self._tree is None or self._lowers is None:
             raise NotFound(f"the upper layer has no {shown_path[:200]!r} now")
         versions = [
             _version("upper", self._tree.facts[path], wins=True),
-            *(_version(name, facts, wins=False) for name, facts, _ in self._stack.versions(path)),
+            *(_version(name, facts, wins=False) for name, facts in self._lowers.versions(path)),
         ]
         return PathVersions(path=shown_path, versions=tuple(versions))
 
@@ -142,12 +142,12 @@ class LayersSampler:
         What is opaque above them does change.
         """
         assert self._tree is not None
-        assert self._stack is not None
+        assert self._lowers is not None
         opaque = self._tree.opaque
         if opaque and any(parent in opaque for parent in _parents(path)):
             return None
         if path not in self._hidden:
-            self._hidden[path] = self._stack.winner(path)
+            self._hidden[path] = self._lowers.winner(path)
         return self._hidden[path]
 
     def _count(self, entry: UpperEntry, sign: int) -> None:

@@ -21,11 +21,11 @@ from pathlib import Path
 
 from wardian.errors import KernelRefused
 from wardian.linux.inotify import IN_IGNORED, IN_Q_OVERFLOW, Inotify
-from wardian.observe.stack import is_opaque, open_below
+from wardian.storage.tree import OPEN_DIRECTORY, open_below
+from wardian.storage.whiteout import is_opaque
 
 MAX_PATHS = 200_000
 MAX_WATCHES = 50_000
-_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _HOT_S = 20.0
 _HOT_LOOK_S = 0.5
 _MAX_HOT = 200
@@ -160,7 +160,7 @@ class UpperTree:
         while queue:
             current = queue.pop()
             try:
-                fd = open_below(self._root_fd, current, _READ_DIRECTORY)
+                fd = open_below(self._root_fd, current, OPEN_DIRECTORY)
             except (FileNotFoundError, KernelRefused):
                 if current in self.facts:
                     self.unreadable.add(current)
@@ -218,7 +218,7 @@ class UpperTree:
         if directory not in self._directories:
             return
         try:
-            fd = open_below(self._root_fd, directory, _READ_DIRECTORY)
+            fd = open_below(self._root_fd, directory, OPEN_DIRECTORY)
         except (FileNotFoundError, KernelRefused):
             return
         try:
@@ -259,13 +259,16 @@ class UpperTree:
         return to_enter
 
     def _forget(self, path: str) -> None:
+        self._drop(path)
+        if path in self._directories:
+            self._forget_below(path)
+
+    def _drop(self, path: str) -> None:
         if self.facts.pop(path, None) is not None:
             self._changed.add(path)
         self._hot.pop(path, None)
         self.opaque.discard(path)
         self.unreadable.discard(path)
-        if path in self._directories:
-            self._forget_below(path)
 
     def _forget_below(self, directory: str) -> None:
         queue = [directory]
@@ -275,11 +278,7 @@ class UpperTree:
             self._unwatch(current, record.wd)
             for name in record.names:
                 path = _join(current, name)
-                if self.facts.pop(path, None) is not None:
-                    self._changed.add(path)
-                self._hot.pop(path, None)
-                self.opaque.discard(path)
-                self.unreadable.discard(path)
+                self._drop(path)
                 if path in self._directories:
                     queue.append(path)
 

@@ -14,10 +14,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from wardian.errors import KernelRefused
 from wardian.storage import whiteout
 from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
 
 Visible = tuple[int, ...]
+REMEMBERED_DIRECTORIES = 20_000
 
 
 class LayerStack:
@@ -25,6 +27,7 @@ class LayerStack:
 
     def __init__(self, directories: Sequence[Path]) -> None:
         self._fds: list[int] = []
+        self._visible: dict[str, Visible] = {}
         try:
             for directory in directories:
                 self._fds.append(os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -47,6 +50,33 @@ class LayerStack:
     def everything(self) -> Visible:
         """The numbers of all layers: what shows in the root directory."""
         return tuple(range(len(self._fds)))
+
+    def visible_in(self, directory: str) -> Visible:
+        """The layers that merge in a directory, uppermost first; layers never change."""
+        if not directory:
+            return self.everything
+        if (known := self._visible.get(directory)) is not None:
+            return known
+        try:
+            with self.opened(directory, self.visible_in(os.path.dirname(directory))) as folder:
+                visible = folder.visible
+        except (OSError, KernelRefused):  # a directory that we may not read
+            visible = ()
+        if len(self._visible) >= REMEMBERED_DIRECTORIES:
+            self._visible.clear()
+        self._visible[directory] = visible
+        return visible
+
+    def look_up(self, number: int, path: str) -> os.stat_result | None:
+        """What one layer has under a path, seen or not."""
+        try:
+            fd = open_below(self._fds[number], path, os.O_PATH | os.O_NOFOLLOW)
+        except (FileNotFoundError, KernelRefused):
+            return None
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
 
     @contextmanager
     def opened(self, path: str, visible: Visible) -> Iterator[Folder]:
