@@ -35,11 +35,14 @@ def small_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def nested(client: Client, small_host: Path) -> Iterator[Nested]:
+def nested(client: Client, small_host: Path, tmp_path: Path) -> Iterator[Nested]:
     """Start a host: its spec's fields by keyword, and what its administrator did, line by line."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o1777)
 
     def start(*preparations: str, **fields: object) -> Nest:
-        plain = host_like(ContainerSpec(name="host", image="host", lowers=()), small_host)
+        plain = host_like(ContainerSpec(name="host", image="host", lowers=()), small_host, volume)
         container = client.run(replace(plain, **fields))  # type: ignore[arg-type]  # a spec's
         for line in preparations:
             done = Nest(container).run("/bin/sh", "-ec", line)

@@ -14,12 +14,12 @@ from typing import Any
 
 import wardian
 from wardian.runtime.container import Container
-from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec, Tmpfs
+from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec
 
-STATE = "/state"
+HOME = "/home"
 LOGIN, UID = "fern", 1000
 SETUID = "/opt/setuid"
-FILES = ("nsswitch.conf", "ld.so.cache", "login.defs")
+FILES = ("nsswitch.conf", "ld.so.cache", "ld.so.conf", "login.defs")
 Done = subprocess.CompletedProcess[str]
 
 
@@ -33,6 +33,8 @@ def lay_out(layer: Path) -> None:
     for name in FILES:
         if Path("/etc", name).exists():
             shutil.copy(f"/etc/{name}", layer / "etc")
+    if Path("/etc/ld.so.conf.d").is_dir():
+        shutil.copytree("/etc/ld.so.conf.d", layer / "etc/ld.so.conf.d")
     for name in ("passwd", "group"):
         text = Path("/etc", name).read_text().splitlines()
         kept = [line for line in text if line.split(":")[2] != str(UID)]
@@ -47,11 +49,14 @@ def lay_out(layer: Path) -> None:
     (layer / "tmp").chmod(0o1777)
 
 
-def host_like(spec: ContainerSpec, layer: Path) -> ContainerSpec:
-    """The container that plays the host: its programs, our interpreter and ourselves, read-only."""
-    binds = tuple(Bind(source=place, target=place) for place in _places())
-    scratch = Tmpfs(target=STATE, mode=0o1777)
-    return replace(spec, name="host", lowers=(str(layer),), binds=binds, tmpfs=(scratch,))
+def host_like(spec: ContainerSpec, layer: Path, volume: Path) -> ContainerSpec:
+    """The container that plays the host: its programs, our interpreter and ourselves, read-only.
+
+    Its own root is an overlay, which carries no further one; the volume, its home, does.
+    """
+    binds = [Bind(source=place, target=place) for place in _places()]
+    home = Bind(source=str(volume), target=HOME, read_only=False)
+    return replace(spec, name="host", lowers=(str(layer),), binds=(*binds, home))
 
 
 def _places() -> Iterator[str]:
@@ -82,9 +87,9 @@ class Nest:
         """What a login would set."""
         return {
             "PATH": f"{SETUID}:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": "/tmp",
+            "HOME": HOME,
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "WARDIAN_ROOT": f"{STATE}/wardian",
+            "WARDIAN_ROOT": f"{HOME}/wardian",
             "WARDIAN_KEEPER_IDLE_S": "0.1",
             **self.env,
         }

@@ -171,6 +171,22 @@ mnt.mount("tmpfs", "{tmp_path}/sealed", "tmpfs", mnt.MS_RDONLY)
     assert "export WARDIAN_ROOT=" in lift_of(value, "state directory")
 
 
+@requires_root
+def test_state_directory_whose_programs_cannot_be_run_is_named(tmp_path: Path) -> None:
+    noexec = f"""
+os.mkdir("{tmp_path}/noexec")
+mnt.mount("tmpfs", "{tmp_path}/noexec", "tmpfs", mnt.MS_NOEXEC)
+"""
+    value = doctor_within(IN_MOUNT_NAMESPACE + noexec, tmp_path / "noexec/state")
+    assert value["blocking"] == []
+    assert "state directory" in value["not_in_force"]
+    probe = next(probe for probe in value["probes"] if probe["name"] == "state directory")
+    assert probe["detail"].endswith("mounted noexec")
+    line = probe["lift"]
+    assert line.startswith("export WARDIAN_ROOT=/")
+    assert str(tmp_path) not in line
+
+
 # --- as a user -------------------------------------------------------------------------------
 
 

@@ -27,8 +27,8 @@ def report(root: str) -> Report:
 def _findings(host: Host, root: Path) -> Iterator[Finding]:
     yield _kernel(host)
     yield _finding("system calls", walls.system_calls())
-    state, free_bytes = layers.state_directory(root)
-    yield _state_directory(state, free_bytes, host)
+    state, place = layers.state_directory(root)
+    yield _state_directory(state, place, host)
     user_namespace = _finding("user namespace", spaces.user_namespace())
     yield user_namespace
     for name, tried in _in_user_namespace().items():
@@ -60,8 +60,7 @@ def _kernel(host: Host) -> Finding:
     )
 
 
-def _state_directory(result: Result, free_bytes: int, host: Host) -> Finding:
-    where = f"{host.root} on {host.root_filesystem}"
+def _state_directory(result: Result, place: layers.Place, host: Host) -> Finding:
     if not result.works:
         return Finding(
             name="state directory",
@@ -69,11 +68,12 @@ def _state_directory(result: Result, free_bytes: int, host: Host) -> Finding:
             detail=f"{host.root}: {result.detail}",
             errno=result.errno,
         )
-    is_roomy = free_bytes >= layers.LOW_SPACE_BYTES
+    is_good = place.free_bytes >= layers.LOW_SPACE_BYTES and place.is_executable
+    where = f"{host.root} on {host.root_filesystem}, {place.free_bytes / GIB:.1f} GiB free"
     return Finding(
         name="state directory",
-        outcome=Outcome.WORKS if is_roomy else Outcome.PARTLY,
-        detail=f"{where}, {free_bytes / GIB:.1f} GiB free",
+        outcome=Outcome.WORKS if is_good else Outcome.PARTLY,
+        detail=where if place.is_executable else f"{where}, mounted noexec",
     )
 
 

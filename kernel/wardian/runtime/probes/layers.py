@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,8 +51,17 @@ def scratch_below(root: Path) -> Iterator[Path]:
                 directory.rmdir()
 
 
-def state_directory(root: Path) -> tuple[Result, int]:
-    """Whether it can be written, and how many bytes are free there."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a file system offers the state directory."""
+
+    free_bytes: int
+    is_executable: bool
+    """Whether programs may be executed there, as cells execute the toolbox's (mount(8), noexec)."""
+
+
+def state_directory(root: Path) -> tuple[Result, Place]:
+    """Whether it can be written, and what place there is."""
 
     def deed() -> str:
         with scratch_below(root):
@@ -62,7 +72,8 @@ def state_directory(root: Path) -> tuple[Result, int]:
     while not directory.exists():
         directory = directory.parent
     status = os.statvfs(directory)
-    return result, status.f_bavail * status.f_frsize
+    is_executable = not status.f_flag & os.ST_NOEXEC
+    return result, Place(status.f_bavail * status.f_frsize, is_executable)
 
 
 def state_overlay(scratch: Path) -> Result:

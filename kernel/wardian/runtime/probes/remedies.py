@@ -155,7 +155,8 @@ def _state_directory(finding: Finding, host: Host) -> str:
     candidates = (Path.home(), Path("/var/lib"), Path("/var/tmp"), Path("/dev/shm"), Path("/tmp"))  # noqa: S108  # places to propose, not to write to
     for parent in candidates:
         is_other = not Path(host.root).is_relative_to(parent) or finding.errno == errno.EACCES
-        if is_other and os.access(parent, os.W_OK) and file_system(parent) in GOOD_FILE_SYSTEMS:
+        is_good = os.access(parent, os.W_OK) and file_system(parent) in GOOD_FILE_SYSTEMS
+        if is_other and is_good and not os.statvfs(parent).f_flag & os.ST_NOEXEC:
             name = "wardian" if host.is_root else f"wardian-{host.uid}"
             return f"export WARDIAN_ROOT={parent / name}"
     return "export WARDIAN_ROOT=… a directory that you can write, on ext4, xfs, btrfs or tmpfs"
@@ -267,7 +268,7 @@ REMEDIES: dict[str, Remedy] = {
     "kernel": Remedy(Area.HOST, ESSENTIAL, "no overlay in user namespaces", _boot),
     "system calls": Remedy(Area.HOST, ESSENTIAL, _NONE, _newer_kernel),
     "state directory": Remedy(
-        Area.HOST, ESSENTIAL, "no place for containers and images", _state_directory
+        Area.HOST, ESSENTIAL, "no good place for containers and images", _state_directory
     ),
     "user namespace": Remedy(
         Area.NAMESPACES, ESSENTIAL, "cells can only run as plain processes", _user_namespace
