@@ -167,6 +167,34 @@ def test_keeper_and_init_killed_together_leave_a_container_that_starts_again(
 
 
 @pytest.mark.usefixtures("host")
+def test_zygote_killed_at_any_moment_is_replaced(
+    state: Path, spec: ContainerSpec, chance: random.Random
+) -> None:
+    """What every container is cloned of: its keeper forks another, at the latest for the next."""
+    with Client.connect(state) as client:
+        bystander = client.run(replace(spec, name="bystander"))
+        keeper = keeper_pid(state)
+        for number in range(rounds(20)):
+            with after(chance, lambda: kill_zygote(keeper), latest_s=0.02):
+                act(client, f"box{number}", "run", spec)
+            box = client.run(replace(spec, name=f"after{number}"))
+            assert shell(box, "echo lives") == (0, "lives\n")
+            box.remove(force=True)
+            act(client, f"box{number}", "remove", spec)
+        assert keeper_pid(state) == keeper
+        assert shell(bystander, "echo lives") == (0, "lives\n")
+
+
+def kill_zygote(keeper: int | None) -> None:
+    """The keeper's one child in its own PID namespace: others are, or become, inits."""
+    own = os.readlink(f"/proc/{keeper}/ns/pid")
+    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    for host_pid in map(int, children):
+        if os.readlink(f"/proc/{host_pid}/ns/pid") == own:
+            os.kill(host_pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("host")
 def test_spares_of_a_killed_keeper_are_swept_by_the_next(
     state: Path, spec: ContainerSpec, chance: random.Random
 ) -> None:

@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.errors import KernelRefused, SetupError
+from wardian.errors import KernelRefused, SetupError, WardianError
 from wardian.linux import namespaces, process
 from wardian.linux.idmap import write_id_maps
 from wardian.linux.proc import start_ticks
@@ -41,7 +41,7 @@ from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.site import Site
 from wardian.runtime.spec import Bind, ContainerSpec, Network
-from wardian.runtime.zygote import Zygote
+from wardian.runtime.zygote import Zygote, ZygoteLost
 from wardian.storage.mapped import MappedCopies
 
 COPIED = (
@@ -73,13 +73,11 @@ class Sandbox:
         cls, zygote: Zygote, network: Network, ids: IdMaps | None, cgroup: Cgroup
     ) -> Sandbox:
         """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            try:
-                host_pid, pidfd = _clone(zygote, _namespaces(network, ids), theirs, cgroup)
-            except BaseException:
-                ours.close()
-                raise
+        flags = _namespaces(network, ids)
+        try:
+            host_pid, pidfd, ours = _clone(zygote, flags, cgroup)
+        except ZygoteLost:
+            host_pid, pidfd, ours = _clone(zygote, flags, cgroup)
         started_ticks = start_ticks(host_pid)
         sandbox = cls(network, ids, cgroup, host_pid, started_ticks, pidfd, wire.Connection(ours))
         try:
@@ -216,16 +214,23 @@ def _namespaces(network: Network, ids: IdMaps | None) -> int:
     return flags
 
 
-def _clone(zygote: Zygote, flags: int, child_end: socket.socket, cgroup: Cgroup) -> tuple[int, int]:
+def _clone(zygote: Zygote, flags: int, cgroup: Cgroup) -> tuple[int, int, socket.socket]:
+    """The child's PID, its pidfd and our end of its socket."""
     cgroup_fd = cgroup.clone_fd()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        return zygote.clone(flags, child_end, cgroup_fd)
-    except KernelRefused as error:
+        host_pid, pidfd = zygote.clone(flags, theirs, cgroup_fd)
+    except WardianError as error:
+        ours.close()
+        if not isinstance(error, KernelRefused):
+            raise
         what = f"cannot make the container's namespaces: {error.what}"
         raise SetupError(what, hint=_why_not()) from error
     finally:
+        theirs.close()
         if cgroup_fd is not None:
             os.close(cgroup_fd)
+    return host_pid, pidfd, ours
 
 
 def _why_not() -> str:

@@ -23,6 +23,13 @@ from wardian.runtime.wire import Connection
 Become = Callable[[Connection], NoReturn]
 
 
+class ZygoteLost(SetupError):
+    """The zygote has died while it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("the keeper's helper ends again and again", hint="see keeper.log")
+
+
 class Zygote:
     """The keeper's side. Must be made before the keeper has a second thread."""
 
@@ -43,19 +50,18 @@ class Zygote:
     ) -> tuple[int, int]:
         """A new process with these namespaces, whose end of its socket this is: PID and pidfd.
 
-        Raises KernelRefused. A zygote that was killed is replaced.
+        Raises KernelRefused; ZygoteLost if the zygote was killed. Then there is another already,
+        and perhaps a process that nobody knows: it ends with the other end of its socket, so the
+        next one needs a socket of its own.
         """
         fds = [child_end.fileno(), *(() if cgroup_fd is None else (cgroup_fd,))]
-        for _ in range(2):
-            try:
-                self._sync.send(m.encode(m.Clone(flags)), fds)
-                answer = self._sync.receive()
-                break
-            except (EOFError, ProtocolError):
-                self.close()
-                self._pid, self._sync = self._fork()
-        else:
-            raise SetupError("the keeper's helper ends again and again", hint="see keeper.log")
+        try:
+            self._sync.send(m.encode(m.Clone(flags)), fds)
+            answer = self._sync.receive()
+        except (EOFError, ProtocolError) as error:
+            self.close()
+            self._pid, self._sync = self._fork()
+            raise ZygoteLost from error
         cloned = m.decode(answer.data, m.Cloned)
         if cloned.errno:
             raise KernelRefused("clone3", cloned.errno)
