@@ -68,16 +68,8 @@ def full(nested: Nested) -> Nest:
         DELEGATE,
         user_namespace=UserNamespace.HOST,
         cap_add=("ALL",),
-        cap_drop=_capabilities_that_root_lacks(),
         seccomp="unconfined",
     )
-
-
-def _capabilities_that_root_lacks() -> tuple[str, ...]:
-    from wardian.linux.capabilities import Capabilities, Capability
-
-    own = Capabilities.from_proc()
-    return tuple(capability.name for capability in Capability if not own.has(capability))
 
 
 def test_root_with_everything_is_on_the_full_rung(full: Nest) -> None:

@@ -217,6 +217,16 @@ def test_hosts_root_inside_cannot_open_a_device_that_it_makes(
         shell(host_ids, f"rm -f {folder}node")
 
 
+def test_all_capabilities_without_a_user_namespace_are_those_that_root_has(
+    client: Client, spec: ContainerSpec
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can do without a user namespace; run the tests as root")
+    asked = replace(spec, user_namespace=UserNamespace.HOST, cap_add=("ALL",))
+    ours = Capabilities.from_proc()
+    assert sets(shell(client.run(asked), STATUS)[1]).effective == ours.bounding
+
+
 def test_hosts_root_inside_is_still_confined(host_ids: Container) -> None:
     assert sets(shell(host_ids, STATUS)[1]).effective == mask(capabilities.DEFAULT)
     code, text = python(

@@ -6,19 +6,27 @@ import msgspec
 
 from wardian.linux import capabilities, seccomp
 from wardian.linux.capabilities import Capability
-from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.spec import ContainerSpec, UserNamespace
 
 
 def allowed_capabilities(spec: ContainerSpec) -> frozenset[Capability]:
     """Docker's default capabilities, plus ``--cap-add``, minus ``--cap-drop`` (ALL is a word)."""
     allowed = set(capabilities.DEFAULT)
     if "ALL" in map(str.upper, spec.cap_add):
-        allowed = set(Capability)
+        allowed = _everything(spec)
     if "ALL" in map(str.upper, spec.cap_drop):
         allowed.clear()
     allowed |= {capabilities.parse(name) for name in spec.cap_add if name.upper() != "ALL"}
     allowed -= {capabilities.parse(name) for name in spec.cap_drop if name.upper() != "ALL"}
     return frozenset(allowed)
+
+
+def _everything(spec: ContainerSpec) -> set[Capability]:
+    """All that there is to give: root of a machine may lack some, root of a namespace lacks none."""
+    if spec.user_namespace is not UserNamespace.HOST:
+        return set(Capability)
+    own = capabilities.Capabilities.from_proc()
+    return {capability for capability in Capability if own.bounding >> capability & 1}
 
 
 def has_usual_seccomp(spec: ContainerSpec) -> bool:
