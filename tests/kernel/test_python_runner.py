@@ -148,6 +148,20 @@ async def test_large_display_keeps_its_place_among_what_is_printed(python: Bench
     assert kinds[1][1] > 10_000_000
 
 
+async def test_large_display_is_the_text_that_it_was(python: Bench) -> None:
+    await python.run(
+        "text = 'a\"\\\\é😀\\n' * 400_000\n"
+        "display({'text/plain': text, 'application/json': {'k': [1, None]}}, raw=True,"
+        " metadata={'m': 'x' * 100_000})"
+    )
+    (shown,) = python.sink.contents("display_data")
+    assert shown["data"] == {
+        "text/plain": 'a"\\é😀\n' * 400_000,
+        "application/json": {"k": [1, None]},
+    }
+    assert shown["metadata"] == {"m": "x" * 100_000}
+
+
 async def test_environment_of_cells_is_what_was_asked_for(python: Bench) -> None:
     await python.run("import os; print([name for name in os.environ if 'TUNABLES' in name])")
     assert python.sink.text() == "[]\n"

@@ -29,6 +29,7 @@ FULL_BYTES = 256 << 20
 RETRY_S = 0.005
 SLOW_RETRY_S = 0.05
 PATIENCE_S = 30.0
+GRACE_S = 0.05  # for the others, while one is given up
 
 
 class Confirmed:
@@ -80,9 +81,7 @@ class Publisher:
         if self._timer is not None:
             self._timer.cancel()
         self._has_given_up = True
-        while self._waiting:
-            self._try(self._waiting.popleft())
-        self._room.set()
+        self._go_on()
 
     def send_multipart(self, frames: Sequence[Any], *_: Any, **__: Any) -> None:
         """Publish; from another thread it is published in its turn, when there is room."""
@@ -111,8 +110,11 @@ class Publisher:
             self._wait()
         self._channel.look()
 
-    def _try(self, frames: Sequence[Any]) -> bool:
-        """Hand a message to ZeroMQ; False if it has no room for it."""
+    def _try(self, frames: Sequence[Any], *, at_any_cost: bool = False) -> bool:
+        """Hand a message to ZeroMQ; False if it has no room for it.
+
+        ``at_any_cost`` the clients that have no room do not get it.
+        """
         size = sum(map(_size, frames))
         is_large = size > COPIED_BYTES
         if self._has_given_up and is_large and self._under_way_bytes > FULL_BYTES:
@@ -121,7 +123,7 @@ class Publisher:
         try:
             tracker = self._hand_over(frames, is_large=is_large)
         except zmq.Again:
-            if not self._has_given_up:
+            if not at_any_cost:
                 return False
             self._socket.setsockopt(zmq.XPUB_NODROP, 0)
             tracker = self._hand_over(frames, is_large=is_large)
@@ -137,7 +139,7 @@ class Publisher:
         return self._socket.send_multipart(frames, zmq.NOBLOCK, copy=not is_large, track=is_large)
 
     def _wait(self) -> None:
-        if self._has_given_up or self._loop is None:
+        if self._loop is None:
             return
         if self._timer is None:
             self._progress_s = time.monotonic()
@@ -155,9 +157,9 @@ class Publisher:
             has_progress = True
         if has_progress:
             self._progress_s = now
-        elif now - self._progress_s > PATIENCE_S:
-            self._has_given_up = True
-        if self._has_given_up or not (self._waiting or self._under_way_bytes > FULL_BYTES // 2):
+        is_tired = now - self._progress_s > (GRACE_S if self._has_given_up else PATIENCE_S)
+        self._has_given_up = self._has_given_up or is_tired
+        if is_tired or not (self._waiting or self._under_way_bytes > FULL_BYTES // 2):
             self._go_on()
         else:
             is_brisk = now - self._progress_s < SLOW_RETRY_S
@@ -166,7 +168,7 @@ class Publisher:
 
     def _go_on(self) -> None:
         while self._waiting:
-            self._try(self._waiting.popleft())
+            self._try(self._waiting.popleft(), at_any_cost=True)
         self._room.set()
         self.release()
 

@@ -12,9 +12,9 @@ from collections import deque
 from contextvars import ContextVar
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
-from .frames import Bytes, FrameReader, Marks, frame_parts, send_parts
+from .frames import HEADER, Bytes, FrameReader, Marks, send_parts
 from .interrupts import Interrupts
-from .packing import is_large, pack
+from .packing import Pieces, is_large, pack
 
 PAUSE_S = 0.01
 Message = Tuple[Dict[str, Any], List[memoryview]]
@@ -71,16 +71,31 @@ class Link:
 
     # --- sending ---------------------------------------------------------------------------
 
-    def send(self, message: Dict[str, Any], buffers: Sequence[Any] = ()) -> None:
-        """One message, whole."""
+    def send(
+        self,
+        message: Dict[str, Any],
+        buffers: Sequence[Any] = (),
+        pieces: Optional[Pieces] = None,
+    ) -> None:
+        """One message, whole; ``pieces`` are its first buffer."""
         if self.is_child:
             return
         views: List[Bytes] = [memoryview(buffer).cast("B") for buffer in buffers]
-        if views:
-            message["b"] = [len(view) for view in views]
+        sizes = [len(view) for view in views]
+        if pieces is not None:
+            sizes.insert(0, pieces.size)
+        if sizes:
+            message["b"] = sizes
         head = pack(message)
+        header = HEADER.pack(len(head), sum(sizes))
         with self.interrupts, self._sending:
-            send_parts(self._sock, frame_parts(head, views))
+            if pieces is not None:
+                self._sock.sendall(header + head)
+                for piece in pieces:
+                    self._sock.sendall(piece)
+                send_parts(self._sock, views)
+            else:
+                send_parts(self._sock, [header, head, *views])
 
     def publish(
         self,
@@ -94,14 +109,15 @@ class Link:
             return
         self.flush()
         message: Dict[str, Any] = {"t": "publish", "cell": self.cell, "kind": kind}
-        if is_large(content):  # a part of its own, so that nobody has to look for its end
-            buffers = [pack(content), *buffers]
+        pieces = None
+        if is_large(content):  # a buffer of its own, so that nobody has to look for its end
+            pieces = Pieces(content)
         else:
             message["content"] = content
         if metadata:
             message["metadata"] = metadata
         with self.interrupts, self._sending:
-            self.send(message, buffers)
+            self.send(message, buffers, pieces)
             self._published += 1
             if self._marks is not None:
                 for fd in self._mark_fds:

@@ -7,23 +7,18 @@ import datetime as dt
 import json
 import math
 import numbers
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 LARGE_CHARS = 1 << 16
+PIECE_CHARS = 1 << 20
 
 
-def pack(message: Dict[str, Any]) -> bytes:
+def pack(message: Any) -> bytes:
     """The message as UTF-8 JSON.
 
     What JSON has no form for is put as Jupyter puts it: bytes in base64, dates in ISO 8601,
     numbers of other libraries as numbers, iterables as lists, NaN and infinities as null.
     """
-    fast = _orjson() if is_large(message.get("content", message)) else None
-    if fast is not None:
-        try:
-            return fast(message)
-        except TypeError:  # keys that are no strings, integers beyond 64 bits, lone surrogates
-            pass
     try:
         text = json.dumps(
             message, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
@@ -34,6 +29,46 @@ def pack(message: Dict[str, Any]) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace")
+
+
+class Pieces:
+    """The JSON text of a large Jupyter content, made piece by piece: never whole in memory.
+
+    What can change is packed at once; large strings, which cannot, are kept as they are.
+    """
+
+    def __init__(self, content: Dict[str, Any]) -> None:
+        self._parts: List[bytes | str] = []
+        self._dumps = _orjson() or pack
+        self._add_object(content, is_outermost=True)
+        self.size = sum(map(len, self))
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                for start in range(0, len(part), PIECE_CHARS):
+                    yield self._text(part[start : start + PIECE_CHARS])[1:-1]
+
+    def _add_object(self, value: Dict[str, Any], *, is_outermost: bool = False) -> None:
+        before = b"{"
+        for name, item in value.items():
+            self._parts.append(before + pack(str(name)) + b":")
+            if is_outermost and name == "data" and isinstance(item, dict):
+                self._add_object(item)
+            elif isinstance(item, str) and len(item) > LARGE_CHARS:
+                self._parts += [b'"', item, b'"']
+            else:
+                self._parts.append(pack(item))
+            before = b","
+        self._parts.append(b"}" if before == b"," else b"{}")
+
+    def _text(self, text: str) -> bytes:
+        try:
+            return self._dumps(text)
+        except TypeError:  # a lone surrogate
+            return pack(text)
 
 
 def _orjson() -> Optional[Callable[..., bytes]]:
