@@ -22,7 +22,7 @@ def allowed_capabilities(spec: ContainerSpec) -> frozenset[Capability]:
 
 
 def _everything(spec: ContainerSpec) -> set[Capability]:
-    """All that there is to give: root of a machine may lack some, root of a namespace lacks none."""
+    """All there is to give: root of a machine may lack some, root of a namespace lacks none."""
     if spec.user_namespace is not UserNamespace.HOST:
         return set(Capability)
     own = capabilities.Capabilities.from_proc()
