@@ -78,6 +78,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
         "Image": info.image,
         "LogPath": f"{info.log_directory}/log.jsonl",
         "Name": info.name,
+        "RestartCount": info.restart_count,
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
@@ -135,6 +136,10 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "NetworkMode": spec.network.value,
         "UsernsMode": spec.user_namespace.value,
         "ReadonlyRootfs": spec.read_only,
+        "RestartPolicy": {
+            "Name": spec.restart.when.value,
+            "MaximumRetryCount": spec.restart.most,
+        },
         "AutoRemove": spec.remove_on_exit or spec.keep.value == "never",
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wardian.cli.params import LIMIT_NAMES, containers_argument, limit_options
+from wardian.cli.params import LIMIT_NAMES, container_argument, containers_argument, limit_options
 from wardian.cli.program import Command, complain
 from wardian.errors import CommandFailed, NotFound, WardianError
 
@@ -156,6 +156,17 @@ def unpause(names: tuple[str, ...]) -> int:
 def wait(names: tuple[str, ...]) -> int:
     """Wait until containers end and print their exit codes, one a line."""
     return for_each(names, lambda container: container.wait(), say=lambda _, code: click.echo(code))
+
+
+@click.command(cls=Command)
+@container_argument
+@click.argument("new_name", metavar="NEW_NAME")
+def rename(*, name: str, new_name: str) -> None:
+    """Give a container another name; its id and all else stay."""
+    from wardian.runtime.client import Client
+
+    with Client.connect() as client:
+        client.container(name).rename(new_name)
 
 
 @click.command("rm", cls=Command)

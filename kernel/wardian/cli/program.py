@@ -42,6 +42,7 @@ SECTIONS: Sections = {
         "unpause": Entry("life:unpause", "Let frozen containers go on."),
         "wait": Entry("life:wait", "Wait until containers end and print their exit codes."),
         "update": Entry("life:update", "Change the limits of containers, at once."),
+        "rename": Entry("life:rename", "Give a container another name."),
         "rm": Entry("life:rm", "Remove containers and their writable layers."),
     },
     "Looking inside": {
@@ -49,6 +50,7 @@ SECTIONS: Sections = {
         "inspect": Entry("inspection:inspect", "Show all that is known, as JSON."),
         "diff": Entry("inspection:diff", "List what a container changed in its files."),
         "stats": Entry("stats:stats", "Watch memory, CPU and processes against their limits."),
+        "events": Entry("events:events", "Print what happens to containers, as it happens."),
         "top": Entry("top:top", "List a container's processes, host pid and container pid."),
     },
     "Images": {

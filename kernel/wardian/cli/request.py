@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wardian.cgroups.limits import Limits
 from wardian.cli import words
 from wardian.errors import InvalidInput
+from wardian.runtime.restart_policy import RestartPolicy, When
 from wardian.runtime.spec import (
     Bind,
     ContainerSpec,
@@ -47,6 +48,7 @@ class Request:
     security_opt: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     best_effort: bool = False
+    restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
@@ -70,6 +72,7 @@ class Request:
             cap_drop=self.cap_drop,
             seccomp=words.seccomp(self.security_opt),
             best_effort=self.best_effort,
+            restart=_restart(self.restart, **life),
             labels={**image_labels(image), **words.labels(self.label)},
             **life,
         )
@@ -118,6 +121,16 @@ def parse_limits(given: Mapping[str, str | None]) -> Limits:
     """Limits from the flags of `params.limit_options`. Raises InvalidInput."""
     renamed = {name.replace("pids_limit", "pids"): word for name, word in given.items()}
     return Limits.parse(**renamed)
+
+
+def _restart(word: str, *, keep: Keep, remove_on_exit: bool = False) -> RestartPolicy:
+    policy = RestartPolicy.parse(word)
+    if policy.when is not When.NO and (remove_on_exit or keep is Keep.NEVER):
+        raise InvalidInput(
+            "--rm and --restart exclude each other: removed or started again when it ends",
+            hint="leave out one of them",
+        )
+    return policy
 
 
 def _network(word: str) -> Network:

@@ -53,6 +53,12 @@ def container_options(function: F) -> F:
         click.option(
             "--security-opt", multiple=True, metavar="OPTION", help="seccomp=unconfined|FILE"
         ),
+        click.option(
+            "--restart",
+            default="no",
+            metavar="POLICY",
+            help="When it has ended: no, always, unless-stopped, on-failure[:MOST].",
+        ),
         click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="Note something."),
         click.option(
             "--best-effort",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,10 @@ class Reply:
         """Answer with a value and descriptors (the caller still owns those)."""
         answer = m.Answer(self._id, msgspec.Raw(m.encode(value)))
         self._loop.send(self.client, m.encode(answer), fds)
+
+    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+        """Go on with the answer after a while."""
+        self._loop.later(delay_s, act)
 
     def fail(self, error: WardianError) -> None:
         """Answer with an error of the tree."""
@@ -63,7 +68,8 @@ class Calls:
             "update": (m.LimitsCall, self._update),
             "inspect": (m.NameCall, self._inspect),
             "list": (type(None), self._list),
-            "events": (type(None), self._events),
+            "rename": (m.RenameCall, self._rename),
+            "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
         }
 
@@ -78,7 +84,7 @@ class Calls:
     def forget(self, client: Connection) -> None:
         """A client is gone: send it no more events."""
         for listener in self._listeners.pop(client, ()):
-            self._house.listeners.remove(listener)
+            self._house.history.leave(listener)
 
     def _create(self, reply: Reply, call: m.CreateCall, _fds: tuple[int, ...]) -> None:
         reply.send(self._house.info(self._house.create(call.spec)))
@@ -95,6 +101,7 @@ class Calls:
 
     def _start(self, reply: Reply, call: m.StartCall, fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
+        record = self._house.restarts.started(record)
         self._begin(record, reply, call.targets, fds, terminal=call.terminal)
 
     def _begin(
@@ -143,13 +150,16 @@ class Calls:
     def _stop(self, reply: Reply, call: m.StopCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
         if not record.is_running:
+            self._house.restarts.stopped(record)
             reply.send(record.exit_code or 0)
             return
         self._house.stop(record, call.timeout_s, _signal(call.signal), reply.send)
 
     def _kill(self, reply: Reply, call: m.KillCall, _fds: tuple[int, ...]) -> None:
-        live = self._house.live(self._house.find(call.name))
+        record = self._house.find(call.name)
+        live = self._house.live(record)
         if call.key is None and call.signal == signal.SIGKILL:
+            self._house.restarts.stopped(record)
             live.on_stopped.append(lambda _: reply.send(None))
             live.kill()
             return
@@ -188,9 +198,28 @@ class Calls:
             reply.send(self._house.info(record))
         reply.send(None)
 
-    def _events(self, reply: Reply, _call: None, _fds: tuple[int, ...]) -> None:
-        self._house.listeners.append(reply.send)
+    def _rename(self, reply: Reply, call: m.RenameCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.rename(self._house.find(call.name), call.new_name)
+        reply.send(self._house.info(record))
+
+    def _events(self, reply: Reply, call: m.EventsCall, _fds: tuple[int, ...]) -> None:
+        """One answer an event; a null when no more are wanted."""
+        history = self._house.history
+        for event in [] if call.since is None else history.since(call.since):
+            if call.until is None or event.time <= call.until:
+                reply.send(event)
+        rest_s = None if call.until is None else call.until - time.time()
+        if rest_s is not None and rest_s <= 0:
+            reply.send(None)
+            return
+        history.listen(reply.send)
         self._listeners.setdefault(reply.client, []).append(reply.send)
+        if rest_s is not None:
+            reply.later(rest_s, lambda: self._end_events(reply))
+
+    def _end_events(self, reply: Reply) -> None:
+        self._house.history.leave(reply.send)
+        reply.send(None)
 
 
 def _answer(reply: Reply) -> Spawned:

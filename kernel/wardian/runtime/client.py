@@ -105,11 +105,14 @@ class Client:
                     self._reopen()
         raise _always_replaced()
 
-    def events(self) -> Iterator[Event]:
-        """What happens to containers, from now on, without end; keeps the connection busy."""
+    def events(self, *, since: float | None = None, until: float | None = None) -> Iterator[Event]:
+        """What happens to containers, from now on or since and until a moment.
+
+        Moments are seconds since the epoch. Keeps the connection busy.
+        """
         with self._lock:
             try:
-                yield from self._stream("events", Event)
+                yield from self._stream("events", Event | None, m.EventsCall(since, until))
             except EOFError:
                 self.close()
                 raise _replaced("events") from None
@@ -135,9 +138,9 @@ class Client:
         number = self._send(name, body, fds)
         return self._receive(number)
 
-    def _stream(self, name: str, kind: Any) -> Iterator[Any]:
+    def _stream(self, name: str, kind: Any, body: Any = None) -> Iterator[Any]:
         """Many answers to one request, until a null."""
-        number = self._send(name, None, ())
+        number = self._send(name, body, ())
         while (value := m.decode(self._receive(number)[0], kind)) is not None:
             yield value
 

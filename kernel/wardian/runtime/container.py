@@ -151,6 +151,10 @@ class Container:
         """Other limits, in force at once."""
         return self.client.call("update", m.LimitsCall(self.id, limits), ContainerInfo)[0]
 
+    def rename(self, name: str) -> ContainerInfo:
+        """Give it another name; AlreadyExists if that is taken."""
+        return self.client.call("rename", m.RenameCall(self.id, name), ContainerInfo)[0]
+
     def attach(self, keep: Keep) -> None:
         """Hold it with this client: when the client goes away, ``keep`` says what becomes of it."""
         call = m.AttachCall(self.id, keep)

@@ -11,17 +11,19 @@ from itertools import chain
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
-from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
+from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux.proc import start_ticks
 from wardian.runtime import ids, state, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
+from wardian.runtime.description import describe
+from wardian.runtime.groups import Groups
+from wardian.runtime.history import History
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.nursery import Nursery
-from wardian.runtime.paths import FOLDER_NAME, GROUPS, group_folder
+from wardian.runtime.restarts import Restarts
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
@@ -31,13 +33,17 @@ from wardian.runtime.zygote import Zygote
 
 ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
 ADOPTION_GRACE_S = 30.0
-SWEEP_DELAY_S = 5.0
 NOTE_AGAIN_S = 5.0
-Listener = Callable[[m.Event], None]
 
 
 def _nothing(_live: Live) -> None:
     """No orders."""
+
+
+def _log(live: Live) -> None:
+    """Order the main process, if there is one, its output to be kept in the log."""
+    if main := live.record.spec.process:
+        live.spawn_main(main, (), (), terminal=False, done=lambda *_: None)
 
 
 class House:
@@ -49,29 +55,28 @@ class House:
         self._zygote = zygote
         self._disk = Records(root)
         self._sites = Sites(root, self._disk)
-        self._hierarchy = Hierarchy.detect()
-        self._group = group_folder(root)
-        with suppress(KernelRefused):  # met again, and said, by the first container
-            self._hierarchy.claim(self._group)
+        self._groups = Groups(root, loop)
         self._live: dict[str, Live] = {}
         self._graces: dict[str, Timer] = {}
         self._nursery = Nursery(
             loop,
             zygote,
-            self._hierarchy,
-            self._group,
+            self._groups,
             self._taken,
             reserve=self._sites.reserve,
             site=self._sites.of,
             release=self._release,
         )
         self.records: dict[str, Record] = {}
-        self.listeners: list[Listener] = []
+        self.history = History()
+        self.restarts = Restarts(
+            loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
+        )
 
     @property
     def is_busy(self) -> bool:
         """Whether anything runs or is about to be ended."""
-        return bool(self._live or self._graces)
+        return bool(self._live or self._graces or self.restarts.are_due)
 
     def find(self, name: str) -> Record:
         """The container of this name or id; NotFound."""
@@ -119,7 +124,7 @@ class House:
             self._release(container_id)
             raise
         self.records[container_id] = record
-        self._tell("create", record)
+        self.history.note("create", record)
         return record
 
     def _choose_ids(self, spec: ContainerSpec) -> ids.IdMaps | None:
@@ -136,7 +141,7 @@ class House:
         """Take a reservation back."""
         if sandbox := self._nursery.take(container_id):
             sandbox.discard()
-            self._sweep_cgroup(sandbox.cgroup)
+            self._groups.remove(sandbox.cgroup)
         self._sites.release(container_id)
 
     def start(self, record: Record, begin: Callable[[Live], None] = _nothing) -> Live:
@@ -144,7 +149,7 @@ class House:
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         sandbox = self._nursery.take(record.id)
-        cgroup = sandbox.cgroup if sandbox else self._cgroup(record)
+        cgroup = sandbox.cgroup if sandbox else self._groups.of(record.id)
         live: Live | None = None
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
@@ -167,7 +172,7 @@ class House:
                 self._put_back(record)
             if sandbox is not None:
                 sandbox.discard()
-            self._sweep_cgroup(cgroup)
+            self._groups.remove(cgroup)
             raise
         live.connect(init)
         self._watch(live)
@@ -176,7 +181,7 @@ class House:
         if borrowed:
             self._store(live.record, warnings=(*live.record.warnings, *borrowed))
         self._nursery.refill_soon()
-        self._tell("start", live.record)
+        self.history.note("start", live.record)
         return live
 
     def _note_start(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Record:
@@ -201,9 +206,6 @@ class House:
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
         self._loop.watch(live.pidfd, lambda: self._note_end(live))
-
-    def _cgroup(self, record: Record) -> Cgroup:
-        return self._hierarchy.cgroup(f"{self._group}/{record.id}")
 
     def _ids_of(self, record: Record) -> ids.IdMaps | None:
         if record.spec.user_namespace is UserNamespace.HOST:
@@ -251,24 +253,19 @@ class House:
             exit_reason=reason,
         )
         (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
-        self._tell("die", record)
-        self._sweep_cgroup(live.cgroup)
+        self.history.note("die", record, exit_code=exit_code)
+        self._groups.remove(live.cgroup)
         if record.spec.remove_on_exit:
             self.remove(record)
-
-    def _sweep_cgroup(self, cgroup: Cgroup, attempts: int = 20) -> None:
-        """Remove a group as soon as the kernel has let go of its last process."""
-        try:
-            cgroup.remove()
-        except (WardianError, OSError):
-            if attempts:
-                self._loop.later(0.05, lambda: self._sweep_cgroup(cgroup, attempts - 1))
+            return
+        self.restarts.ended(record, exit_code)
 
     def stop(
         self, record: Record, timeout_s: float, number: int, done: Callable[[int], None]
     ) -> None:
         """End the container's processes; ``done`` hears the exit code."""
         live = self.live(record)
+        record = self.restarts.stopped(record)
         if record.status is Status.PAUSED:
             self.set_paused(record, paused=False)
         live.on_stopped.append(done)
@@ -277,12 +274,7 @@ class House:
     def close(self) -> None:
         """The keeper leaves; nothing runs."""
         self._nursery.close()
-        self._hierarchy.sweep(set(), below=self._group)
-        self._sweep_dead_roots()
-
-    def _sweep_dead_roots(self) -> None:
-        """A keeper that was killed left groups behind; its root may never see another."""
-        self._hierarchy.sweep_unclaimed(GROUPS, named=FOLDER_NAME)
+        self._groups.close()
 
     def remove(self, record: Record) -> None:
         """Forget a container that does not run, and its writable layer."""
@@ -292,9 +284,10 @@ class House:
                 hint=f"stop it first, or use `wardian rm --force {record.spec.name}`",
             )
         self._cancel_grace(record.id)
+        self.restarts.cancel(record.id)
         self._release(record.id)
         self.records.pop(record.id, None)
-        self._tell("destroy", record)
+        self.history.note("destroy", record)
 
     def kill_and_remove(self, record: Record, done: Callable[[int], None]) -> None:
         """``rm --force``: end it at once, then remove it."""
@@ -304,6 +297,7 @@ class House:
             self._loop.later(0, lambda: self._finish_removal(record.id, code, done))
 
         live = self.live(record)
+        self.restarts.stopped(record)
         live.on_stopped.append(gone)
         live.kill()
 
@@ -320,8 +314,16 @@ class House:
         else:
             live.cgroup.thaw()
         live.record = self._store(record, status=Status.PAUSED if paused else Status.RUNNING)
-        self._tell("pause" if paused else "unpause", record)
+        self.history.note("pause" if paused else "unpause", record)
         return live.record
+
+    def rename(self, record: Record, name: str) -> Record:
+        """Another name, if it is free."""
+        spec = replace(record.spec, name=name)
+        state.ensure_free(self.records, name)
+        changed = self._store(record, spec=spec)
+        self.history.note("rename", changed)
+        return changed
 
     def update(self, record: Record, limits: Limits) -> Record:
         """Other limits, in force at once when it runs."""
@@ -331,7 +333,7 @@ class House:
                 raise SetupError("this host cannot enforce: " + "; ".join(missing))
             live.cgroup.apply(limits)
         changed = self._store(record, spec=replace(record.spec, limits=limits))
-        self._tell("update", changed)
+        self.history.note("update", changed)
         return changed
 
     # --- whose container is it -----------------------------------------------------------
@@ -379,19 +381,20 @@ class House:
 
     def adopt(self) -> None:
         """Take over what runs, note what has ended, sweep away what belongs to nothing."""
-        self.records = {record.id: record for record in self._disk.load()}
+        self.records.update((record.id, record) for record in self._disk.load())
         for record in list(self.records.values()):
             if record.is_running:
                 self._adopt_running(record)
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
-        self._hierarchy.sweep(set(self._live), below=self._group, with_folder=False)
-        self._loop.later(SWEEP_DELAY_S, self._sweep_dead_roots)
+            elif record.boot_id not in ("", state.boot_id()):
+                self.restarts.booted(record)
+        self._groups.sweep(self._live)
         self._nursery.refill_soon()
         self._sites.sweep(self.records)
 
     def _adopt_running(self, record: Record) -> None:
-        cgroup = self._cgroup(record)
+        cgroup = self._groups.of(record.id)
         try:
             live = self._reconnect(record, cgroup)
         except OSError:
@@ -407,6 +410,8 @@ class House:
             )
             if record.spec.keep is Keep.NEVER or record.spec.remove_on_exit:
                 self.remove(record)
+            else:
+                self.restarts.ended(record, 137)
             return
         self._watch(live)
         if record.spec.keep is not Keep.ALWAYS:
@@ -434,28 +439,8 @@ class House:
 
     def info(self, record: Record) -> m.ContainerInfo:
         """The container as clients see it."""
-        site = self.site(record)
         live = self._live.get(record.id)
-        return m.ContainerInfo(
-            id=record.id,
-            name=record.spec.name,
-            image=record.spec.image,
-            status=record.status,
-            created_at=record.created_at,
-            spec=record.spec,
-            lowers=tuple(map(str, site.lowers)),
-            upper=str(site.upper),
-            work=str(site.work),
-            host_pid=record.host_pid,
-            started_at=record.started_at,
-            finished_at=record.finished_at,
-            exit_code=record.exit_code,
-            exit_reason=record.exit_reason,
-            first_host_id=record.first_host_id,
-            cgroups={name: str(path) for name, path in live.cgroup.paths.items()} if live else {},
-            warnings=record.warnings,
-            log_directory=str(self._disk.home(record.id)),
-        )
+        return describe(record, self.site(record), live.cgroup if live else None)
 
     def _store(self, record: Record, **changes: object) -> Record:
         changed = self._disk.update(record, **changes)
@@ -477,13 +462,6 @@ class House:
     def _note_again(self, container_id: str) -> None:
         if record := self.records.get(container_id):
             self._note(record)
-
-    def _tell(self, action: str, record: Record) -> None:
-        event = m.Event(
-            time.time(), action, record.id, record.spec.name, record.spec.image, record.exit_code
-        )
-        for listener in list(self.listeners):
-            listener(event)
 
 
 def _reap(host_pid: int | None) -> int:

@@ -244,6 +244,20 @@ class SpawnCall(Struct, frozen=True):
     terminal: bool = False
 
 
+class RenameCall(Struct, frozen=True):
+    """``rename``."""
+
+    name: str
+    new_name: str
+
+
+class EventsCall(Struct, frozen=True):
+    """``events``: those since a moment that are remembered, and those to come until another."""
+
+    since: float | None = None
+    until: float | None = None
+
+
 class WaitCall(Struct, frozen=True):
     """``wait``: for one process, or for the container."""
 
@@ -290,6 +304,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     cgroups: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     log_directory: str = ""
+    restart_count: int = 0
 
     @property
     def merged(self) -> str | None:

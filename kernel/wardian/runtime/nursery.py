@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
 from wardian.errors import WardianError
 from wardian.runtime import ids, state
+from wardian.runtime.groups import Groups
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.sandbox import Sandbox
@@ -60,8 +60,7 @@ class Nursery:
         self,
         loop: Loop,
         zygote: Zygote,
-        hierarchy: Hierarchy,
-        group: str,
+        groups: Groups,
         taken: Callable[[], Iterator[int | None]],
         *,
         reserve: Callable[[str, IdMaps], None],
@@ -70,8 +69,7 @@ class Nursery:
     ) -> None:
         self._loop = loop
         self._zygote = zygote
-        self._hierarchy = hierarchy
-        self._group = group
+        self._groups = groups
         self._taken = taken
         self._reserve_place = reserve
         self._site = site
@@ -139,7 +137,7 @@ class Nursery:
 
     def _make(self) -> None:
         container_id = state.new_id()
-        cgroup = self._hierarchy.cgroup(f"{self._group}/{container_id}")
+        cgroup = self._groups.of(container_id)
         try:
             cgroup.create(Limits())
             maps = ids.choose(itertools.chain(self._taken(), self.first_host_ids()))

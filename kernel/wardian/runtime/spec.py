@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
+from wardian.runtime.restart_policy import RestartPolicy
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -103,6 +104,7 @@ class ContainerSpec:
     labels: dict[str, str] = field(default_factory=dict)
     keep: Keep = Keep.ALWAYS
     remove_on_exit: bool = False
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -127,5 +129,6 @@ class ContainerSpec:
             labels=self.labels,
             keep=self.keep,
             remove_on_exit=self.remove_on_exit,
+            restart=self.restart,
         )
         return self == usual

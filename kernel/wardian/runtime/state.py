@@ -43,6 +43,7 @@ class Record:
     ``first_host_id`` is the host id that the container's root is (None without a user namespace
     of its own range). ``host_pid``, ``started_ticks`` (proc(5) field 22) and ``boot_id`` together
     name init's process beyond doubt. ``warnings`` are limits that are not in force.
+    ``restart_count`` counts restarts by policy in a row, which ends with ``was_stopped``.
     """
 
     version: int
@@ -59,6 +60,8 @@ class Record:
     exit_code: int | None = None
     exit_reason: str = ""
     warnings: tuple[str, ...] = ()
+    restart_count: int = 0
+    was_stopped: bool = False
 
     @property
     def is_running(self) -> bool:

@@ -1,0 +1,33 @@
+"""A container as clients see it, put together from what the keeper knows of it."""
+
+from __future__ import annotations
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.site import Site
+from wardian.runtime.state import Record
+
+
+def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo:
+    """The description; the group is that of a container that runs."""
+    return ContainerInfo(
+        id=record.id,
+        name=record.spec.name,
+        image=record.spec.image,
+        status=record.status,
+        created_at=record.created_at,
+        spec=record.spec,
+        lowers=tuple(map(str, site.lowers)),
+        upper=str(site.upper),
+        work=str(site.work),
+        host_pid=record.host_pid,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        exit_code=record.exit_code,
+        exit_reason=record.exit_reason,
+        first_host_id=record.first_host_id,
+        cgroups={name: str(path) for name, path in cgroup.paths.items()} if cgroup else {},
+        warnings=record.warnings,
+        log_directory=str(site.home),
+        restart_count=record.restart_count,
+    )

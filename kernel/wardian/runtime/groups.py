@@ -1,0 +1,54 @@
+"""The cgroups of one state root's containers: where they are made, how they go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.hierarchy import Hierarchy
+from wardian.errors import KernelRefused, WardianError
+from wardian.runtime.loop import Loop
+from wardian.runtime.paths import FOLDER_NAME, GROUPS, group_folder
+
+SWEEP_DELAY_S = 5.0
+_PATIENCE = 20
+_AGAIN_S = 0.05
+
+
+class Groups:
+    """A folder of groups in this host's hierarchies, held for as long as the keeper serves."""
+
+    def __init__(self, root: Path, loop: Loop) -> None:
+        self._loop = loop
+        self._hierarchy = Hierarchy.detect()
+        self._folder = group_folder(root)
+        with suppress(KernelRefused):  # met again, and said, by the first container
+            self._hierarchy.claim(self._folder)
+
+    def of(self, container_id: str) -> Cgroup:
+        """A container's group, not made yet."""
+        return self._hierarchy.cgroup(f"{self._folder}/{container_id}")
+
+    def remove(self, cgroup: Cgroup, attempts: int = _PATIENCE) -> None:
+        """Remove a group as soon as the kernel has let go of its last process."""
+        try:
+            cgroup.remove()
+        except (WardianError, OSError):
+            if attempts:
+                self._loop.later(_AGAIN_S, lambda: self.remove(cgroup, attempts - 1))
+
+    def sweep(self, live: Collection[str]) -> None:
+        """Remove what no container of these is in; later what killed keepers left elsewhere."""
+        self._hierarchy.sweep(set(live), below=self._folder, with_folder=False)
+        self._loop.later(SWEEP_DELAY_S, self._sweep_dead_roots)
+
+    def close(self) -> None:
+        """The keeper leaves; nothing runs."""
+        self._hierarchy.sweep(set(), below=self._folder)
+        self._sweep_dead_roots()
+
+    def _sweep_dead_roots(self) -> None:
+        """A keeper that was killed left groups behind; its root may never see another."""
+        self._hierarchy.sweep_unclaimed(GROUPS, named=FOLDER_NAME)

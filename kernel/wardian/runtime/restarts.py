@@ -1,0 +1,92 @@
+"""The restarts that are due: containers that ended, and whose policy has them go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from wardian.errors import WardianError
+from wardian.runtime.loop import Loop, Timer
+from wardian.runtime.restart_policy import GOOD_RUN_S, When, delay_s
+from wardian.runtime.state import Record
+
+
+class Note(Protocol):
+    """Stores some changed fields of a record."""
+
+    def __call__(self, record: Record, **changes: object) -> Record: ...
+
+
+class Restarts:
+    """Timers of the containers that will start again. ``start`` raises WardianError."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        find: Callable[[str], Record | None],
+        *,
+        note: Note,
+        start: Callable[[Record], object],
+    ) -> None:
+        self._loop = loop
+        self._find = find
+        self._note = note
+        self._start = start
+        self._timers: dict[str, Timer] = {}
+
+    @property
+    def are_due(self) -> bool:
+        """Whether any container is to start again."""
+        return bool(self._timers)
+
+    def ended(self, record: Record, exit_code: int) -> None:
+        """A container has ended: start it again when its policy says so."""
+        if record.spec.restart.when is When.NO:
+            return
+        ran_s = (record.finished_at or 0.0) - (record.started_at or 0.0)
+        if ran_s >= GOOD_RUN_S:
+            record = self._note(record, restart_count=0)
+        if record.spec.restart.starts_again(
+            exit_code=exit_code, count=record.restart_count, was_stopped=record.was_stopped
+        ):
+            self._later(record)
+
+    def booted(self, record: Record) -> None:
+        """The machine was started anew, which docker's daemon would take for its own start."""
+        if record.spec.restart.starts_with_the_machine(was_stopped=record.was_stopped):
+            self._later(self._note(record, was_stopped=False, restart_count=0))
+
+    def started(self, record: Record) -> Record:
+        """Somebody starts it on purpose: its policy counts from here."""
+        self.cancel(record.id)
+        if record.spec.restart.when is When.NO:
+            return record
+        return self._note(record, was_stopped=False, restart_count=0)
+
+    def stopped(self, record: Record) -> Record:
+        """Somebody ends it on purpose: no policy starts it again."""
+        self.cancel(record.id)
+        if record.spec.restart.when is When.NO:
+            return record
+        return self._note(record, was_stopped=True)
+
+    def cancel(self, container_id: str) -> None:
+        """It does not start again by itself."""
+        if timer := self._timers.pop(container_id, None):
+            timer.cancel()
+
+    def _later(self, record: Record) -> None:
+        self._timers[record.id] = self._loop.later(
+            delay_s(record.restart_count), lambda: self._due(record.id)
+        )
+
+    def _due(self, container_id: str) -> None:
+        self._timers.pop(container_id, None)
+        record = self._find(container_id)
+        if record is None or record.is_running or record.was_stopped:
+            return
+        record = self._note(record, restart_count=record.restart_count + 1)
+        try:
+            self._start(record)
+        except WardianError as error:
+            self.ended(self._note(record, exit_reason=error.what), 125)

@@ -1,0 +1,118 @@
+"""Commands about a container's life beyond one run: restarts, events, other names."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.linux.conftest import keeper_pid, wait_until
+from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused
+from wardian.runtime.client import Client
+from wardian.runtime.paths import state_root
+
+
+def count(wardian: Wardian, name: str) -> int:
+    """How often the container's main process has written its mark."""
+    return out(wardian("logs", name)).count("started")
+
+
+def test_container_is_renamed(wardian: Wardian) -> None:
+    container_id = out(wardian("create", "--name", "fern", IMAGE, "true")).strip()
+    out(wardian("create", "--name", "moss", IMAGE, "true"))
+    out(wardian("rename", "fern", "palm"))
+    assert out(wardian("inspect", "--format", "{{.Id}}", "palm")).strip() == container_id
+    assert "no such container" in refused(wardian("inspect", "fern"), 1)
+    assert "in use" in refused(wardian("rename", "palm", "moss"), 1)
+    assert "not a container name" in refused(wardian("rename", "palm", "../moss"), 1)
+    assert set(out(wardian("ps", "-a", "--format", "{{.Names}}")).split()) == {"palm", "moss"}
+
+
+def test_failing_container_is_started_again_as_often_as_asked(wardian: Wardian) -> None:
+    out(
+        wardian(
+            *("run", "-d", "--name", "try", "--restart", "on-failure:2", IMAGE),
+            *("sh", "-c", "echo started; exit 3"),
+        )
+    )
+    shown = "{{.RestartCount}} {{.State.Status}} {{.HostConfig.RestartPolicy.Name}}"
+    wait_until(lambda: out(wardian("inspect", "--format", shown, "try")) == "2 exited on-failure\n")
+    assert count(wardian, "try") == 3
+
+
+def test_success_ends_on_failure_and_a_stop_ends_always(wardian: Wardian) -> None:
+    out(
+        wardian(
+            *("run", "-d", "--name", "good", "--restart", "on-failure", IMAGE),
+            *("sh", "-c", "echo started"),
+        )
+    )
+    out(
+        wardian(
+            *("run", "-d", "--name", "ever", "--restart", "always", IMAGE),
+            *("sh", "-c", "echo started; sleep 0.05"),
+        )
+    )
+    wait_until(lambda: count(wardian, "ever") >= 3)
+    out(wardian("stop", "-t", "0", "ever"))
+    ended = count(wardian, "ever")
+    wait_until(lambda: out(wardian("ps", "-aq", "--filter", "status=exited")).count("\n") == 2)
+    assert count(wardian, "good") == 1
+    out(wardian("start", "ever"))
+    wait_until(lambda: count(wardian, "ever") >= ended + 2)
+    out(wardian("rm", "-f", "ever"))
+
+
+def test_policy_holds_under_the_next_keeper(wardian: Wardian, client: Client) -> None:
+    out(
+        wardian(
+            *("run", "-d", "--name", "ever", "--restart", "unless-stopped", IMAGE),
+            *("sh", "-c", "echo started; sleep 1000"),
+        )
+    )
+    init = client.container("ever").info.host_pid
+    keeper = keeper_pid(state_root())
+    assert init is not None and keeper is not None
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(init, signal.SIGKILL)
+    wait_until(lambda: client.container("ever").info.host_pid not in (init, None))
+    assert count(wardian, "ever") == 2
+
+
+def test_policies_that_make_no_sense_are_refused(wardian: Wardian) -> None:
+    for word in ("sometimes", "always:3", "on-failure:x", ""):
+        assert "restart policy" in refused(wardian("run", "--restart", word, IMAGE), 125)
+    said = refused(wardian("run", "--rm", "--restart", "always", IMAGE), 125)
+    assert "--rm" in said
+    assert out(wardian("ps", "-aq")) == ""
+
+
+@pytest.mark.usefixtures("client")  # the keeper stays, and with it what it remembers
+def test_events_tell_a_containers_life(wardian: Wardian) -> None:
+    assert wardian("run", "--name", "fern", IMAGE, "sh", "-c", "exit 3").returncode == 3
+    out(wardian("rm", "fern"))
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "json"))
+    events = [json.loads(line) for line in told.splitlines()]
+    assert [event["Action"] for event in events] == ["create", "start", "die", "destroy"]
+    assert events[2]["Actor"]["Attributes"]["exitCode"] == "3"
+    assert {event["Actor"]["Attributes"]["name"] for event in events} == {"fern"}
+    only = ("events", "--since", "1m", "--until", "0s", "--filter", "event=die")
+    assert out(wardian(*only, "--format", "{{.Action}} {{.Actor.Attributes.name}}")) == "die fern\n"
+    assert "(exitCode=3, image=" in out(wardian(*only))
+
+
+def test_events_are_told_as_they_happen(wardian: Wardian) -> None:
+    command = [*PROGRAM, "events", "--filter", "event=start", "--format", "{{.Action}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        try:
+            while True:  # the watcher may not listen yet
+                wardian("run", "--rm", IMAGE, "true")
+                os.set_blocking(watcher.stdout.fileno(), False)
+                if (watcher.stdout.read() or "").startswith("start\n"):
+                    break
+        finally:
+            watcher.kill()
