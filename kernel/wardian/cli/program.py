@@ -42,6 +42,7 @@ SECTIONS: Sections = {
         "unpause": Entry("life:unpause", "Let frozen containers go on."),
         "wait": Entry("life:wait", "Wait until containers end and print their exit codes."),
         "update": Entry("life:update", "Change the limits of containers, at once."),
+        "cp": Entry("copy:cp", "Copy files out of a container or into it."),
         "rename": Entry("life:rename", "Give a container another name."),
         "rm": Entry("life:rm", "Remove containers and their writable layers."),
     },

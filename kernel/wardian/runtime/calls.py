@@ -68,6 +68,7 @@ class Calls:
             "update": (m.LimitsCall, self._update),
             "inspect": (m.NameCall, self._inspect),
             "list": (type(None), self._list),
+            "lend": (m.NameCall, self._lend),
             "rename": (m.RenameCall, self._rename),
             "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
@@ -197,6 +198,9 @@ class Calls:
         for record in sorted(self._house.records.values(), key=lambda record: record.created_at):
             reply.send(self._house.info(record))
         reply.send(None)
+
+    def _lend(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        reply.send(self._house.info(self._house.lend(self._house.find(call.name))))
 
     def _rename(self, reply: Reply, call: m.RenameCall, _fds: tuple[int, ...]) -> None:
         record = self._house.rename(self._house.find(call.name), call.new_name)

@@ -122,6 +122,10 @@ class Container:
             given[1] if len(given) > 1 else None,
         )
 
+    def lend(self) -> ContainerInfo:
+        """Start it with init alone, for a look at its files; `stop` leaves it as it was before."""
+        return self.client.call("lend", m.NameCall(self.id), ContainerInfo)[0]
+
     def wait(self) -> int:
         """Wait until the container has ended; its exit code."""
         return self.client.call("wait", m.WaitCall(self.id), int)[0]

@@ -184,6 +184,12 @@ class House:
         self.history.note("start", live.record)
         return live
 
+    def lend(self, record: Record) -> Record:
+        """Make it run with init alone, for somebody who wants its files; nothing is noted of it."""
+        live = self.start(record)
+        live.before = record
+        return live.record
+
     def _note_start(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Record:
         return self._store(
             record,
@@ -244,6 +250,10 @@ class House:
         exit_code = live.exits.get(m.MAIN_KEY, code)
         reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
         live.close(exit_code)
+        if live.before is not None:
+            self._note(live.before)
+            self._groups.remove(live.cgroup)
+            return
         record = self._note(
             record,
             status=Status.EXITED,

@@ -27,6 +27,7 @@ from wardian.runtime.wire import Connection
 
 REMEMBERED_EXITS = 256
 MAX_TABLE = 60
+KILLED = 128 + signal.SIGKILL
 
 
 @dataclass(slots=True)
@@ -280,8 +281,11 @@ class Init:
             alone = False
         except ProcessLookupError:
             alone = True
-        if alone or (self._deadline is not None and time.monotonic() >= self._deadline):
+        if alone:
             os._exit(0)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            has_main = any(child.key == m.MAIN_KEY for child in self._children.values())
+            os._exit(KILLED if has_main else 0)
 
 
 def _fork_hint(error: Exception) -> str:

@@ -48,7 +48,10 @@ class Starting:
 
 @dataclass(slots=True)
 class Live:
-    """One running container. ``record`` is what is on disk."""
+    """One running container. ``record`` is what is on disk.
+
+    ``before`` is what it is again when it ends, if it runs only for a look at its files.
+    """
 
     loop: Loop
     record: Record
@@ -62,6 +65,7 @@ class Live:
     waiting: dict[int, list[Ended]] = field(default_factory=dict)
     on_stopped: list[Ended] = field(default_factory=list)
     stop_reason: str = ""
+    before: Record | None = None
     _log_pipes: dict[int, str] = field(default_factory=dict)
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1

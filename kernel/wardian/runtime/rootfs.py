@@ -102,7 +102,7 @@ def _overlay_hint() -> str:
 def move_in(root_fd: int, trees: Sequence[str]) -> None:
     """Move /proc, /dev and /sys from the working directory into the root."""
     for name in trees:
-        at = _real_directory(root_fd, name)
+        at = real_directory(root_fd, name)
         try:
             mnt.move_mount(
                 mnt.AT_FDCWD, "", from_path=name, to_fd=at, flags=mnt.MOVE_MOUNT_T_EMPTY_PATH
@@ -201,7 +201,8 @@ def _not_at(path: str, why: str) -> InvalidInput:
     return InvalidInput(f"cannot mount at {path or '/'}: {why}", hint="mount elsewhere")
 
 
-def _real_directory(root_fd: int, path: str) -> int:
+def real_directory(root_fd: int, path: str) -> int:
+    """An O_PATH descriptor of a directory that no link leads to, made if it is missing."""
     try:
         return openat2(
             root_fd,

@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError, WardianError
@@ -53,6 +53,7 @@ class Policy:
 
     owners: Owners = Owners.AS_ARCHIVED
     devices: Devices = Devices.SKIP
+    privileges: bool = True  # setuid, setgid and file capabilities
     max_entries: int = 2_000_000
     max_bytes: int = 64 << 30
 
@@ -166,6 +167,8 @@ class _Unpacker:
                 f"the layer is too big: more than {self._policy.max_entries:,} files or"
                 f" {self._policy.max_bytes >> 30:,} GiB"
             )
+        if not self._policy.privileges:
+            entry = _without_privileges(entry)
         try:
             self._make(_clean(entry.path), entry, reader)
         except OSError as error:
@@ -391,6 +394,11 @@ def _clean(path: str) -> str:
             hint="do not trust where it came from",
         )
     return "/".join(names)
+
+
+def _without_privileges(entry: Entry) -> Entry:
+    xattrs = {key: value for key, value in entry.xattrs.items() if key != _CAPABILITY}
+    return replace(entry, mode=entry.mode & 0o1777, xattrs=xattrs)
 
 
 def _implied(path: str, entry: Entry) -> Entry:

@@ -59,6 +59,25 @@ def pack(
     return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
 
 
+def pack_one(dir_fd: int, name: str, path: str, output: BinaryIO) -> Packed:
+    """Write one file or tree as an archive in which it is called ``path``; ``.`` its contents."""
+    packer = _Packer(output, IdShift(), None)
+    if path != ".":
+        packer.add(dir_fd, name, path)
+    status = tree.look_at(dir_fd, name or ".")
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        inside = os.open(name or ".", tree.OPEN_DIRECTORY, dir_fd=dir_fd)
+        try:
+            prefix = "" if path == "." else f"{path}/"
+            for folder, fd, entry in tree.walk(inside):
+                below = f"{folder}/{entry}" if folder else entry
+                packer.add(fd, entry, prefix + below)
+        finally:
+            os.close(inside)
+    packer.write(END)
+    return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
+
+
 class _Packer:
     def __init__(self, output: BinaryIO, ids: IdShift, latest_s: int | None) -> None:
         self._output = output

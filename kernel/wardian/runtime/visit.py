@@ -1,0 +1,112 @@
+"""Doing something in a running container's file system, as its root, with our own code.
+
+A child of the caller joins the container's user and mount namespace. From there on every path is
+the container's, its symlinks too, and the host's files are out of reach. The container's files are
+hostile in turn: the child can import nothing any more (CVE-2019-14271), has no descriptor but
+those that it is given, and of root's capabilities only those that files need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+
+from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.linux import capabilities, process
+from wardian.linux.capabilities import Capability
+from wardian.linux.namespaces import setns
+
+_FILES = frozenset(
+    {
+        Capability.CHOWN,
+        Capability.DAC_OVERRIDE,
+        Capability.FOWNER,
+        Capability.FSETID,
+        Capability.SETFCAP,
+    }
+)
+_LONGEST_ANSWER = 1 << 16
+
+
+@dataclass(slots=True)
+class Visit:
+    """An action that is being done inside; `result` waits for it."""
+
+    _child: int
+    _answer: int
+
+    def result(self) -> bytes:
+        """What the action returned.
+
+        Raises what it raised: FailedPrecondition for an OSError, else the same in words.
+        """
+        with open(self._answer, "rb") as file:
+            answer = file.read(_LONGEST_ANSWER)
+        os.waitpid(self._child, 0)
+        kind, _, text = answer.partition(b"\0")
+        if kind == b"ok":
+            return text
+        what, _, hint = text.decode(errors="replace").partition("\0")
+        if kind == b"refused":
+            raise FailedPrecondition(what, hint=hint)
+        raise SetupError(what or "the container ended meanwhile", hint=hint)
+
+
+def visit(host_pid: int, action: Callable[[], bytes], *, fds: Collection[int] = ()) -> Visit:
+    """Begin an action inside the container whose init this is; it may use these descriptors."""
+    namespaces = [f"/proc/{host_pid}/ns/{kind}" for kind in ("user", "mnt")]
+    answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        os.close(answer_r)
+        _act(namespaces, action, answer_w, fds)
+    os.close(answer_w)
+    return Visit(child, answer_r)
+
+
+def _act(
+    namespaces: list[str], action: Callable[[], bytes], answer: int, fds: Collection[int]
+) -> None:
+    """The child: never returns."""
+    try:
+        said = _said(namespaces, action, answer, fds)
+        while said:
+            said = said[os.write(answer, said) :]
+    finally:
+        os._exit(0)
+
+
+def _said(
+    namespaces: list[str], action: Callable[[], bytes], answer: int, fds: Collection[int]
+) -> bytes:
+    try:
+        process.keep_only(answer, *fds)
+        _join(namespaces)
+        return b"ok\0" + action()
+    except OSError as error:
+        where = f"{error.filename!a}: " if error.filename else ""
+        return f"refused\0{where}{error.strerror}".encode()
+    except WardianError as error:
+        return f"refused\0{error.what}\0{error.hint}".encode()
+    except Exception as error:  # noqa: BLE001  # whatever it is, the caller says it
+        return f"mistake\0{type(error).__name__}: {error}".encode()
+
+
+def _join(namespaces: list[str]) -> None:
+    own = os.stat("/proc/self/ns/user")
+    user, mounts = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in namespaces)
+    for finders in (sys.meta_path, sys.path_hooks, sys.path):
+        finders.clear()
+    if not os.path.samestat(own, os.fstat(user)):
+        setns(user)
+    setns(mounts)
+    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    process.set_dumpable(False)
+    process.set_no_new_privs()
+    capabilities.set_capabilities(effective=_FILES, permitted=_FILES, inheritable=frozenset())
