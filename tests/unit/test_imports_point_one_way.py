@@ -24,6 +24,7 @@ ARROW = {
     "build": ("images", "storage", "network", "cgroups", "linux"),
     "runtime": ("build", "images", "storage", "network", "cgroups", "linux"),
     "observe": ("runtime", "build", "images", "storage", "network", "cgroups", "linux"),
+    "oci": ("runtime", "cgroups", "linux"),
     "cells": ("runtime", "build", "images", "storage", "network", "cgroups", "linux"),
 }
 ARROW["widgets"] = ("observe", *ARROW["observe"])

@@ -1,0 +1,377 @@
+"""The command line, by getopt: its words and exit codes are runc's."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
+from wardian.linux.proc import start_ticks
+from wardian.oci import group, hooks
+from wardian.oci.state import OCI_VERSION, Folder, Record, document
+
+USAGE = """usage: wardian-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]
+                   [--cgroup-manager cgroupfs] COMMAND …
+
+commands: create start state kill delete run exec list ps pause resume features spec"""
+GLOBALS = ["root=", "log=", "log-format=", "cgroup-manager=", "systemd-cgroup", "debug", "version"]
+BUNDLE = ["bundle=", "pid-file=", "console-socket=", "preserve-fds=", "no-pivot", "no-new-keyring"]
+EXEC = [
+    "process=",
+    "pid-file=",
+    "console-socket=",
+    "preserve-fds=",
+    "cwd=",
+    "env=",
+    "tty",
+    "detach",
+]
+FLAGS: dict[str, tuple[str, list[str]]] = {
+    "create": ("b:", BUNDLE),
+    "run": ("b:d", [*BUNDLE, "detach", "keep"]),
+    "start": ("", []),
+    "state": ("", []),
+    "kill": ("a", ["all"]),
+    "delete": ("f", ["force"]),
+    "exec": ("p:e:td", EXEC),
+    "list": ("f:q", ["format=", "quiet"]),
+    "ps": ("f:", ["format="]),
+    "pause": ("", []),
+    "resume": ("", []),
+    "features": ("", []),
+    "spec": ("b:", ["bundle="]),
+}
+SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-f": "force", "-p": "process", "-e": "env"}
+SHORT |= {"-t": "tty", "-q": "quiet"}
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What was typed."""
+
+    root: str = "/run/wardian-oci"
+    log: str = ""
+    log_format: str = "text"
+    command: str = ""
+    flags: dict[str, str] = field(default_factory=dict)
+    env: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def folder(self) -> Folder:
+        """The container named first."""
+        if not self.words:
+            raise InvalidInput(f"{self.command}: the container's id is missing")
+        return Folder(self.root, self.words[0])
+
+
+def main() -> None:
+    """Entry of `wardian-oci`."""
+    invocation = Invocation()
+    try:
+        sys.exit(_run(invocation, sys.argv[1:]))
+    except getopt.GetoptError as error:
+        _say(invocation, f"{error.msg}\n{USAGE}")
+    except CommandFailed as error:
+        _say(invocation, error.what)
+        sys.exit(error.exit_code if invocation.command in {"run", "exec"} else 1)
+    except WardianError as error:
+        _say(invocation, error.what)
+    except OSError as error:
+        _say(invocation, f"{error.filename or invocation.command}: {error.strerror}")
+    sys.exit(1)
+
+
+def _say(invocation: Invocation, what: str) -> None:
+    print(f"wardian-oci: {what}", file=sys.stderr)  # noqa: T201
+    if not invocation.log:
+        return
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    if invocation.log_format == "json":
+        line = msgspec.json.encode({"level": "error", "msg": what, "time": now}).decode()
+    else:
+        line = f'time="{now}" level=error msg={msgspec.json.encode(what).decode()}'
+    with suppress(OSError), open(invocation.log, "a") as file:
+        file.write(line + "\n")
+
+
+def _run(invocation: Invocation, argv: list[str]) -> int:
+    pairs, rest = getopt.getopt(argv, "hv", [*GLOBALS, "help"])
+    given = {name.lstrip("-"): value for name, value in pairs}
+    invocation.root = given.get("root", invocation.root)
+    invocation.log = given.get("log", "")
+    invocation.log_format = given.get("log-format", "text")
+    if invocation.log_format not in {"text", "json"}:
+        raise InvalidInput(f"--log-format {invocation.log_format[:20]!r}: text or json")
+    if "version" in given or "v" in given:
+        _print(f"wardian-oci version 0.1.0\nspec: {OCI_VERSION}")
+        return 0
+    if "help" in given or "h" in given:
+        _print(USAGE)
+        return 0
+    if "systemd-cgroup" in given or given.get("cgroup-manager", "cgroupfs") != "cgroupfs":
+        raise InvalidInput("only --cgroup-manager=cgroupfs is supported")
+    if not rest or rest[0] not in FLAGS:
+        raise getopt.GetoptError(f"unknown command {rest[0]!r}" if rest else "no command")
+    invocation.command = rest[0]
+    pairs, invocation.words = getopt.getopt(rest[1:], *FLAGS[rest[0]])
+    for name, value in pairs:
+        invocation.flags[SHORT.get(name, name.lstrip("-"))] = value
+        if name in {"-e", "--env"}:
+            invocation.env.append(value)
+    return COMMANDS[rest[0]](invocation)
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+def _json(value: object) -> None:
+    _print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 200:
+        raise InvalidInput(f"--preserve-fds {text[:20]!r} is not a number from 0 to 200")
+    return int(text)
+
+
+def _create(invocation: Invocation) -> int:
+    _make(invocation)
+    return 0
+
+
+def _make(invocation: Invocation) -> Record:
+    from wardian.oci import create
+
+    flags = invocation.flags
+    options = create.Options(
+        bundle=flags.get("bundle", "."),
+        pid_file=flags.get("pid-file", ""),
+        console_socket=flags.get("console-socket", ""),
+        preserve_fds=_count(flags.get("preserve-fds", "0")),
+        no_pivot="no-pivot" in flags,
+    )
+    return create.create(invocation.root, invocation.folder().id, options)
+
+
+def _start(invocation: Invocation) -> int:
+    from wardian.oci import create
+
+    create.start(invocation.folder())
+    return 0
+
+
+def _run_command(invocation: Invocation) -> int:
+    from wardian.oci import create, execute
+
+    record = _make(invocation)
+    folder = invocation.folder()
+    create.start(folder)
+    if "detach" in invocation.flags:
+        return 0
+    code = execute.wait(record.pid)
+    if "keep" not in invocation.flags:
+        _remove(folder, folder.read())
+    return code
+
+
+def _exec(invocation: Invocation) -> int:
+    from wardian.oci import execute
+
+    flags = invocation.flags
+    options = execute.Options(
+        process=flags.get("process", ""),
+        pid_file=flags.get("pid-file", ""),
+        console_socket=flags.get("console-socket", ""),
+        preserve_fds=_count(flags.get("preserve-fds", "0")),
+        cwd=flags.get("cwd", ""),
+        env=tuple(invocation.env),
+        tty="tty" in flags,
+        detach="detach" in flags,
+    )
+    return execute.execute(invocation.folder(), invocation.words[1:], options)
+
+
+def _state(invocation: Invocation) -> int:
+    folder = invocation.folder()
+    record = folder.read()
+    _json(document(record, folder.status(record)))
+    return 0
+
+
+def _kill(invocation: Invocation) -> int:
+    folder = invocation.folder()
+    number = _signal(invocation.words[1] if len(invocation.words) > 1 else "TERM")
+    record = folder.read()
+    status = folder.status(record)
+    cgroup = group.recorded(record.cgroups)
+    if "all" in invocation.flags and cgroup is not None:
+        for host_pid in cgroup.processes():
+            with suppress(ProcessLookupError):
+                os.kill(host_pid, number)
+        return 0
+    if status not in {"created", "running", "paused"}:
+        raise FailedPrecondition(f"cannot kill container {folder.id}: it is {status}")
+    _send(record, number)
+    return 0
+
+
+def _send(record: Record, number: int) -> None:
+    """By a descriptor, so that no other process of the same number is hit."""
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if start_ticks(record.pid) == record.started_ticks:
+            signal.pidfd_send_signal(pidfd, number)
+    finally:
+        os.close(pidfd)
+
+
+def _signal(word: str) -> int:
+    name = word.upper()
+    if word.isdecimal() and 0 < int(word) < signal.NSIG:
+        return int(word)
+    found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
+    if not isinstance(found, signal.Signals):
+        raise InvalidInput(f"unknown signal {word[:20]!r}")
+    return int(found)
+
+
+def _delete(invocation: Invocation) -> int:
+    folder = invocation.folder()
+    force = "force" in invocation.flags
+    if force and not folder.path.exists():
+        return 0
+    record = folder.read()
+    status = folder.status(record)
+    if status != "stopped":
+        if not force:
+            raise FailedPrecondition(f"cannot delete container {folder.id}: it is {status}")
+        _send(record, signal.SIGKILL)
+    _remove(folder, record)
+    return 0
+
+
+def _remove(folder: Folder, record: Record) -> None:
+    from wardian.oci import create
+
+    cgroup = group.recorded(record.cgroups)
+    if cgroup is not None:
+        with suppress(WardianError):
+            cgroup.kill()
+        create.remove_group(cgroup)
+    folder.remove()
+    try:
+        hooks.run(record.config.hooks.poststop, document(record, "stopped"), "poststop")
+    except WardianError as error:  # runtime.md: a warning, the lifecycle goes on
+        print(f"wardian-oci: {error.what}", file=sys.stderr)  # noqa: T201
+
+
+def _list(invocation: Invocation) -> int:
+    rows: list[dict[str, object]] = []
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(invocation.root)):
+            with suppress(WardianError):
+                folder = Folder(invocation.root, name)
+                record = folder.read()
+                row = document(record, folder.status(record))
+                rows.append({**row, "pid": row.get("pid", 0), "created": record.created})
+    if "quiet" in invocation.flags:
+        _print("\n".join(str(row["id"]) for row in rows))
+    elif _format(invocation) == "json":
+        _print(msgspec.json.encode(rows).decode())
+    else:
+        names = ("id", "pid", "status", "bundle", "created")
+        _print("\t".join(names).upper())
+        for row in rows:
+            _print("\t".join(str(row[name]) for name in names))
+    return 0
+
+
+def _format(invocation: Invocation) -> str:
+    word = invocation.flags.get("format") or invocation.flags.get("force") or "table"
+    if word not in {"table", "json"}:
+        raise InvalidInput(f"--format {word[:20]!r}: table or json")
+    return word
+
+
+def _ps(invocation: Invocation) -> int:
+    cgroup = group.recorded(invocation.folder().read().cgroups)
+    host_pids = cgroup.processes() if cgroup else []
+    if _format(invocation) == "json":
+        _print(msgspec.json.encode(host_pids).decode())
+        return 0
+    _print("PID\tCMD")
+    for host_pid in host_pids:
+        with suppress(OSError):
+            words = Path(f"/proc/{host_pid}/cmdline").read_bytes().replace(b"\0", b" ")
+            _print(f"{host_pid}\t{words.decode(errors='replace')[:200]!s}")
+    return 0
+
+
+def _pause(invocation: Invocation) -> int:
+    return _freeze(invocation, wanted=("created", "running"))
+
+
+def _resume(invocation: Invocation) -> int:
+    return _freeze(invocation, wanted=("paused",))
+
+
+def _freeze(invocation: Invocation, *, wanted: tuple[str, ...]) -> int:
+    folder = invocation.folder()
+    with folder.locked() as record:
+        status = folder.status(record)
+        cgroup = group.recorded(record.cgroups)
+        if status not in wanted or cgroup is None:
+            what = f"cannot {invocation.command} container {folder.id}: it is {status}"
+            raise FailedPrecondition(what)
+        if invocation.command == "pause":
+            cgroup.freeze()
+        else:
+            cgroup.thaw()
+    return 0
+
+
+def _features(_: Invocation) -> int:
+    from wardian.oci import description
+
+    _json(description.features())
+    return 0
+
+
+def _spec(invocation: Invocation) -> int:
+    from wardian.oci import description
+
+    path = Path(invocation.flags.get("bundle", ".")) / "config.json"
+    data = msgspec.json.format(msgspec.json.encode(description.example()), indent=4)
+    with path.open("xb") as file:
+        file.write(data)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Invocation], int]] = {
+    "create": _create,
+    "run": _run_command,
+    "start": _start,
+    "state": _state,
+    "kill": _kill,
+    "delete": _delete,
+    "exec": _exec,
+    "list": _list,
+    "ps": _ps,
+    "pause": _pause,
+    "resume": _resume,
+    "features": _features,
+    "spec": _spec,
+}

@@ -1,0 +1,66 @@
+"""What `features` and `spec` print."""
+
+from __future__ import annotations
+
+from wardian.linux.capabilities import DEFAULT, Capability
+from wardian.oci.config import KINDS, Hooks
+from wardian.oci.mounts import ATTRIBUTES, PROPAGATION
+from wardian.oci.state import OCI_VERSION
+
+
+def features() -> dict[str, object]:
+    """features.md of the runtime-spec."""
+    deep = [f"r{name}" for name in (*ATTRIBUTES, *PROPAGATION)]
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": OCI_VERSION,
+        "hooks": list(Hooks.__struct_fields__),
+        "mountOptions": sorted({*ATTRIBUTES, *PROPAGATION, *deep, "bind", "rbind"}),
+        "linux": {
+            "namespaces": sorted(KINDS),
+            "capabilities": [f"CAP_{each.name}" for each in Capability],
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False},
+            "seccomp": {"enabled": True},
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
+        },
+    }
+
+
+def _mount(at: str, kind: str, *options: str) -> dict[str, object]:
+    return {"destination": at, "type": kind, "source": kind, "options": list(options)}
+
+
+def example() -> dict[str, object]:
+    """A config.json to begin with."""
+    names = [f"CAP_{each.name}" for each in sorted(DEFAULT)]
+    safe = ("nosuid", "noexec", "nodev")
+    return {
+        "ociVersion": OCI_VERSION,
+        "process": {
+            "user": {"uid": 0, "gid": 0},
+            "args": ["sh"],
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names),
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": "wardian",
+        "mounts": [
+            _mount("/proc", "proc", *safe),
+            _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+            _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666"),
+            _mount("/dev/shm", "tmpfs", *safe, "mode=1777", "size=65536k"),  # noqa: S108
+            _mount("/dev/mqueue", "mqueue", *safe),
+            _mount("/sys", "sysfs", *safe, "ro"),
+            _mount("/sys/fs/cgroup", "cgroup", *safe, "relatime", "ro"),
+        ],
+        "linux": {
+            "namespaces": [{"type": kind} for kind in KINDS],
+            "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"],
+        },
+    }

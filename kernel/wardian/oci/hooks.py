@@ -1,0 +1,37 @@
+"""Hooks (config.md, "POSIX-platform Hooks"): programs that get the state on their stdin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+
+import msgspec
+
+from wardian.errors import SetupError
+from wardian.oci.config import Hook
+
+
+def run(hooks: Iterable[Hook], state: dict[str, object], point: str) -> None:
+    """Run them in order, in the namespaces that we are in; the first that fails is an error."""
+    for hook in hooks:
+        env = dict(pair.partition("=")[::2] for pair in hook.env)
+        try:
+            done = subprocess.run(
+                list(hook.args) or [hook.path],
+                executable=hook.path,
+                env=env,
+                input=msgspec.json.encode(state),
+                capture_output=True,
+                timeout=hook.timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise SetupError(f"{point} hook {hook.path}: not done in {hook.timeout} s") from None
+        except OSError as error:
+            raise SetupError(
+                f"{point} hook {hook.path}: {os.strerror(error.errno or 0)}"
+            ) from error
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()[:200]
+            raise SetupError(f"{point} hook {hook.path}: exit status {done.returncode}: {said}")

@@ -1,0 +1,259 @@
+"""The container's first process, from clone3 to the user's program: PID 1 is nobody else."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import select
+import signal
+import socket
+import stat
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+import msgspec
+
+from wardian.errors import CommandFailed, InvalidInput, SetupError, WardianError
+from wardian.linux import capabilities, namespaces, process
+from wardian.linux import mount as mnt
+from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
+from wardian.linux.statfs import PROC_SUPER_MAGIC, file_system_type
+from wardian.linux.syscall import syscall
+from wardian.oci import hooks, mounts
+from wardian.oci import process as oci_process
+from wardian.oci.config import Config, Device, Process
+from wardian.runtime import rootfs
+from wardian.runtime.terminal import open_terminal
+
+MS_MOVE = 8192
+CLOSE_RANGE_CLOEXEC = 4
+DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
+LINKS = {
+    "ptmx": "pts/ptmx",
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+_SYSCTLS = {
+    "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
+    "network": ("net.",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the first process needs to know beside config.json."""
+
+    config: Config
+    bundle: str
+    sync: socket.socket
+    admission: tuple[int, ...]
+    cgroups: dict[str, str]
+    fifo: int
+    seccomp: bytes | None
+    console: socket.socket | None
+    preserve_fds: int
+    no_pivot: bool
+
+
+def main(plan: Plan) -> NoReturn:
+    """Set everything up, wait for `start`, become the program."""
+    guarded(plan.sync, lambda: _main(plan))
+
+
+def guarded(sync: socket.socket, become: Callable[[], None]) -> NoReturn:
+    """Become a program or exit; what goes wrong is sent up the socket."""
+    code, what = 1, "nothing was run"
+    try:
+        become()
+    except CommandFailed as error:
+        code, what = error.exit_code, error.what
+    except WardianError as error:
+        what = error.what
+    except OSError as error:
+        what = f"cannot set up the container: {error.strerror}"
+    except BaseException as error:  # noqa: BLE001  # the other side must hear of it
+        what = f"cannot set up the container: {type(error).__name__}: {error}"
+    with suppress(OSError):
+        sync.send(f"E{code}\n{what}".encode(errors="replace")[:4000])
+    with suppress(OSError):
+        os.write(2, f"wardian-oci: {what}\n".encode(errors="replace"))
+    os._exit(code)
+
+
+def _main(plan: Plan) -> None:
+    process.set_dumpable(False)  # prctl's own argument
+    for fd in plan.admission:
+        os.write(fd, b"0")
+        os.close(fd)
+    kinds = {each.type: each.path for each in plan.config.linux.namespaces}
+    if kinds.get("cgroup") == "":
+        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    if kinds.get("network") == "":
+        namespaces.bring_up_loopback()
+    os.umask(0)
+    spec = plan.config.process
+    own = capabilities.Capabilities.from_proc().permitted
+    if spec is not None:
+        oci_process.adjust(spec)
+    null_fd = mounts.null_device()
+    root_fd = _build(plan)
+    _set_names(plan, root_fd)
+    for path in plan.config.linux.readonlyPaths:
+        mounts.make_read_only(root_fd, path)
+    for path in plan.config.linux.maskedPaths:
+        mounts.mask(root_fd, path, null_fd)
+    state = _ask(plan.sync, b"mounted")
+    hooks.run(plan.config.hooks.createContainer, state, "createContainer")
+    _pivot(plan, root_fd)
+    if spec is None:
+        _ask(plan.sync, b"ready")
+        _wait(plan.fifo)
+        raise InvalidInput("config.json has no process to start")
+    os.setsid()
+    if plan.console is not None:
+        give_terminal(plan.console, root_fd)
+    if plan.config.root.readonly:
+        mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
+    os.close(root_fd)
+    oci_process.enter(spec)
+    path = oci_process.find(spec)
+    plan.sync.send(b"ready")
+    _wait(plan.fifo)
+    hooks.run(plan.config.hooks.startContainer, state | {"status": "created"}, "startContainer")
+    finish(spec, path, plan.seccomp, own, plan.preserve_fds)
+
+
+def finish(
+    spec: Process, path: str, program: bytes | None, own: int, preserve_fds: int
+) -> NoReturn:
+    """From privileged to the program: signals, descriptors, ids, capabilities, filter."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for fd in range(3, 3 + preserve_fds):
+        os.set_inheritable(fd, True)  # noqa: FBT003
+    oci_process.confine(spec, program, own)
+    # The sockets to whoever waits for us close on exec; all else is closed now.
+    first = 3 + preserve_fds
+    syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+    oci_process.become(spec, path)
+
+
+def _ask(sync: socket.socket, word: bytes) -> dict[str, object]:
+    sync.send(word)
+    answer = sync.recv(1 << 18)
+    if not answer:
+        os._exit(1)  # who made us is gone
+    state: dict[str, object] = msgspec.json.decode(answer)
+    return state
+
+
+def _wait(fifo: int) -> None:
+    """Until `start` writes a byte: with no writer yet, poll(2) sleeps."""
+    poll = select.poll()
+    poll.register(fifo, select.POLLIN)
+    word = b""
+    while not word:
+        poll.poll()
+        with suppress(BlockingIOError):
+            word = os.read(fifo, 1)
+    os.close(fifo)
+
+
+def _build(plan: Plan) -> int:
+    config = plan.config
+    root = os.path.realpath(os.path.join(plan.bundle, config.root.path))
+    # Nothing that we mount goes to the host; what the host mounts comes only if that is wanted.
+    is_slave = "slave" in config.linux.rootfsPropagation
+    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_SLAVE)
+    if not is_slave:
+        mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.mount(root, root, None, mnt.MS_BIND | mnt.MS_REC)
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for mount in config.mounts:
+        mounts.attach(root_fd, mount, plan.bundle, plan.cgroups)
+    if any(mount.destination.rstrip("/") == "/dev" for mount in config.mounts):
+        _make_devices(root_fd)
+    for device in config.linux.devices:
+        _make_device(root_fd, device)
+    return root_fd
+
+
+def _make_devices(root_fd: int) -> None:
+    for name, minor in DEVICES.items():
+        _make_device(root_fd, Device("c", f"/dev/{name}", 1, minor))
+    _make_device(root_fd, Device("c", "/dev/tty", 5, 0))
+    dev = rootfs.target(root_fd, "dev", directory=True)
+    for name, destination in LINKS.items():
+        with suppress(FileExistsError):
+            os.symlink(destination, name, dir_fd=dev)
+    os.close(dev)
+
+
+def _make_device(root_fd: int, device: Device) -> None:
+    kinds = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+    folder, _, name = device.path.rpartition("/")
+    if device.type not in kinds or not device.path.startswith("/") or name in ("", ".", ".."):
+        raise InvalidInput(f"config.json: linux.devices {device.type} {device.path[:80]!r}")
+    parent = rootfs.target(root_fd, folder, directory=True)
+    numbers = os.makedev(device.major, device.minor)
+    mode = kinds[device.type] | device.fileMode
+    try:
+        os.mknod(name, mode, numbers, dir_fd=parent)
+        os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        there = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        same = stat.S_IFMT(there.st_mode) == kinds[device.type]
+        if not same or (device.type != "p" and there.st_rdev != numbers):
+            raise SetupError(f"{device.path} exists in the root and is another thing") from None
+    finally:
+        os.close(parent)
+
+
+def _pivot(plan: Plan, root_fd: int) -> None:
+    if plan.no_pivot:
+        os.fchdir(root_fd)
+        mnt.mount(".", "/", None, MS_MOVE)
+        os.chroot(".")
+        os.chdir("/")
+    else:
+        rootfs.enter(root_fd)
+
+
+def _set_names(plan: Plan, root_fd: int) -> None:
+    config = plan.config
+    if config.hostname:
+        namespaces.sethostname(config.hostname)
+    own = {each.type for each in config.linux.namespaces}
+    for name, value in config.linux.sysctl.items():
+        if not any(name.startswith(_SYSCTLS[kind]) for kind in own & set(_SYSCTLS)):
+            raise InvalidInput(f"config.json: linux.sysctl {name[:60]} is not of its namespaces")
+        path = "proc/sys/" + name.replace(".", "/")
+        how = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
+        fd = openat2(root_fd, path, os.O_WRONLY | os.O_CLOEXEC, resolve=how)
+        if file_system_type(fd) != PROC_SUPER_MAGIC:
+            raise InvalidInput("config.json: linux.sysctl needs a /proc in the container")
+        os.write(fd, value.encode())
+        os.close(fd)
+
+
+def give_terminal(console: socket.socket, root_fd: int | None) -> None:
+    """Make a terminal ours and send its other end away; show it as /dev/console."""
+    master, slave = open_terminal()
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))]
+    console.sendmsg([b"/dev/ptmx"], ancillary)
+    os.close(master)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(slave, fd, inheritable=True)
+    if root_fd is not None:
+        flags = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC | mnt.AT_EMPTY_PATH
+        tree = mnt.open_tree("", flags, dir_fd=slave)
+        rootfs.attach(root_fd, tree, "/dev/console", directory=False)
+    os.close(slave)

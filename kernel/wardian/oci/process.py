@@ -1,0 +1,131 @@
+"""The last steps before execve(2): a process of config.json, from root to what it may be."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+from wardian.errors import CommandFailed, InvalidInput
+from wardian.linux import capabilities, process, seccomp
+from wardian.linux.capabilities import Capability
+from wardian.linux.syscall import check, libc
+from wardian.oci.config import Process
+
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+
+
+def environment(spec: Process) -> dict[str, str]:
+    """Its variables; the last of a name counts."""
+    env = dict(pair.partition("=")[::2] for pair in spec.env)
+    env.setdefault("HOME", "/root" if spec.user.uid == 0 else "/")
+    return env
+
+
+def find(spec: Process) -> str:
+    """The program's path; CommandFailed if there is none, before anybody is told of success."""
+    name = spec.args[0]
+    env = environment(spec)
+    folders = env.get("PATH", "").split(":")
+    paths = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
+    found = [path for path in paths if os.path.isfile(path)]
+    for path in found:
+        if os.access(path, os.X_OK):
+            return path
+    if found:
+        raise CommandFailed(f"{name}: permission denied: not executable", exit_code=126)
+    raise CommandFailed(f"{name}: executable file not found in $PATH", exit_code=127)
+
+
+def adjust(spec: Process) -> None:
+    """What needs the host's /proc and rights: OOM score and rlimits."""
+    if spec.oomScoreAdj is not None:
+        _set_oom_score(spec.oomScoreAdj)
+    for limit in spec.rlimits:
+        number = getattr(resource, limit.type, None)
+        if number is None or not limit.type.startswith("RLIMIT_"):
+            raise InvalidInput(f"config.json: process.rlimits {limit.type[:40]!r} is unknown")
+        pair = (_signed(limit.soft), _signed(limit.hard))
+        try:
+            resource.setrlimit(number, pair)
+        except ValueError as error:
+            # Without CAP_SYS_RESOURCE no limit can be raised: the inherited one stays, and is said.
+            if "not allowed to raise" not in str(error):
+                raise InvalidInput(f"config.json: process.rlimits {limit.type}: {error}") from error
+            print(f"wardian-oci: {limit.type} stays as it is: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _signed(value: int) -> int:
+    """RLIM_INFINITY as Python knows it."""
+    return -1 if value == (1 << 64) - 1 else value
+
+
+def _set_oom_score(value: int) -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(value))
+    except PermissionError:
+        print(f"wardian-oci: oom_score_adj {value} refused", file=sys.stderr)  # noqa: T201
+
+
+def enter(spec: Process) -> None:
+    """Go to its working directory, which must be inside (CVE-2024-21626)."""
+    try:
+        os.chdir(spec.cwd)
+    except FileNotFoundError:
+        os.makedirs(spec.cwd, 0o755)
+        os.chdir(spec.cwd)
+    except OSError as error:
+        raise CommandFailed(f"cannot enter {spec.cwd}: {error.strerror}", exit_code=126) from error
+    if not os.getcwd().startswith("/"):
+        raise CommandFailed(f"{spec.cwd} is outside the container", exit_code=126)
+
+
+def confine(spec: Process, program: bytes | None, own: int) -> None:
+    """Give up everything that the spec does not grant, for good; ``own`` is what we may give."""
+    sets = {kind: _parse(names, own) for kind, names in spec.capabilities.items()}
+    nothing: frozenset[Capability] = frozenset()
+    if program is not None and not spec.noNewPrivileges:
+        seccomp.load(program)  # needs CAP_SYS_ADMIN, which goes next
+    capabilities.drop_bounding(sets.get("bounding", nothing))
+    process.set_keep_capabilities(True)
+    os.umask(spec.user.umask)
+    os.setgroups(spec.user.additionalGids)
+    os.setresgid(spec.user.gid, spec.user.gid, spec.user.gid)
+    os.setresuid(spec.user.uid, spec.user.uid, spec.user.uid)
+    process.set_keep_capabilities(False)
+    capabilities.clear_ambient()
+    capabilities.set_capabilities(
+        effective=sets.get("effective", nothing),
+        permitted=sets.get("permitted", nothing),
+        inheritable=sets.get("inheritable", nothing),
+    )
+    for capability in sets.get("ambient", nothing):
+        raise_, value, zero = map(ctypes.c_ulong, (_PR_CAP_AMBIENT_RAISE, capability, 0))
+        check(libc.prctl(_PR_CAP_AMBIENT, raise_, value, zero, zero), "prctl(PR_CAP_AMBIENT_RAISE)")
+    process.set_dumpable(False)  # a change of ids made it so again
+    if spec.noNewPrivileges:
+        process.set_no_new_privs()
+        if program is not None:
+            seccomp.load(program)
+
+
+def _parse(names: Iterable[str], own: int) -> frozenset[Capability]:
+    """Those that this host can give: root of a machine may lack some."""
+    wanted = frozenset(map(capabilities.parse, names))
+    return frozenset(capability for capability in wanted if own >> capability & 1)
+
+
+def become(spec: Process, path: str) -> NoReturn:
+    """execve(2); CommandFailed if the kernel refuses."""
+    try:
+        os.execve(path, list(spec.args), environment(spec))
+    except OSError as error:
+        code = 127 if error.errno == errno.ENOENT else 126
+        what = f"{spec.args[0]}: {error.strerror}"
+        raise CommandFailed(what, exit_code=code) from error

@@ -1,0 +1,189 @@
+"""config.json: each field by its effect seen inside; what is not supported is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oci.conftest import Oci
+
+
+def test_the_process_is_what_the_spec_says(oci: Oci) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        user = {"uid": 1000, "gid": 1001, "umask": 0o077, "additionalGids": [5, 6]}
+        tree["process"] |= {"user": user, "cwd": "/bin", "env": ["PATH=/bin", "WORD=a=b"]}
+        tree["process"]["capabilities"] = {
+            kind: ["CAP_CHOWN"]
+            for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")
+        }
+        tree["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]
+
+    script = "id; umask; pwd; echo $WORD; ulimit -n; grep -E 'Cap|NoNew' /proc/self/status"
+    said = oci.run("sh", "-c", script, change=change)
+    assert "uid=1000 gid=1001" in said and "groups=5,6" in said
+    assert "0077\n/bin\na=b\n100\n" in said
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert f"{name}:\t0000000000000001" in said
+    assert "NoNewPrivs:\t1" in said
+
+
+def test_it_is_pid_1_with_no_descriptor_of_ours(oci: Oci) -> None:
+    said = oci.run("sh", "-c", "echo $$; ls /proc/1/fd; true")
+    assert said.split() == ["1", "0", "1", "2"]
+
+
+def test_mounts_masks_and_read_only_paths(oci: Oci, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/file").write_text("there")
+
+    def change(tree: dict[str, Any]) -> None:
+        bind = {"destination": "/mnt/x", "source": str(tmp_path / "shared")}
+        tree["root"]["readonly"] = False
+        tree["mounts"].append({**bind, "options": ["rbind", "ro", "nosuid", "rprivate"]})
+
+    script = (
+        "cat /mnt/x/file; touch /mnt/x/new 2>&1; cat /proc/keys; ls /sys/firmware;"
+        " echo x 2>&1 >/proc/sys/kernel/hostname; hostname"
+    )
+    said = oci.run("sh", "-c", script, change=change)
+    assert said.startswith("there") and said.count("Read-only file system") == 2
+    assert said.endswith("wardian\n")
+    assert not (tmp_path / "shared/new").exists()
+
+
+def test_a_link_of_the_image_leads_no_mount_out(oci: Oci, tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (oci.bundle / "rootfs/mnt").symlink_to(f"../../{tmp_path.name}/victim")
+    mount = {"destination": "/mnt/new", "type": "tmpfs", "source": "tmpfs"}
+    oci.config("sh", change=lambda tree: tree["mounts"].append(mount))
+    oci("run", "--bundle", str(oci.bundle), "one")
+    assert not list((tmp_path / "victim").iterdir())
+    (oci.bundle / "rootfs/proc").rmdir()
+    (oci.bundle / "rootfs/proc").symlink_to("/bin")
+    oci.config("sh")
+    done = oci("run", "--bundle", str(oci.bundle), "one")
+    assert done.returncode == 1 and "not a real directory" in done.stderr
+
+
+def test_sysctls_devices_and_namespaces_by_path(oci: Oci) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["linux"]["sysctl"] = {"kernel.msgmax": "4242"}
+        node = {"type": "c", "path": "/dev/mine", "major": 1, "minor": 5, "fileMode": 0o600}
+        tree["linux"]["devices"] = [node]
+        for each in tree["linux"]["namespaces"]:
+            if each["type"] == "network":
+                each["path"] = "/proc/self/ns/net"
+
+    script = "cat /proc/sys/kernel/msgmax; ls -l /dev/mine; ls -L -i /proc/self/ns/net"
+    said = oci.run("sh", "-c", script, change=change)
+    assert said.startswith("4242\ncrw-------")
+    assert str(os.stat("/proc/self/ns/net").st_ino) in said
+
+
+def test_limits_are_in_force(oci: Oci) -> None:
+    limits = {"pids": {"limit": 7}, "memory": {"limit": 64 << 20}}
+    said = oci.run(
+        "sh",
+        "-c",
+        "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max"
+        " /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true",
+        change=lambda tree: tree["linux"].update(resources=limits),
+    )
+    assert said.split() == ["7", str(64 << 20)]
+
+
+def test_seccomp_is_in_force(oci: Oci) -> None:
+    rule = {"names": ["sethostname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    said = oci.run(
+        "sh",
+        "-c",
+        "grep Seccomp: /proc/self/status",
+        change=lambda tree: tree["linux"].update(seccomp=profile),
+    )
+    assert said == "Seccomp:\t2\n"
+
+
+def test_hooks_run_at_their_points_with_the_state(oci: Oci, tmp_path: Path) -> None:
+    points = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
+    script = 'echo "$1 $(readlink /proc/self/ns/mnt) $(cat)" >>"$2"'
+
+    def change(tree: dict[str, Any]) -> None:
+        tree["annotations"] = {"org.example.key": "value"}
+        tree["hooks"] = {
+            point: [
+                {
+                    "path": "/bin/sh",
+                    "args": ["sh", "-c", script, "x", point, str(tmp_path / "told")],
+                    "env": ["PATH=/usr/bin:/bin"],
+                }
+            ]
+            for point in points
+        }
+        inside = {"path": "/bin/sh", "args": ["sh", "-c", "cat >/inside"]}
+        tree["hooks"]["startContainer"] = [inside]
+        tree["root"]["readonly"] = False
+
+    oci.run("sh", "-c", "true", change=change)
+    told = {line.split()[0]: line.split(maxsplit=2) for line in lines(tmp_path / "told")}
+    assert list(told) == points
+    states = {point: json.loads(words[2]) for point, words in told.items()}
+    assert [states[point]["status"] for point in points] == ["creating"] * 3 + [
+        "running",
+        "stopped",
+    ]
+    assert all(state["annotations"] == {"org.example.key": "value"} for state in states.values())
+    ours = os.readlink("/proc/self/ns/mnt")
+    assert [told[point][1] == ours for point in points] == [True, True, False, True, True]
+    assert json.loads((oci.bundle / "rootfs/inside").read_text())["id"] == "one"
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def _with_hook(hook: dict[str, Any], tree: dict[str, Any]) -> None:
+    tree["hooks"] = {"prestart": [hook]}
+
+
+def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
+    for hook in (
+        {"path": "/bin/false"},
+        {"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1},
+    ):
+        oci.config("sh", change=partial(_with_hook, hook))
+        done = oci("create", "--bundle", str(oci.bundle), "one")
+        assert done.returncode == 1 and "prestart hook" in done.stderr
+        assert not list(oci.root.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("linux.intelRdt", {"closID": "x"}),
+        ("linux.uidMappings", [{"containerID": 0, "hostID": 1000, "size": 1}]),
+        ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}),
+        ("linux.personality", {"domain": "LINUX32"}),
+        ("linux.timeOffsets", {"boottime": {"secs": 1}}),
+        ("process.apparmorProfile", "x"),
+        ("process.scheduler", {"policy": "SCHED_FIFO"}),
+        ("linux.resources", {"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}),
+        ("domainname", "x"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value: object) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        *folders, name = path.split(".")
+        for folder in folders:
+            tree = tree[folder]
+        tree[name] = value
+
+    oci.config("sh", change=change)
+    done = oci("create", "--bundle", str(oci.bundle), "one")
+    assert done.returncode == 1 and f"{path}" in done.stderr and "not supported" in done.stderr
+    assert not list(oci.root.glob("*"))

@@ -1,0 +1,59 @@
+"""podman with `--runtime wardian-oci`, by way of conmon."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.oci.conftest import Oci
+
+Podman = Callable[..., "subprocess.CompletedProcess[str]"]
+RUN = ("run", "--network", "none", "--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1000:1000")
+
+
+@pytest.fixture
+def podman(oci: Oci, tmp_path: Path) -> Iterator[Podman]:
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed")
+    store = Path(tempfile.mkdtemp(prefix="wo-", dir="/tmp"))  # podman takes 50 characters at most
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        places = [
+            "--root",
+            f"{store}/root",
+            "--runroot",
+            f"{store}/run",
+            "--tmpdir",
+            f"{store}/tmp",
+        ]
+        runtime = ["--cgroup-manager=cgroupfs", "--runtime", str(oci.program)]
+        command = ["podman", *places, "--storage-driver", "vfs", *runtime, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    tar = tmp_path / "image.tar"
+    subprocess.run(["tar", "-C", str(oci.bundle / "rootfs"), "-cf", str(tar), "."], check=True)
+    assert call("import", str(tar), "busybox").returncode == 0
+    yield call
+    call("rm", "--all", "--force", "--time", "0")
+    # podman binds its store onto itself and leaves that mount behind.
+    for path in (store / "root/vfs", store / "root"):
+        subprocess.run(["umount", str(path)], capture_output=True, check=False)
+    shutil.rmtree(store)
+
+
+def test_podman_runs_executes_in_stops_and_removes(podman: Podman) -> None:
+    done = podman(*RUN, "--rm", "localhost/busybox", "sh", "-c", "echo here; exit 7")
+    assert (done.returncode, done.stdout) == (7, "here\n"), done.stderr
+    done = podman(*RUN, "--detach", "--name", "one", "localhost/busybox", "sleep", "60")
+    assert done.returncode == 0, done.stderr
+    done = podman("exec", "one", "sh", "-c", "echo there; exit 3")
+    assert (done.returncode, done.stdout) == (3, "there\n"), done.stderr
+    assert podman("stop", "--time", "0", "one").returncode == 0
+    assert podman("rm", "one").returncode == 0
+    done = podman(*RUN, "--rm", "--tty", "localhost/busybox", "sh", "-c", "test -t 1 && echo tty")
+    assert done.stdout.strip() == "tty", done.stderr
