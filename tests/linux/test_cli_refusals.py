@@ -48,6 +48,10 @@ BAD_RUNS = {
 }
 
 
+# CVE-2026-30892: a word that is no user must not come to mean root.
+WRONG_USERS = ("", "0x0", "1000:", "-1", "4294967295", "root:nosuch", "nosuch", ":", "99999999999")
+
+
 @pytest.mark.usefixtures("no_container")
 @pytest.mark.parametrize("flags", BAD_RUNS)
 def test_wrong_flag_of_run_is_said_and_leaves_nothing(wardian: Wardian, flags: str) -> None:
@@ -56,7 +60,7 @@ def test_wrong_flag_of_run_is_said_and_leaves_nothing(wardian: Wardian, flags: s
 
 
 @pytest.mark.usefixtures("no_container")
-@pytest.mark.parametrize("user", ["1000:", "nosuch", ":", "-1", "0:nosuch", "99999999999"])
+@pytest.mark.parametrize("user", WRONG_USERS)
 def test_wrong_user_is_said_and_leaves_nothing(wardian: Wardian, user: str) -> None:
     assert "user" in refused(wardian("run", "--rm", f"--user={user}", IMAGE, "true"), 126)
 
@@ -64,6 +68,11 @@ def test_wrong_user_is_said_and_leaves_nothing(wardian: Wardian, user: str) -> N
 @pytest.mark.usefixtures("no_container")
 def test_unknown_image_is_said(wardian: Wardian) -> None:
     assert refused(wardian("run", "no/such:image", "true"), 125) == "no such image: no/such:image"
+
+
+@pytest.mark.parametrize("user", ["", "0x0", "root:nosuch"])
+def test_wrong_user_of_exec_is_said(wardian: Wardian, web: str, user: str) -> None:
+    assert "unable to find user" in refused(wardian("exec", f"--user={user}", web, "true"), 126)
 
 
 def test_name_that_is_taken_is_said(wardian: Wardian, web: str) -> None:

@@ -82,7 +82,7 @@ def _process(
         argv=argv,
         env={**usual.env, **env},
         workdir=workdir or usual.workdir,
-        user=user or usual.user,
+        user=user if user is not None else usual.user,
     )
 
 

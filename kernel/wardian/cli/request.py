@@ -95,7 +95,7 @@ class Request:
             argv=argv,
             env={**own, **words.environment(self.env, self.env_file)},
             workdir=workdir,
-            user=self.user or config.get("User") or "0:0",
+            user=self.user if self.user is not None else config.get("User") or "0:0",
         )
 
     def _argv(self, config: Mapping[str, Any]) -> tuple[str, ...]:
