@@ -173,6 +173,7 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
         ("process.apparmorProfile", "x"),
         ("process.scheduler", {"policy": "SCHED_FIFO"}),
         ("linux.resources", {"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}),
+        ("linux.resources", {"memory": {"swappiness": 0}}),
         ("domainname", "x"),
     ],
 )

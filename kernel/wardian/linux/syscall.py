@@ -29,8 +29,22 @@ _COMMON = {
 }
 # syscalls(2): numbers from 424 on are the same everywhere.
 _BY_MACHINE = {
-    "x86_64": {"clone": 56, "pivot_root": 155, "capget": 125, "capset": 126, "seccomp": 317},
-    "aarch64": {"clone": 220, "pivot_root": 41, "capget": 90, "capset": 91, "seccomp": 277},
+    "x86_64": {
+        "clone": 56,
+        "pivot_root": 155,
+        "capget": 125,
+        "capset": 126,
+        "seccomp": 317,
+        "keyctl": 250,
+    },
+    "aarch64": {
+        "clone": 220,
+        "pivot_root": 41,
+        "capget": 90,
+        "capset": 91,
+        "seccomp": 277,
+        "keyctl": 219,
+    },
 }
 
 

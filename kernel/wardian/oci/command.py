@@ -159,6 +159,7 @@ def _make(invocation: Invocation) -> Record:
         console_socket=flags.get("console-socket", ""),
         preserve_fds=_count(flags.get("preserve-fds", "0")),
         no_pivot="no-pivot" in flags,
+        new_keyring="no-new-keyring" not in flags,
     )
     return create.create(invocation.root, invocation.folder().id, options)
 

@@ -271,7 +271,8 @@ def _refuse(tree: Mapping[str, Any]) -> None:
         value: Any = tree
         for name in dotted.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        if value not in (None, "", [], {}, False):
+        is_said = value not in (None, "", [], {}, False)
+        if is_said or (value is not None and dotted.endswith(".swappiness")):  # 0 is a wish too
             raise InvalidInput(f"config.json: {dotted} is not supported", hint="leave it out")
 
 

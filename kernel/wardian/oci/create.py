@@ -38,6 +38,7 @@ class Options:
     console_socket: str = ""
     preserve_fds: int = 0
     no_pivot: bool = False
+    new_keyring: bool = True
 
 
 def create(root: str, container_id: str, options: Options) -> Record:
@@ -120,6 +121,7 @@ def _start_process(
         console=console,
         preserve_fds=options.preserve_fds,
         no_pivot=options.no_pivot,
+        new_keyring=options.new_keyring,
     )
     flags = 0
     for each in config.linux.namespaces:

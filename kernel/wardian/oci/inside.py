@@ -31,6 +31,7 @@ from wardian.runtime.terminal import open_terminal
 
 MS_MOVE = 8192
 CLOSE_RANGE_CLOEXEC = 4
+KEYCTL_JOIN_SESSION_KEYRING = 1
 DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
 LINKS = {
     "ptmx": "pts/ptmx",
@@ -59,6 +60,7 @@ class Plan:
     console: socket.socket | None
     preserve_fds: int
     no_pivot: bool
+    new_keyring: bool
 
 
 def main(plan: Plan) -> NoReturn:
@@ -88,14 +90,7 @@ def guarded(sync: socket.socket, become: Callable[[], None]) -> NoReturn:
 
 def _main(plan: Plan) -> None:
     process.set_dumpable(False)  # prctl's own argument
-    for fd in plan.admission:
-        os.write(fd, b"0")
-        os.close(fd)
-    kinds = {each.type: each.path for each in plan.config.linux.namespaces}
-    if kinds.get("cgroup") == "":
-        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
-    if kinds.get("network") == "":
-        namespaces.bring_up_loopback()
+    _settle(plan)
     os.umask(0)
     spec = plan.config.process
     own = capabilities.Capabilities.from_proc().permitted
@@ -127,6 +122,20 @@ def _main(plan: Plan) -> None:
     _wait(plan.fifo)
     hooks.run(plan.config.hooks.startContainer, state | {"status": "created"}, "startContainer")
     finish(spec, path, plan.seccomp, own, plan.preserve_fds)
+
+
+def _settle(plan: Plan) -> None:
+    """Be in our cgroup and namespaces, with a keyring of our own."""
+    for fd in plan.admission:
+        os.write(fd, b"0")
+        os.close(fd)
+    kinds = {each.type: each.path for each in plan.config.linux.namespaces}
+    if kinds.get("cgroup") == "":
+        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    if kinds.get("network") == "":
+        namespaces.bring_up_loopback()
+    if plan.new_keyring:  # keyctl(2): else the host's session keyring would be the container's
+        syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, 0)
 
 
 def finish(
