@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,11 @@ def podman(oci: Oci, tmp_path: Path) -> Iterator[Podman]:
     for path in (store / "root/vfs", store / "root"):
         subprocess.run(["umount", str(path)], capture_output=True, check=False)
     shutil.rmtree(store)
+    # podman leaves its empty groups, too.
+    for top in Path("/sys/fs/cgroup").glob("*/libpod_parent"):
+        for folder, _, _ in os.walk(top, topdown=False):
+            with suppress(OSError):
+                os.rmdir(folder)
 
 
 def test_podman_runs_executes_in_stops_and_removes(podman: Podman) -> None:
