@@ -242,6 +242,7 @@ class House:
     def _note_end(self, live: Live) -> None:
         """Init has ended, and with it every process of the container."""
         code = _reap(live.record.host_pid)
+        live.hear_last_words()
         record = live.record
         del self._live[record.id]
         was_oom_killed = False

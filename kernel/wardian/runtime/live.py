@@ -14,7 +14,13 @@ from pathlib import Path
 import msgspec
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.errors import CommandFailed, FailedPrecondition, KernelRefused, WardianError
+from wardian.errors import (
+    CommandFailed,
+    FailedPrecondition,
+    KernelRefused,
+    ProtocolError,
+    WardianError,
+)
 from wardian.linux import process
 from wardian.runtime import messages as m
 from wardian.runtime.logs import LogWriter
@@ -261,6 +267,13 @@ class Live:
         del self._log_pipes[fd]
         self.loop.unwatch(fd)
         os.close(fd)
+
+    def hear_last_words(self) -> None:
+        """Init has ended: what it still said counts, such as why the program did not start."""
+        with suppress(EOFError, ProtocolError):
+            while self.init is not None and (messages := self.init.receive_ready()):
+                for message in messages:
+                    self._hear(message)
 
     def close(self, exit_code: int) -> None:
         """The container has ended: keep the last output, answer everybody who waits."""
