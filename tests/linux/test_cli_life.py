@@ -116,3 +116,13 @@ def test_events_are_told_as_they_happen(wardian: Wardian) -> None:
                     break
         finally:
             watcher.kill()
+
+
+def test_container_is_dockers_other_spelling(wardian: Wardian) -> None:
+    out(wardian("container", "run", "-d", "--name", "on", IMAGE, "sleep", "1000"))
+    out(wardian("container", "create", "--name", "off", IMAGE, "true"))
+    assert out(wardian("container", "ls", "--format", "{{.Names}}")) == "on\n"
+    pruned = out(wardian("container", "prune", "--force"))
+    assert pruned.startswith("container off\nTotal reclaimed space: ")
+    assert out(wardian("container", "ls", "-a", "--format", "{{.Names}}")) == "on\n"
+    assert "on" in out(wardian("container", "inspect", "--format", "{{.Name}}", "on"))

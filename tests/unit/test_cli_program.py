@@ -30,7 +30,7 @@ COMMANDS = {path: (command, summary) for path, command, summary in every_command
 
 
 # A command's own name may be that which it has at the top, or another command's.
-OTHER_NAMES = ("image ls", "image rm", "system keeper stop")
+OTHER_NAMES = ("container ls", "image ls", "image rm", "system keeper stop")
 
 
 def test_every_command_has_help_and_is_called_by_its_name() -> None:

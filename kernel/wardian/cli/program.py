@@ -45,6 +45,7 @@ SECTIONS: Sections = {
         "cp": Entry("copy:cp", "Copy files out of a container or into it."),
         "rename": Entry("life:rename", "Give a container another name."),
         "rm": Entry("life:rm", "Remove containers and their writable layers."),
+        "container": Entry("container:container", "All of these, and prune."),
     },
     "Looking inside": {
         "logs": Entry("logs:logs", "Print what a container's main process has printed."),

@@ -148,7 +148,7 @@ def prune(*, force: bool, all_images: bool) -> int:
     if not force and not click.confirm(f"This removes {what}. Go on?"):
         return 1
     with Client.connect() as client:
-        freed = _remove_ended(client)
+        freed = remove_ended(client)
         store = ImageStore(client.root)
         left = client.list()
         used = {Path(lower) for info in left for lower in info.lowers}
@@ -162,7 +162,8 @@ def prune(*, force: bool, all_images: bool) -> int:
     return 0
 
 
-def _remove_ended(client: Client) -> int:
+def remove_ended(client: Client) -> int:
+    """Remove what does not run, and say what; how many bytes that frees."""
     from wardian.errors import WardianError
 
     freed = 0
