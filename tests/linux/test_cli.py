@@ -306,6 +306,8 @@ def test_logs_keep_streams_apart_and_count_lines(wardian: Wardian, web: str) -> 
     done = wardian("logs", "--tail", "1", "-t", web)
     assert (done.stdout + done.stderr).count("Z to std") == 1
     assert wardian("logs", "--since", "2100-01-01", web).stdout == ""
+    assert wardian("logs", "--until", "2000-01-01", web).stdout == ""
+    assert wardian("logs", "--follow", "--until", "0s", web).stdout != ""
 
 
 def test_followed_log_ends_with_the_container(wardian: Wardian) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ _decode = msgspec.json.Decoder(LogLine).decode
 @click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
 @click.option("--since", metavar="TIME", help="Like 10m, or 2026-01-31T12:00:00.")
+@click.option("--until", metavar="TIME", help="Nothing from after that; likewise.")
 @click.option("-t", "--timestamps", is_flag=True, help="Print when each line was printed.")
 @container_argument
 def logs(
@@ -38,6 +41,7 @@ def logs(
     follow: bool,
     tail: str,
     since: str | None,
+    until: str | None,
     timestamps: bool,
 ) -> None:
     """Print what a container's main process has printed, stderr to stderr.
@@ -48,12 +52,16 @@ def logs(
     from wardian.runtime.client import Client
 
     last = _count(tail)
-    since_s = 0.0 if since is None else moment(since, now_s=time.time())
+    now_s = time.time()
+    span = Span(
+        0.0 if since is None else moment(since, now_s=now_s),
+        math.inf if until is None else moment(until, now_s=now_s),
+    )
     with Client.connect() as client:
         reader = LogReader(client.container(name), timestamps=timestamps)
-        reader.print_kept(last=last, since_s=since_s)
+        reader.print_kept(last=last, span=span)
         if follow:
-            reader.follow(since_s=since_s)
+            reader.follow(span=span)
 
 
 def _count(tail: str) -> int | None:
@@ -64,6 +72,21 @@ def _count(tail: str) -> int | None:
     if not (tail.isascii() and tail.isdigit()):
         raise InvalidInput(f"not a number of lines: {tail[:40]!r}", hint="write 100 or all")
     return int(tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which output counts, in seconds since the epoch."""
+
+    since_s: float = 0.0
+    until_s: float = math.inf
+
+    def has(self, line: LogLine) -> bool:
+        """Whether it was printed then."""
+        return self.since_s <= line.time <= self.until_s
+
+
+ALWAYS = Span()
 
 
 class LogReader:
@@ -82,10 +105,10 @@ class LogReader:
         self._rest = b""
         self._printer = Printer(timestamps=timestamps)
 
-    def print_kept(self, *, last: int | None, since_s: float) -> None:
-        """Print what is there: ``last`` lines at most, none from before ``since_s``."""
+    def print_kept(self, *, last: int | None, span: Span = ALWAYS) -> None:
+        """Print what is there of a time: the ``last`` lines at most."""
         self.skip()
-        lines = (line for line in read(self._path.parent) if line.time >= since_s)
+        lines = (line for line in read(self._path.parent) if span.has(line))
         pieces = _by_line(lines)
         for piece in pieces if last is None else deque(pieces, maxlen=last):
             self._printer.print(piece)
@@ -99,12 +122,14 @@ class LogReader:
             return
         self._offset, self._inode = status.st_size, status.st_ino
 
-    def follow(self, *, since_s: float = 0.0) -> None:
-        """Print what comes, until the container has ended."""
+    def follow(self, *, span: Span = ALWAYS) -> None:
+        """Print what comes, until the container has ended or the time is over."""
         while True:
-            is_over = not self._is_running()  # asked first: what it printed last is read after
+            is_over = (
+                time.time() > span.until_s or not self._is_running()
+            )  # asked first: what it printed last is read after
             for line in self._new_lines():
-                if line.time >= since_s:
+                if span.has(line):
                     self._printer.print(line)
             self._printer.flush()
             if is_over:
