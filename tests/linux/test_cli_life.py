@@ -104,6 +104,18 @@ def test_events_tell_a_containers_life(wardian: Wardian) -> None:
     assert "(exitCode=3, image=" in out(wardian(*only))
 
 
+@pytest.mark.usefixtures("client")
+def test_events_tell_of_programs_and_of_memory(wardian: Wardian) -> None:
+    out(wardian("run", "-d", "--name", "box", "-m", "16m", IMAGE, "sleep", "1000"))
+    assert wardian("exec", "box", "sh", "-c", "exit 5").returncode == 5
+    eat = "x=x; while :; do x=$x$x; done"
+    assert wardian("run", "--name", "eater", "-m", "16m", IMAGE, "sh", "-c", eat).returncode == 137
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"))
+    actions = told.splitlines()
+    assert actions[:4] == ["create", "start", "exec_start: sh -c exit 5", "exec_die"]
+    assert actions[-2:] == ["oom", "die"]
+
+
 def test_events_are_told_as_they_happen(wardian: Wardian) -> None:
     command = [*PROGRAM, "events", "--filter", "event=start", "--format", "{{.Action}}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:

@@ -134,8 +134,17 @@ class Calls:
     def _spawn(self, reply: Reply, call: m.SpawnCall, fds: tuple[int, ...]) -> None:
         if len(call.targets) != len(fds) or len(set(call.targets)) != len(fds):
             raise InvalidInput("every descriptor needs a number of its own")
-        live = self._house.live(self._house.find(call.name))
-        live.spawn(call.process, call.targets, fds, terminal=call.terminal, done=_answer(reply))
+        record = self._house.find(call.name)
+        live = self._house.live(record)
+        answer, history = _answer(reply), self._house.history
+
+        def done(result: m.SpawnedProcess | WardianError, given: tuple[int, ...]) -> None:
+            answer(result, given)
+            if not isinstance(result, WardianError):
+                history.note(f"exec_start: {' '.join(call.process.argv)}"[:200], record)
+                live.wait(result.key, lambda code: history.note("exec_die", record, exit_code=code))
+
+        live.spawn(call.process, call.targets, fds, terminal=call.terminal, done=done)
 
     def _wait(self, reply: Reply, call: m.WaitCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)

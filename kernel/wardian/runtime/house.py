@@ -264,6 +264,8 @@ class House:
             exit_reason=reason,
         )
         (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
+        if was_oom_killed:
+            self.history.note("oom", record)
         self.history.note("die", record, exit_code=exit_code)
         self._groups.remove(live.cgroup)
         if record.spec.remove_on_exit:
