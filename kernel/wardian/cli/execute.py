@@ -83,6 +83,9 @@ def _process(
         env={**usual.env, **env},
         workdir=workdir or usual.workdir,
         user=user if user is not None else usual.user,
+        groups=usual.groups,
+        ulimits=usual.ulimits,
+        oom_score_adj=usual.oom_score_adj,
     )
 
 

@@ -15,6 +15,7 @@ from wardian.errors import NotFound
 if TYPE_CHECKING:
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
+    from wardian.runtime.spec import ProcessSpec
 
 
 @click.command(cls=Command)
@@ -98,6 +99,8 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             "Image": info.image,
             "WorkingDir": main.workdir if main else "/",
             "Labels": info.spec.labels,
+            "StopSignal": _signal_name(info.spec.stop_signal),
+            "StopTimeout": info.spec.stop_timeout_s,
         },
         "Wardian": {
             "Keep": info.spec.keep.value,
@@ -144,6 +147,8 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
         "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp)],
+        "Init": True,
+        **_process_config(spec.process),
         "Memory": limits.memory_bytes or 0,
         "MemorySwap": limits.memory_swap_bytes or 0,
         "MemoryReservation": limits.memory_reservation_bytes or 0,
@@ -152,6 +157,26 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "CpusetCpus": limits.cpuset_cpus or "",
         "PidsLimit": limits.pids,
     }
+
+
+def _process_config(main: ProcessSpec | None) -> dict[str, Any]:
+    return {
+        "GroupAdd": list(main.groups) if main else [],
+        "OomScoreAdj": main.oom_score_adj if main else 0,
+        "Ulimits": [
+            {"Name": ulimit.name, "Soft": ulimit.soft, "Hard": ulimit.hard}
+            for ulimit in (main.ulimits if main else ())
+        ],
+    }
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _seccomp(profile: str) -> list[str]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from wardian.cgroups.limits import Limits
     from wardian.runtime.container import Container
 
-STOP_TIMEOUT_S = 10.0
 Act = Callable[["Container"], Any]
 
 
@@ -80,33 +79,36 @@ def _start_attached(name: str, *, interactive: bool, terminal: bool) -> int:
 def stop_options(function: Any) -> Any:
     """``-t`` and ``-s``."""
     function = click.option(
-        "-s", "--signal", "word", default="SIGTERM", metavar="SIGNAL", help="What to send first."
+        *("-s", "--signal", "word"),
+        metavar="SIGNAL",
+        help="What to send first (default: the container's --stop-signal).",
     )(function)
     return click.option(
         *("-t", "--time", "--timeout", "timeout_s"),
         type=click.FloatRange(min=0),
-        default=STOP_TIMEOUT_S,
         metavar="SECONDS",
-        show_default=True,
-        help="How long to wait before SIGKILL.",
+        help="How long to wait before SIGKILL (default: the container's --stop-timeout).",
     )(function)
 
 
 @click.command(cls=Command)
 @stop_options
 @containers_argument
-def stop(*, names: tuple[str, ...], timeout_s: float, word: str) -> int:
+def stop(*, names: tuple[str, ...], timeout_s: float | None, word: str | None) -> int:
     """End containers: a signal to every process, SIGKILL to what is left after a while.
 
     Files stay: `wardian start` goes on with them.
     """
+    return for_each(names, lambda each: _stop(each, timeout_s, word), say=_say_name)
+
+
+def _stop(container: Container, timeout_s: float | None, word: str | None) -> None:
     from wardian.cli.words import signal_number
 
-    signal = signal_number(word)
-    return for_each(
-        names,
-        lambda container: container.stop(timeout_s=timeout_s, signal=signal),
-        say=_say_name,
+    spec = container.info.spec
+    container.stop(
+        timeout_s=spec.stop_timeout_s if timeout_s is None else timeout_s,
+        signal=spec.stop_signal if word is None else signal_number(word),
     )
 
 
@@ -124,14 +126,11 @@ def kill(*, names: tuple[str, ...], word: str) -> int:
 @click.command(cls=Command)
 @stop_options
 @containers_argument
-def restart(*, names: tuple[str, ...], timeout_s: float, word: str) -> int:
+def restart(*, names: tuple[str, ...], timeout_s: float | None, word: str | None) -> int:
     """Stop containers and start them again, their files as they were."""
-    from wardian.cli.words import signal_number
-
-    signal = signal_number(word)
 
     def again(container: Container) -> None:
-        container.stop(timeout_s=timeout_s, signal=signal)
+        _stop(container, timeout_s, word)
         container.start()
 
     return for_each(names, again, say=_say_name)

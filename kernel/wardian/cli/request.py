@@ -47,6 +47,13 @@ class Request:
     cap_drop: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
+    label_file: tuple[str, ...] = ()
+    ulimit: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    oom_score_adj: int = 0
+    stop_signal: str | None = None
+    stop_timeout: float | None = None
+    init: bool = True
     best_effort: bool = False
     restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
@@ -73,7 +80,9 @@ class Request:
             seccomp=words.seccomp(self.security_opt),
             best_effort=self.best_effort,
             restart=_restart(self.restart, **life),
-            labels={**image_labels(image), **words.labels(self.label)},
+            stop_signal=_stop_signal(self.stop_signal, image),
+            stop_timeout_s=10.0 if self.stop_timeout is None else self.stop_timeout,
+            labels={**image_labels(image), **words.labels(self.label, self.label_file)},
             **life,
         )
 
@@ -96,6 +105,9 @@ class Request:
             env={**own, **words.environment(self.env, self.env_file)},
             workdir=workdir,
             user=self.user if self.user is not None else config.get("User") or "0:0",
+            groups=self.group_add,
+            ulimits=words.ulimits(self.ulimit),
+            oom_score_adj=self.oom_score_adj,
         )
 
     def _argv(self, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,6 +133,15 @@ def parse_limits(given: Mapping[str, str | None]) -> Limits:
     """Limits from the flags of `params.limit_options`. Raises InvalidInput."""
     renamed = {name.replace("pids_limit", "pids"): word for name, word in given.items()}
     return Limits.parse(**renamed)
+
+
+def _stop_signal(word: str | None, image: Image) -> int:
+    if word is not None:
+        return words.signal_number(word)
+    try:
+        return words.signal_number(str(image_config(image).get("StopSignal") or "SIGTERM"))
+    except InvalidInput:  # a mistake of the image's, or a real-time signal
+        return words.signal_number("SIGTERM")
 
 
 def _restart(word: str, *, keep: Keep, remove_on_exit: bool = False) -> RestartPolicy:

@@ -70,7 +70,35 @@ def container_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    return limit_options(process_options(function))
+    return limit_options(process_options(_rarer_options(function)))
+
+
+def _rarer_options(function: F) -> F:
+    options = (
+        click.option("--label-file", multiple=True, metavar="FILE", help="Read labels."),
+        click.option(
+            "--ulimit", multiple=True, metavar="NAME=SOFT[:HARD]", help="Like nofile=1024:4096."
+        ),
+        click.option("--group-add", multiple=True, metavar="GROUP", help="Be in a group more."),
+        click.option(
+            "--oom-score-adj",
+            type=click.IntRange(-1000, 1000),
+            default=0,
+            metavar="NUMBER",
+            help="Whom to end first when memory runs out (-1000 to 1000).",
+        ),
+        click.option("--stop-signal", metavar="SIGNAL", help="What `wardian stop` sends first."),
+        click.option(
+            "--stop-timeout",
+            type=click.FloatRange(min=0),
+            metavar="SECONDS",
+            help="How long `wardian stop` waits before SIGKILL (10).",
+        ),
+        click.option("--init", is_flag=True, help="As always: an init reaps what is left behind."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 # Flags end at the image's name: what follows is the program's.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wardian.cgroups.limits import parse_size
 from wardian.errors import InvalidInput
-from wardian.runtime.spec import Bind, Tmpfs
+from wardian.runtime.spec import Bind, Tmpfs, Ulimit
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -119,7 +119,7 @@ def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
 
 def environment(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
     """``-e NAME=value`` (``-e NAME``: the caller's value, if it has one) over ``--env-file``s."""
-    lines = [line for path in files for line in _env_lines(path)]
+    lines = [line for path in files for line in _lines(path, "environment")]
     found: dict[str, str] = {}
     for word in (*lines, *words):
         name, equals, value = word.partition("=")
@@ -132,26 +132,57 @@ def environment(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, st
     return found
 
 
-def _env_lines(path: str) -> list[str]:
+def _lines(path: str, kind: str) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidInput(f"cannot read the environment file {path}: {error.strerror}") from error
+        raise InvalidInput(f"cannot read the {kind} file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"the environment file {path} is not UTF-8") from error
+        raise InvalidInput(f"the {kind} file {path} is not UTF-8") from error
     lines = (line.lstrip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def labels(words: Iterable[str]) -> dict[str, str]:
-    """``--label key=value``; without ``=`` the value is empty."""
+def labels(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
+    """``--label key=value`` over ``--label-file``s; without ``=`` the value is empty."""
     found = {}
-    for word in words:
+    for word in (*(line for path in files for line in _lines(path, "label")), *words):
         key, _, value = word.partition("=")
         if not key:
             raise InvalidInput(f"not a label: {word[:40]!r}", hint="write it like key=value")
         found[key] = value
     return found
+
+
+ULIMITS = (
+    *("core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc"),
+    *("rss", "rtprio", "sigpending", "stack"),
+)
+
+
+def ulimits(words: Iterable[str]) -> tuple[Ulimit, ...]:
+    """``--ulimit name=soft[:hard]``; the hard limit is the soft one if it is left out."""
+    found = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        soft, colon, hard = value.partition(":")
+        if name not in ULIMITS:
+            raise InvalidInput(
+                f"unknown limit: {name[:40]!r}", hint=f"use one of {', '.join(ULIMITS)}"
+            )
+        numbers = [_ulimit(part, word) for part in (soft, hard if colon else soft)]
+        if -1 != numbers[1] < numbers[0] or numbers[0] == -1 != numbers[1]:
+            raise InvalidInput(f"the soft limit is above the hard one: {word[:80]}")
+        found[name] = Ulimit(name=name, soft=numbers[0], hard=numbers[1])
+    return tuple(found.values())
+
+
+def _ulimit(part: str, word: str) -> int:
+    if part in ("-1", "unlimited"):
+        return -1
+    if not re.fullmatch(r"[0-9]{1,18}", part):
+        raise InvalidInput(f"not a limit: {word[:80]!r}", hint="write it like nofile=1024:4096")
+    return int(part)
 
 
 def seccomp(words: Iterable[str]) -> str:

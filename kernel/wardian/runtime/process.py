@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import signal
 import termios
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from wardian.errors import CommandFailed, WardianError
 from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
 from wardian.runtime import user as users
-from wardian.runtime.spec import DEFAULT_PATH, ProcessSpec
+from wardian.runtime.spec import DEFAULT_PATH, ProcessSpec, Ulimit
 
 DESCRIPTOR_FLOOR = 100
 # Signals that the interpreter or init handles or ignores, and a program must not inherit so.
@@ -41,7 +42,8 @@ class Privileges:
 
 def is_simple(spec: ProcessSpec, privileges: Privileges) -> bool:
     """Whether the process may be just what init is: same user, same capabilities."""
-    return spec.user in ("0:0", "0") and not privileges.has_more
+    has_usual_user = spec.user in ("0:0", "0") and not spec.groups
+    return has_usual_user and not spec.ulimits and not privileges.has_more
 
 
 def spawn(spec: ProcessSpec, descriptors: Mapping[int, int]) -> int:
@@ -118,11 +120,12 @@ def start(
 def _start(spec: ProcessSpec, privileges: Privileges, *, controlling_terminal: bool) -> None:
     if controlling_terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    user = users.lookup(spec.user)
+    user = users.lookup(spec.user, more=spec.groups)
     os.umask(0o022)
     _become(user, privileges)
     _enter(spec.workdir)
     env = environment(spec, user.home)
+    _limit(spec.ulimits)
     _first_that_runs(spec.argv, env, lambda path: os.execve(path, list(spec.argv), env))
 
 
@@ -177,6 +180,21 @@ def _become(user: users.User, privileges: Privileges) -> None:
         ) from error
     kept = privileges.capabilities if user.uid == 0 else frozenset()
     capabilities.set_capabilities(effective=kept, permitted=kept, inheritable=frozenset())
+
+
+def _limit(ulimits: Sequence[Ulimit]) -> None:
+    for ulimit in ulimits:
+        number = getattr(resource, f"RLIMIT_{ulimit.name.upper()}")
+        try:
+            resource.setrlimit(number, (ulimit.soft, ulimit.hard))
+        except (OSError, ValueError) as error:  # ValueError: beyond the hard limit
+            most = resource.getrlimit(number)[1]
+            raise CommandFailed(
+                f"cannot set the limit {ulimit.name} to {ulimit.soft}:{ulimit.hard}:"
+                f" the most that this host allows is {'unlimited' if most < 0 else most}",
+                exit_code=126,
+                hint="give a smaller --ulimit, or raise the limit before Wardian's keeper starts",
+            ) from error
 
 
 def _enter(workdir: str) -> None:

@@ -61,10 +61,20 @@ class Tmpfs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """A resource limit of setrlimit(2) by docker's name, such as ``nofile``; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSpec:
     """A program to run in a container.
 
     ``user`` is ``uid``, ``uid:gid``, ``name`` or ``name:group`` as in docker's ``--user``.
+    ``groups`` are more groups, by name or number; ``ulimits`` are set just before execve(2).
     ``oom_score_adj`` (proc(5)) makes the kernel's OOM killer prefer this process.
     ``terminal_size`` is (rows, columns) of its terminal, if it gets one, from the first moment.
     """
@@ -73,6 +83,8 @@ class ProcessSpec:
     env: dict[str, str] = field(default_factory=dict)
     workdir: str = "/"
     user: str = "0:0"
+    groups: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
     oom_score_adj: int = 0
     new_session: bool = True
     terminal_size: tuple[int, int] | None = None
@@ -83,7 +95,8 @@ class ContainerSpec:
     """Everything that is decided about a container before it starts.
 
     ``lowers`` are the image's unpacked layers on the host, uppermost first. ``process`` is the
-    main process; without one the container runs until it is stopped.
+    main process; without one the container runs until it is stopped. ``stop_signal`` and
+    ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
     """
 
     name: str
@@ -105,6 +118,8 @@ class ContainerSpec:
     keep: Keep = Keep.ALWAYS
     remove_on_exit: bool = False
     restart: RestartPolicy = field(default_factory=RestartPolicy)
+    stop_signal: int = 15
+    stop_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -130,5 +145,7 @@ class ContainerSpec:
             keep=self.keep,
             remove_on_exit=self.remove_on_exit,
             restart=self.restart,
+            stop_signal=self.stop_signal,
+            stop_timeout_s=self.stop_timeout_s,
         )
         return self == usual

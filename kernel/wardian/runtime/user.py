@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wardian.errors import CommandFailed
@@ -25,9 +26,10 @@ class User:
     home: str
 
 
-def lookup(user: str, *, root: str = "") -> User:
+def lookup(user: str, *, root: str = "", more: Sequence[str] = ()) -> User:
     """Resolve docker's ``--user`` words by the files below ``root``.
 
+    ``more`` are groups to have besides, by name or number (docker's ``--group-add``).
     Raises CommandFailed for words that are not ``uid``, ``uid:gid``, ``name`` or ``name:group``.
     """
     name, colon, group = user.partition(":")
@@ -43,7 +45,8 @@ def lookup(user: str, *, root: str = "") -> User:
             for fields in _rows(root + "/etc/group", 4)
             if login in fields[3].split(",") and _ID.fullmatch(fields[2])
         )
-    return User(uid, gid, groups[:256], home)
+    added = tuple(_find_group(word, word, root) for word in more)
+    return User(uid, gid, tuple(dict.fromkeys((*groups[:256], *added))), home)
 
 
 def _find_user(name: str, user: str, root: str) -> tuple[int, int, str, str]:

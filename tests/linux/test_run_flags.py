@@ -1,0 +1,54 @@
+"""Docker's less usual flags of ``run``, in real containers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.linux.conftest import wait_until
+from tests.linux.program import IMAGE, Wardian, out, refused
+
+
+def test_limits_groups_and_stop_signal_are_those_that_were_asked_for(
+    wardian: Wardian, tmp_path: Path
+) -> None:
+    (tmp_path / "labels").write_text("shelf=3\nkind=fern\n")
+    trap = "trap 'exit 42' USR1; while :; do sleep 0.05; done"
+    out(
+        wardian(
+            *("run", "-d", "--init", "--name", "flags"),
+            *("--ulimit", "nofile=64:128", "--ulimit", "core=0", "--group-add", "777"),
+            *("--oom-score-adj", "250", "--label-file", str(tmp_path / "labels")),
+            *("--stop-signal", "USR1", "--stop-timeout", "20", IMAGE, "sh", "-c", trap),
+        )
+    )
+    (info,) = json.loads(out(wardian("inspect", "flags")))
+    assert info["Config"]["Labels"].items() >= {"shelf": "3", "kind": "fern"}.items()
+    assert (info["Config"]["StopSignal"], info["Config"]["StopTimeout"]) == ("SIGUSR1", 20)
+    assert info["HostConfig"]["GroupAdd"] == ["777"]
+    assert info["HostConfig"]["Ulimits"][0] == {"Name": "nofile", "Soft": 64, "Hard": 128}
+    assert (info["HostConfig"]["Init"], info["HostConfig"]["OomScoreAdj"]) == (True, 250)
+    for pid in ("main", "exec"):
+        script = "ulimit -Sn; ulimit -Hn; ulimit -c; id -G"
+        if pid == "main":
+            done = wardian(
+                *("run", "--rm", "--ulimit", "nofile=64:128", "--ulimit", "core=0"),
+                *("--group-add", "777", IMAGE, "sh", "-c", script),
+            )
+        else:
+            done = wardian("exec", "flags", "sh", "-c", script)
+        assert out(done).split() == ["64", "128", "0", "0", "777"]
+    (pid,) = [str(info["State"]["Pid"])]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    wait_until(lambda: Path(f"/proc/{children[0]}/oom_score_adj").read_text() == "250\n")
+    out(wardian("stop", "flags"))
+    assert json.loads(out(wardian("inspect", "flags")))[0]["State"]["ExitCode"] == 42
+
+
+def test_limit_beyond_the_host_s_and_unknown_group_are_one_line(wardian: Wardian) -> None:
+    beyond = ("--ulimit", "nofile=999999999999")
+    assert "cannot set the limit nofile" in refused(
+        wardian("run", "--rm", *beyond, IMAGE, "true"), 126
+    )
+    assert "nosuch" in refused(wardian("run", "--rm", "--group-add", "nosuch", IMAGE, "true"), 126)
+    assert out(wardian("ps", "-aq")) == ""
