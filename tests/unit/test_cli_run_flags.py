@@ -10,7 +10,7 @@ from wardian.cli import words
 from wardian.cli.request import Request
 from wardian.errors import InvalidInput
 from wardian.images.store import Image
-from wardian.runtime.spec import ContainerSpec, Keep, Ulimit
+from wardian.runtime.spec import ContainerSpec, Keep, Tmpfs, Ulimit
 
 
 def spec_of(*, stop_signal_of_image: object = None, **flags: object) -> ContainerSpec:
@@ -60,6 +60,13 @@ def test_process_gets_groups_ulimits_and_its_place_before_the_oom_killer() -> No
     assert process.groups == ("7", "audio")
     assert process.ulimits == (Ulimit(name="core", soft=0, hard=0),)
     assert process.oom_score_adj == 300
+
+
+def test_shm_size_is_a_size() -> None:
+    assert words.shm("8m") == Tmpfs(target="/dev/shm", size_bytes=8 << 20)
+    for word in ("0", "-1", "much"):
+        with pytest.raises(InvalidInput):
+            words.shm(word)
 
 
 def test_stop_signal_is_the_flag_s_or_the_image_s() -> None:

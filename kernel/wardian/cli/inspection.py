@@ -148,6 +148,10 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "CapDrop": list(spec.cap_drop),
         "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp)],
         "Init": True,
+        "ShmSize": next(
+            (t.size_bytes for t in spec.tmpfs if t.target == "/dev/shm"),  # noqa: S108
+            64 << 20,
+        ),
         **_process_config(spec.process),
         "Memory": limits.memory_bytes or 0,
         "MemorySwap": limits.memory_swap_bytes or 0,

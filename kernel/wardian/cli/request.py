@@ -54,6 +54,7 @@ class Request:
     stop_signal: str | None = None
     stop_timeout: float | None = None
     init: bool = True
+    shm_size: str | None = None
     best_effort: bool = False
     restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
@@ -63,6 +64,8 @@ class Request:
         mounts = [words.mount(word) for word in self.mount]
         binds = [words.volume(word) for word in self.volume]
         tmpfs = [words.tmpfs(word) for word in self.tmpfs]
+        if self.shm_size is not None:
+            tmpfs.append(words.shm(self.shm_size))
         return ContainerSpec(
             name=name,
             image=self.image,

@@ -107,6 +107,14 @@ def tmpfs(word: str) -> Tmpfs:
     return _tmpfs(target, size, mode)
 
 
+def shm(size: str) -> Tmpfs:
+    """``--shm-size``: a tmpfs over the usual /dev/shm of 64 MiB."""
+    size_bytes = parse_size(size)
+    if not size_bytes or size_bytes < 0:
+        raise InvalidInput(f"not a size for /dev/shm: {size[:40]!r}", hint="write it like 256m")
+    return Tmpfs(target="/dev/shm", size_bytes=size_bytes)  # noqa: S108  # the container's
+
+
 def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
     if mode is not None and not re.fullmatch(r"[0-7]{1,4}", mode):
         raise InvalidInput(f"not a mode: {mode[:40]!r}", hint="write it in octal, like 1777")
