@@ -69,6 +69,15 @@ def test_shm_size_is_a_size() -> None:
             words.shm(word)
 
 
+def test_added_host_is_a_name_and_an_address() -> None:
+    assert words.host("db:10.0.0.2") == words.host("db=10.0.0.2") == ("db", "10.0.0.2")
+    assert words.host("db:::1") == words.host("db:[::1]") == ("db", "::1")
+    for word in ("", "db", "db:", ":10.0.0.2", "db:there", "a b:10.0.0.2", "db:1.2.3.4\nx"):
+        with pytest.raises(InvalidInput):
+            words.host(word)
+    assert not spec_of(add_host=("db:10.0.0.2",)).is_plain
+
+
 def test_stop_signal_is_the_flag_s_or_the_image_s() -> None:
     assert (spec_of().stop_signal, spec_of().stop_timeout_s) == (15, 10.0)
     assert spec_of(stop_signal_of_image="SIGQUIT").stop_signal == 3

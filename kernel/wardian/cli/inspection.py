@@ -148,6 +148,7 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "CapDrop": list(spec.cap_drop),
         "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp)],
         "Init": True,
+        "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
         "ShmSize": next(
             (t.size_bytes for t in spec.tmpfs if t.target == "/dev/shm"),  # noqa: S108
             64 << 20,

@@ -55,6 +55,7 @@ class Request:
     stop_timeout: float | None = None
     init: bool = True
     shm_size: str | None = None
+    add_host: tuple[str, ...] = ()
     best_effort: bool = False
     restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class Request:
             seccomp=words.seccomp(self.security_opt),
             best_effort=self.best_effort,
             restart=_restart(self.restart, **life),
+            extra_hosts=tuple(words.host(word) for word in self.add_host),
             stop_signal=_stop_signal(self.stop_signal, image),
             stop_timeout_s=10.0 if self.stop_timeout is None else self.stop_timeout,
             labels={**image_labels(image), **words.labels(self.label, self.label_file)},

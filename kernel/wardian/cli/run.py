@@ -79,6 +79,9 @@ def _rarer_options(function: F) -> F:
         click.option(
             "--ulimit", multiple=True, metavar="NAME=SOFT[:HARD]", help="Like nofile=1024:4096."
         ),
+        click.option(
+            "--add-host", multiple=True, metavar="NAME:IP", help="A line more in /etc/hosts."
+        ),
         click.option("--shm-size", metavar="BYTES", help="The size of /dev/shm (64m)."),
         click.option("--group-add", multiple=True, metavar="GROUP", help="Be in a group more."),
         click.option(

@@ -107,6 +107,21 @@ def tmpfs(word: str) -> Tmpfs:
     return _tmpfs(target, size, mode)
 
 
+def host(word: str) -> tuple[str, str]:
+    """``--add-host NAME:IP`` (or ``NAME=IP``): the name and the address."""
+    import ipaddress
+
+    found = re.fullmatch(r"([A-Za-z0-9_.-]{1,253})[:=](.+)", word)
+    hint = "write it like db:10.0.0.2"
+    if found is None:
+        raise InvalidInput(f"not a host and its address: {word[:80]!r}", hint=hint)
+    try:
+        address = ipaddress.ip_address(found[2].removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise InvalidInput(f"not an IP address: {found[2][:80]!r}", hint=hint) from None
+    return found[1], str(address)
+
+
 def shm(size: str) -> Tmpfs:
     """``--shm-size``: a tmpfs over the usual /dev/shm of 64 MiB."""
     size_bytes = parse_size(size)

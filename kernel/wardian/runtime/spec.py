@@ -97,6 +97,7 @@ class ContainerSpec:
     ``lowers`` are the image's unpacked layers on the host, uppermost first. ``process`` is the
     main process; without one the container runs until it is stopped. ``stop_signal`` and
     ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
+    ``extra_hosts`` are (name, address) for its /etc/hosts.
     """
 
     name: str
@@ -120,6 +121,7 @@ class ContainerSpec:
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop_signal: int = 15
     stop_timeout_s: float = 10.0
+    extra_hosts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -113,9 +113,9 @@ class Records:
         Unless ``is_known`` it does so only with its first `update`.
         """
         home = self.home(record.id)
-        if record.spec.hostname != usual_hostname(record.id):
+        if record.spec.hostname != usual_hostname(record.id) or record.spec.extra_hosts:
             try:
-                _write_names(home, record.spec.hostname)
+                _write_names(home, record.spec.hostname, record.spec.extra_hosts)
             except OSError as error:
                 raise _cannot_store(error) from error
         if is_known:
@@ -166,10 +166,11 @@ class Records:
                 raise _not_ours(path, str(error).partition("\n")[0]) from error
 
 
-def _write_names(home: Path, hostname: str) -> None:
+def _write_names(home: Path, hostname: str, extra_hosts: tuple[tuple[str, str], ...] = ()) -> None:
     (home / "hostname").write_text(hostname + "\n")
     (home / "hosts").write_text(
         f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
+        + "".join(f"{address}\t{name}\n" for name, address in extra_hosts)
     )
 
 
