@@ -18,6 +18,7 @@ def test_limits_groups_and_stop_signal_are_those_that_were_asked_for(
         wardian(
             *("run", "-d", "--init", "--name", "flags"),
             *("--ulimit", "nofile=64:128", "--ulimit", "core=0", "--group-add", "777"),
+            *("--tmpfs", "/mine:uid=7,gid=8,mode=700"),
             *("--shm-size", "8m", "--add-host", "db:10.0.0.2"),
             *("--oom-score-adj", "250", "--label-file", str(tmp_path / "labels")),
             *("--stop-signal", "USR1", "--stop-timeout", "20", IMAGE, "sh", "-c", trap),
@@ -30,6 +31,8 @@ def test_limits_groups_and_stop_signal_are_those_that_were_asked_for(
     assert info["HostConfig"]["Ulimits"][0] == {"Name": "nofile", "Soft": 64, "Hard": 128}
     assert (info["HostConfig"]["Init"], info["HostConfig"]["OomScoreAdj"]) == (True, 250)
     assert info["HostConfig"]["ExtraHosts"] == ["db:10.0.0.2"]
+    mine = out(wardian("exec", "flags", "stat", "-c", "%u %g %a", "/mine"))
+    assert mine == "7 8 700\n"
     assert "10.0.0.2\tdb\n" in out(wardian("exec", "flags", "cat", "/etc/hosts"))
     assert info["HostConfig"]["ShmSize"] == 8 << 20
     (shm,) = out(wardian("exec", "flags", "df", "-k", "/dev/shm")).splitlines()[1:]

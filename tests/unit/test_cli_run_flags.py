@@ -62,6 +62,12 @@ def test_process_gets_groups_ulimits_and_its_place_before_the_oom_killer() -> No
     assert process.oom_score_adj == 300
 
 
+def test_tmpfs_has_an_owner() -> None:
+    assert words.tmpfs("/t:uid=7,gid=8") == Tmpfs(target="/t", uid=7, gid=8)
+    with pytest.raises(InvalidInput, match="not a uid"):
+        words.tmpfs("/t:uid=me")
+
+
 def test_shm_size_is_a_size() -> None:
     assert words.shm("8m") == Tmpfs(target="/dev/shm", size_bytes=8 << 20)
     for word in ("0", "-1", "much"):

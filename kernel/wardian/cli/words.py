@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,15 +96,22 @@ def tmpfs(word: str) -> Tmpfs:
     """``--tmpfs /path[:size=64m,mode=1777]``; options that are always in force are accepted."""
     target, _, rest = word.partition(":")
     size = mode = None
+    owner = {"uid": 0, "gid": 0}
     for option in filter(None, rest.split(",")):
         key, _, value = option.partition("=")
         if key == "size":
             size = value
         elif key == "mode":
             mode = value
+        elif key in owner:
+            if not re.fullmatch(r"[0-9]{1,9}", value):
+                raise InvalidInput(f"not a {key}: {value[:40]!r}", hint="write it as a number")
+            owner[key] = int(value)
         elif option not in ("rw", "nosuid", "nodev", "noexec"):
-            raise InvalidInput(f"unknown tmpfs option: {option[:40]}", hint="use size= and mode=")
-    return _tmpfs(target, size, mode)
+            raise InvalidInput(
+                f"unknown tmpfs option: {option[:40]}", hint="use size=, mode=, uid= and gid="
+            )
+    return replace(_tmpfs(target, size, mode), uid=owner["uid"], gid=owner["gid"])
 
 
 def host(word: str) -> tuple[str, str]:

@@ -223,6 +223,9 @@ def _mount_tmpfs(root_fd: int, tmpfs: Tmpfs) -> None:
     fs = mnt.fsopen("tmpfs")
     try:
         mnt.fsconfig_string(fs, "mode", f"{tmpfs.mode:o}")
+        for name, number in (("uid", tmpfs.uid), ("gid", tmpfs.gid)):
+            if number:
+                mnt.fsconfig_string(fs, name, str(number))
         if tmpfs.size_bytes is not None:
             mnt.fsconfig_string(fs, "size", str(tmpfs.size_bytes))
         mnt.fsconfig_create(fs)

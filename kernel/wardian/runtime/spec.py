@@ -58,6 +58,8 @@ class Tmpfs:
     target: str
     size_bytes: int | None = None
     mode: int = 0o1777
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
