@@ -315,8 +315,8 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 class Event(Struct, frozen=True):
     """Something happened to a container.
 
-    Docker's words: create, start, exec_start: …, exec_die, oom, die, pause, unpause, update, rename,
-    destroy.
+    Docker's words: create, start, exec_start: …, exec_die, oom, die, pause, unpause, update,
+    rename, destroy.
     """
 
     time: float
