@@ -33,10 +33,10 @@ lab: install-lab
 	exec jupyter lab $(ROOT_FLAG) --LabApp.default_url=/lab/tree/$(TOUR) $(LAB_FLAGS) notebooks
 
 install-lab:
-	@scripts/bootstrap lab
+	@./bootstrap lab
 
 install-dev:
-	@scripts/bootstrap dev
+	@./bootstrap dev
 
 extension/node_modules: extension/package-lock.json | install-dev
 	npm --prefix extension ci --no-fund --no-audit
@@ -50,7 +50,7 @@ $(FRONT_END): $(FRONT_END_SOURCES) | install-dev extension/node_modules
 	@touch $@
 
 test: install-dev $(FRONT_END)
-	@scripts/bootstrap apt
+	@./bootstrap apt
 	pytest $(PYTEST_FLAGS)
 
 check: check-lint check-format check-types check-front-end check-shape
@@ -72,7 +72,7 @@ check-shape: install-dev
 	pytest -q tests/unit/test_imports_point_one_way.py tests/unit/test_shape_of_the_code.py
 
 bench: install-dev $(FRONT_END)
-	@scripts/bootstrap apt
+	@./bootstrap apt
 	python -m tests.benchmarks $(BENCH_FLAGS)
 
 dist: install-dev

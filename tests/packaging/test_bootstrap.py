@@ -1,4 +1,4 @@
-"""scripts/bootstrap on a machine that lacks something: one line that says what to type, no more."""
+"""bootstrap on a machine that lacks something: one line that says what to type, no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts/bootstrap"
+SCRIPT = Path(__file__).parents[2] / "bootstrap"
 NEEDED = ("sh", "dirname", "id", "grep", "rm", "mkdir", "touch", "cat")
 PYTHON_WITHOUT_VENV = """#!/bin/sh
 case "$*" in
@@ -22,8 +22,7 @@ esac
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A place for a .venv, with the script, and a PATH with next to nothing."""
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(SCRIPT, tmp_path / "scripts")
+    shutil.copy(SCRIPT, tmp_path)
     (tmp_path / "bin").mkdir()
     for name in NEEDED:
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or name)
@@ -32,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def bootstrap(checkout: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [checkout / "scripts/bootstrap", "lab"],
+        [checkout / "bootstrap", "lab"],
         env={"PATH": str(checkout / "bin")},
         capture_output=True,
         text=True,
