@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 
@@ -118,14 +119,16 @@ def test_events_tell_of_programs_and_of_memory(wardian: Wardian) -> None:
 
 def test_events_are_told_as_they_happen(wardian: Wardian) -> None:
     command = [*PROGRAM, "events", "--filter", "event=start", "--format", "{{.Action}}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as watcher:
         assert watcher.stdout is not None
+        poll = select.poll()
+        poll.register(watcher.stdout, select.POLLIN)
         try:
             while True:  # the watcher may not listen yet
-                wardian("run", "--rm", IMAGE, "true")
-                os.set_blocking(watcher.stdout.fileno(), False)
-                if (watcher.stdout.read() or "").startswith("start\n"):
+                out(wardian("run", "--rm", IMAGE, "true"))
+                if poll.poll(100):
                     break
+            assert watcher.stdout.read(6) == b"start\n"
         finally:
             watcher.kill()
 
