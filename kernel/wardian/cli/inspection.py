@@ -10,6 +10,7 @@ import click
 
 from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
+from wardian.cli.sharing import borrowers, modes
 from wardian.errors import NotFound
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None) -> i
 def _find(client: Client, name: str, kind: str | None) -> dict[str, Any]:
     if kind != "image":
         with suppress(NotFound):
-            return describe(client.container(name).info)
+            return _whole(client.container(name).info, client)
         if kind == "container":
             raise NotFound(f"no such container: {name[:128]}", hint="see `wardian ps -a`")
     from wardian.cli.images import describe_image
@@ -63,6 +64,12 @@ def _find(client: Client, name: str, kind: str | None) -> dict[str, Any]:
         return describe_image(client.root, name)
     what = "image" if kind == "image" else "container or image"
     raise NotFound(f"no such {what}: {name[:128]}", hint="see `wardian ps -a` and `wardian images`")
+
+
+def _whole(info: ContainerInfo, client: Client) -> dict[str, Any]:
+    found = describe(info)
+    found["Wardian"]["LendsTo"] = borrowers(info, client.list())
+    return found
 
 
 def describe(info: ContainerInfo) -> dict[str, Any]:
@@ -136,7 +143,7 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
             f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}" for bind in spec.binds
         ],
         "Tmpfs": {tmpfs.target: f"mode={tmpfs.mode:o}" for tmpfs in spec.tmpfs},
-        "NetworkMode": spec.network.value,
+        **modes(info),
         "UsernsMode": spec.user_namespace.value,
         "ReadonlyRootfs": spec.read_only,
         "RestartPolicy": {

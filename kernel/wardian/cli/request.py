@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits
-from wardian.cli import words
+from wardian.cli import sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.restart_policy import RestartPolicy, When
 from wardian.runtime.spec import (
@@ -59,6 +59,7 @@ class Request:
     best_effort: bool = False
     restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
+    sharing: Mapping[str, str] = field(default_factory=dict)
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
         """The container that is asked for. Raises InvalidInput."""
@@ -84,6 +85,7 @@ class Request:
             seccomp=words.seccomp(self.security_opt),
             best_effort=self.best_effort,
             restart=_restart(self.restart, **life),
+            sharing=sharing.parse(self.sharing, self.network, self.hostname),
             extra_hosts=tuple(words.host(word) for word in self.add_host),
             stop_signal=_stop_signal(self.stop_signal, image),
             stop_timeout_s=10.0 if self.stop_timeout is None else self.stop_timeout,
@@ -160,10 +162,14 @@ def _restart(word: str, *, keep: Keep, remove_on_exit: bool = False) -> RestartP
 
 
 def _network(word: str) -> Network:
+    if word.startswith("container:"):
+        return Network.NONE  # `sharing` has whose
     try:
         return Network(word)
     except ValueError:
-        raise InvalidInput(f"unknown network: {word[:40]}", hint="use none or host") from None
+        raise InvalidInput(
+            f"unknown network: {word[:40]}", hint="use none, host or container:NAME"
+        ) from None
 
 
 def _user_namespace(word: str) -> UserNamespace:

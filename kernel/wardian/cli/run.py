@@ -16,6 +16,7 @@ from wardian.cli.params import (
     stream_options,
 )
 from wardian.cli.program import RuntimeCommand, complain
+from wardian.cli.sharing import SHARING_NAMES, sharing_options
 from wardian.errors import AlreadyExists, CommandFailed, WardianError
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ def container_options(function: F) -> F:
         ),
         click.option("--read-only", is_flag=True, help="Make the root read-only."),
         click.option(
-            "--network", "--net", default="none", metavar="none|host", help="Its network."
+            "--network",
+            "--net",
+            default="none",
+            metavar="NETWORK",
+            help="none, host or container:NAME.",
         ),
         click.option("--userns", default="", metavar="host", help="`host`: no user namespace."),
         click.option("--cap-add", multiple=True, metavar="CAP", help="Give a capability more."),
@@ -70,7 +75,7 @@ def container_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    return limit_options(process_options(_rarer_options(function)))
+    return limit_options(process_options(sharing_options(_rarer_options(function))))
 
 
 def _rarer_options(function: F) -> F:
@@ -168,7 +173,8 @@ def _request(flags: dict[str, Any]) -> Request:
     from wardian.cli.request import Request
 
     limits = {name: flags.pop(name) for name in LIMIT_NAMES}
-    return Request(limits=limits, **flags)
+    sharing = {name: flags.pop(name) for name in SHARING_NAMES}
+    return Request(limits=limits, sharing=sharing, **flags)
 
 
 def _make(

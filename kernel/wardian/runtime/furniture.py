@@ -122,6 +122,13 @@ def mount_cgroups(mounts: tuple[tuple[str, str], ...]) -> None:
     _make_read_only(top, recursive=False)
 
 
+def borrow_cgroups() -> None:
+    """Every group of this machine, read-only."""
+    top = "sys/fs/cgroup"
+    mnt.mount(f"/{top}", top, None, mnt.MS_BIND | mnt.MS_REC)
+    _make_read_only(top)
+
+
 def _build_dev(*, has_tty_group: bool) -> None:
     # nodev is for what is made here later; the nodes below are mounts of their own.
     mnt.mount("tmpfs", "dev", "tmpfs", mnt.MS_NOSUID | mnt.MS_NODEV, "mode=755,size=65536k")

@@ -14,7 +14,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux.proc import start_ticks
-from wardian.runtime import ids, state, wire
+from wardian.runtime import ids, lending, state, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
@@ -103,6 +103,7 @@ class House:
         first record from `start`; until then it is nobody's.
         """
         state.ensure_free(self.records, spec.name)
+        spec = lending.settle(spec, self.find)
         allowed_capabilities(spec)
         seccomp_program(spec)
         spare = self._nursery.reserve(spec, self._sites.lowers(spec)) if to_start else None
@@ -135,6 +136,8 @@ class House:
                     hint="leave out --userns=host",
                 )
             return None
+        if (lender := lending.lender_of(spec, self.find)) is not None:
+            return self._ids_of(lender)
         return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
     def _release(self, container_id: str) -> None:
@@ -154,9 +157,10 @@ class House:
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
-                sandbox = Sandbox.create(
-                    self._zygote, record.spec.network, self._ids_of(record), cgroup
-                )
+                with lending.loan(record.spec, self.find) as loan:
+                    maps = self._ids_of(record)
+                    network = record.spec.network
+                    sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan)
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
             init = sandbox.enter(record.spec)
@@ -382,7 +386,7 @@ class House:
 
     def _stop_orphan(self, record: Record) -> None:
         if record.id in self._live:
-            self.stop(record, 10.0, 15, lambda _: None)
+            self.stop(record, record.spec.stop_timeout_s, record.spec.stop_signal, lambda _: None)
 
     def _discard(self, record: Record) -> None:
         if record.id in self._live:

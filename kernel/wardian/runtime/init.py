@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from wardian.errors import CommandFailed, ProtocolError, WardianError
+from wardian.linux import process as processes
 from wardian.runtime import messages as m
 from wardian.runtime import process
 from wardian.runtime.process import Privileges
@@ -53,8 +54,10 @@ class Starting:
 class Init:
     """The event loop of PID 1."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, *, owns_pids: bool = True) -> None:
+        """Without a PID namespace of its own it is no PID 1: it adopts what its children leave."""
         self._listener = listener
+        self._owns_pids = owns_pids
         self._privileges = Privileges(frozenset())
         self._selector = selectors.EpollSelector()
         self._keepers: list[Connection] = []
@@ -63,6 +66,8 @@ class Init:
         self._exits: OrderedDict[int, int] = OrderedDict()
         self._deadline: float | None = None
 
+        if not owns_pids:
+            processes.set_child_subreaper()
         wake = self._watch_signals()
         listener.settimeout(0)
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
@@ -127,8 +132,7 @@ class Init:
                 self._tell_table(keeper)
             case m.Shutdown(timeout_s=timeout_s, signal=number):
                 self._deadline = time.monotonic() + timeout_s
-                with suppress(ProcessLookupError):
-                    os.kill(-1, number)
+                self._signal_all(number)
 
     def _tell(self, keeper: Connection, event: m.FromInit, fds: tuple[int, ...] = ()) -> None:
         with suppress(EOFError, ProtocolError):  # the next keeper asks for the table
@@ -150,8 +154,7 @@ class Init:
 
     def _signal(self, order: m.SendSignal) -> None:
         if order.key is None:
-            with suppress(ProcessLookupError):
-                os.kill(-1, order.signal)
+            self._signal_all(order.signal)
             return
         for child in self._children.values():
             if child.key != order.key:
@@ -161,6 +164,13 @@ class Init:
                     os.killpg(child.container_pid, order.signal)
                 else:
                     os.kill(child.container_pid, order.signal)
+
+    def _signal_all(self, number: int) -> None:
+        """Every process but ourselves; where PIDs are shared, those that we were asked for."""
+        targets = [-1] if self._owns_pids else list(self._children)
+        for target in targets:
+            with suppress(ProcessLookupError):
+                os.kill(target, number)
 
     # --- processes -----------------------------------------------------------------------
 
@@ -276,16 +286,21 @@ class Init:
 
     def _end_if_empty(self) -> None:
         """After Shutdown: leave when alone or when the time is up (the kernel ends the rest)."""
-        try:
-            os.kill(-1, 0)
-            alone = False
-        except ProcessLookupError:
-            alone = True
-        if alone:
+        if self._is_alone():
             os._exit(0)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             has_main = any(child.key == m.MAIN_KEY for child in self._children.values())
             os._exit(KILLED if has_main else 0)
+
+    def _is_alone(self) -> bool:
+        try:
+            if self._owns_pids:
+                os.kill(-1, 0)
+            else:
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except (ProcessLookupError, ChildProcessError):
+            return True
+        return False
 
 
 def _fork_hint(error: Exception) -> str:

@@ -23,6 +23,7 @@ from wardian.runtime.init import Init
 from wardian.runtime.process import Privileges
 from wardian.runtime.rehearsal import rehearse
 from wardian.runtime.rootfs import BindMount, Overlay
+from wardian.runtime.sharing import PRIVATE
 from wardian.runtime.spec import ContainerSpec
 
 INIT_NAME = "wardian-init"
@@ -65,9 +66,7 @@ def main(sync: wire.Connection) -> NoReturn:
 def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     first = sync.receive()
     furnish = m.decode(first.data, m.Furnish)
-    for fd in first.fds:
-        os.write(fd, b"0")
-        os.close(fd)
+    _move_into_cgroup(first.fds[: len(first.fds) - furnish.joins_cgroup_root])
     _become_root()
     mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
     mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")
@@ -75,10 +74,7 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     if furnish.own_network:
         namespaces.bring_up_loopback()
     borrowed = furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
-    # The cgroup namespace's root is the group we are in now (cgroup_namespaces(7)).
-    namespaces.unshare(namespaces.CLONE_NEWCGROUP)
-    if furnish.own_network:
-        furniture.mount_cgroups(furnish.cgroup_mounts)
+    _take_cgroup_root(furnish, first.fds)
     message = sync.receive()
     listener = socket.socket(fileno=message.fds[0])
     lay = m.decode(message.data, m.Lay)
@@ -88,8 +84,9 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
         rootfs.enter(root_fd)
     # From now on every descriptor that comes is wanted, also those of init's first orders.
     process.keep_only(sync.fileno(), listener.fileno(), root_fd)
-    init = Init(listener)
-    rehearse()
+    init = Init(listener, owns_pids=furnish.owns_pids)
+    if not furnish.has_loan:  # the rehearsal would be seen in namespaces of others
+        rehearse()
     if lay.plain_hostname and given:
         privileges = _finish(root_fd, _plain(lay.plain_hostname), usual_seccomp())
         sync.receive()
@@ -103,13 +100,34 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     return init, _finish(root_fd, order.spec, program), borrowed
 
 
+def _move_into_cgroup(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _take_cgroup_root(furnish: m.Furnish, fds: tuple[int, ...]) -> None:
+    """A cgroup namespace of our own has the group that we are in for its root; and its files."""
+    if furnish.own_cgroup_root:
+        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+    elif furnish.joins_cgroup_root:
+        namespaces.setns(fds[-1])
+        os.close(fds[-1])
+    elif furnish.own_network:  # else /sys is this machine's already, and its cgroups with it
+        furniture.borrow_cgroups()
+        return
+    if furnish.own_network:
+        furniture.mount_cgroups(furnish.cgroup_mounts)
+
+
 def _plain(hostname: str) -> ContainerSpec:
     return ContainerSpec(name="plain", image="", lowers=(), hostname=hostname)
 
 
 def _finish(root_fd: int, spec: ContainerSpec, program: bytes | None) -> Privileges:
     os.close(root_fd)
-    namespaces.sethostname(spec.hostname)
+    if spec.sharing.uts == PRIVATE:
+        namespaces.sethostname(spec.hostname)
     os.umask(0o022)  # what programs start with, as under docker
     return _confine(spec, program)
 

@@ -164,6 +164,13 @@ class Live:
                 self.cgroup.thaw()
             with suppress(KernelRefused):
                 process.pidfd_send_signal(self.pidfd, 9)
+        self._kill_rest()
+
+    def _kill_rest(self) -> None:
+        """Where the PID namespace is shared, it does not end with init."""
+        if not self.record.spec.sharing.owns_pids:
+            with suppress(WardianError, OSError):
+                self.cgroup.kill()
 
     def wait(self, key: int, done: Ended) -> None:
         """Call ``done`` with the exit code of a process, now or later."""
@@ -277,6 +284,7 @@ class Live:
 
     def close(self, exit_code: int) -> None:
         """The container has ended: keep the last output, answer everybody who waits."""
+        self._kill_rest()
         writer = LogWriter(self.home)
         for fd, stream in list(self._log_pipes.items()):
             with suppress(BlockingIOError):

@@ -98,28 +98,42 @@ FromInit = Spawned | SpawnFailed | Exited | Table
 
 
 class Clone(Struct, frozen=True):
-    """Clone a process with these flags. Descriptors: its socket, the cgroup it is born in."""
+    """Clone a process with these flags. Descriptors: its socket, namespaces, its cgroup (if any).
+
+    It is born in the ``joins`` namespaces; its clocks (monotonic, boottime) are ahead by seconds.
+    """
 
     flags: int
+    joins: int = 0
+    clocks: tuple[int, int] = (0, 0)
 
 
 class Cloned(Struct, frozen=True):
-    """Its PID, with its pidfd; or why not."""
+    """Its PID, with its pidfd; or why not. ``errand_pid`` has ended and is to be waited for."""
 
     host_pid: int
     errno: int = 0
+    errand_pid: int = 0
 
 
 # --- keeper → the child that becomes init ----------------------------------------------------
 
 
 class Furnish(Struct, frozen=True):
-    """The first order to the child."""
+    """The first order to the child.
+
+    Descriptors: files of its cgroup to write to; at the end the cgroup namespace that it
+    ``joins_cgroup_root`` of, if it does.
+    """
 
     own_network: bool
     in_user_namespace: bool
     has_tty_group: bool
     cgroup_mounts: tuple[tuple[str, str], ...]
+    own_cgroup_root: bool = True
+    joins_cgroup_root: bool = False
+    owns_pids: bool = True
+    has_loan: bool = False
 
 
 class Lay(Struct, frozen=True):

@@ -24,6 +24,7 @@ from wardian.runtime.groups import Groups
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.sharing import Sharing
 from wardian.runtime.site import Site
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
 from wardian.runtime.zygote import Zygote
@@ -82,6 +83,8 @@ class Nursery:
     def reserve(self, spec: ContainerSpec, lowers: tuple[Path, ...]) -> Spare | None:
         """The best spare for a container on these layers, if there is one that suits."""
         if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
+            return None
+        if spec.sharing != Sharing():
             return None
         self._guess = guess = Guess(lowers, spec.is_plain)
         ready = (spare for spare in self._spares if guess.suits(spare.sandbox))

@@ -39,6 +39,7 @@ from wardian.runtime import messages as m
 from wardian.runtime import trees, wire
 from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
+from wardian.runtime.lending import NOTHING, Loan
 from wardian.runtime.site import Site
 from wardian.runtime.spec import Bind, ContainerSpec, Network
 from wardian.runtime.zygote import Zygote, ZygoteLost
@@ -64,22 +65,28 @@ class Sandbox:
     started_ticks: int | None
     pidfd: int
     _sync: wire.Connection
+    loan: Loan = NOTHING
     _laid: tuple[tuple[int, int], ...] | None = None
     is_plain: bool = False
     warnings: tuple[str, ...] = ()
 
     @classmethod
     def create(
-        cls, zygote: Zygote, network: Network, ids: IdMaps | None, cgroup: Cgroup
+        cls,
+        zygote: Zygote,
+        network: Network,
+        ids: IdMaps | None,
+        cgroup: Cgroup,
+        loan: Loan = NOTHING,
     ) -> Sandbox:
         """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's."""
-        flags = _namespaces(network, ids)
+        flags = _namespaces(network, ids if loan.user_fd is None else None) & ~loan.kept
         try:
-            host_pid, pidfd, ours = _clone(zygote, flags, cgroup)
+            host_pid, pidfd, ours = _clone(zygote, flags, cgroup, loan)
         except ZygoteLost:
-            host_pid, pidfd, ours = _clone(zygote, flags, cgroup)
-        started_ticks = start_ticks(host_pid)
-        sandbox = cls(network, ids, cgroup, host_pid, started_ticks, pidfd, wire.Connection(ours))
+            host_pid, pidfd, ours = _clone(zygote, flags, cgroup, loan)
+        ticks, sync = start_ticks(host_pid), wire.Connection(ours)
+        sandbox = cls(network, ids, cgroup, host_pid, ticks, pidfd, sync, loan)
         try:
             sandbox._move_in()
         except BaseException:
@@ -88,17 +95,22 @@ class Sandbox:
         return sandbox
 
     def _move_in(self) -> None:
-        if self.ids is not None:
+        loan = self.loan
+        if self.ids is not None and loan.user_fd is None:
             maps = (self.ids.uids, self.ids.gids)
             write_id_maps(self.host_pid, *maps, deny_setgroups=self.ids.has_one_group)
         order = m.Furnish(
-            own_network=self.network is Network.NONE,
+            own_network=self.network is Network.NONE and loan.owns_network,
             in_user_namespace=self.ids is not None,
             has_tty_group=self.ids is None or self.ids.maps_tty_group,
             cgroup_mounts=cgroup_mounts(self.cgroup),
+            own_cgroup_root=loan.has_own_cgroup_root,
+            joins_cgroup_root=loan.cgroup_fd is not None,
+            owns_pids=loan.owns_pids,
+            has_loan=loan is not NOTHING,
         )
         admission = self.cgroup.admission_fds()
-        self._sync.send(m.encode(order), admission)
+        self._sync.send(m.encode(order), [*admission, *filter(None, (loan.cgroup_fd,))])
         for fd in admission:
             os.close(fd)
 
@@ -214,12 +226,14 @@ def _namespaces(network: Network, ids: IdMaps | None) -> int:
     return flags
 
 
-def _clone(zygote: Zygote, flags: int, cgroup: Cgroup) -> tuple[int, int, socket.socket]:
+def _clone(
+    zygote: Zygote, flags: int, cgroup: Cgroup, loan: Loan
+) -> tuple[int, int, socket.socket]:
     """The child's PID, its pidfd and our end of its socket."""
     cgroup_fd = cgroup.clone_fd()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        host_pid, pidfd = zygote.clone(flags, theirs, cgroup_fd)
+        host_pid, pidfd = zygote.clone(flags, theirs, cgroup_fd, loan)
     except WardianError as error:
         ours.close()
         if not isinstance(error, KernelRefused):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 from wardian.runtime.restart_policy import RestartPolicy
+from wardian.runtime.sharing import Sharing
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -124,6 +125,7 @@ class ContainerSpec:
     stop_signal: int = 15
     stop_timeout_s: float = 10.0
     extra_hosts: tuple[tuple[str, str], ...] = ()
+    sharing: Sharing = field(default_factory=Sharing)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

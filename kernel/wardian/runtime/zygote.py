@@ -8,6 +8,7 @@ is the keeper's child all the same (CLONE_PARENT).
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -16,8 +17,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from wardian.errors import KernelRefused, ProtocolError, SetupError
-from wardian.linux import process
+from wardian.linux import namespaces, process
 from wardian.runtime import messages as m
+from wardian.runtime.lending import NOTHING, Loan
 from wardian.runtime.wire import Connection
 
 Become = Callable[[Connection], NoReturn]
@@ -46,7 +48,11 @@ class Zygote:
         return pid, Connection(ours)
 
     def clone(
-        self, flags: int, child_end: socket.socket, cgroup_fd: int | None = None
+        self,
+        flags: int,
+        child_end: socket.socket,
+        cgroup_fd: int | None = None,
+        loan: Loan = NOTHING,
     ) -> tuple[int, int]:
         """A new process with these namespaces, whose end of its socket this is: PID and pidfd.
 
@@ -54,15 +60,19 @@ class Zygote:
         and perhaps a process that nobody knows: it ends with the other end of its socket, so the
         next one needs a socket of its own.
         """
-        fds = [child_end.fileno(), *(() if cgroup_fd is None else (cgroup_fd,))]
+        joins = [*loan.join, *(() if loan.user_fd is None else (loan.user_fd,))]
+        fds = [child_end.fileno(), *joins, *(() if cgroup_fd is None else (cgroup_fd,))]
         try:
-            self._sync.send(m.encode(m.Clone(flags)), fds)
+            self._sync.send(m.encode(m.Clone(flags, len(joins), loan.clocks)), fds)
             answer = self._sync.receive()
         except (EOFError, ProtocolError) as error:
             self.close()
             self._pid, self._sync = self._fork()
             raise ZygoteLost from error
         cloned = m.decode(answer.data, m.Cloned)
+        if cloned.errand_pid:
+            with suppress(ChildProcessError):
+                os.waitpid(cloned.errand_pid, 0)
         if cloned.errno:
             raise KernelRefused("clone3", cloned.errno)
         return cloned.host_pid, answer.fds[0]
@@ -82,20 +92,61 @@ def _serve(sync: Connection, become: Become) -> NoReturn:
         while True:
             message = sync.receive()
             order = m.decode(message.data, m.Clone)
-            child_end, *cgroup = message.fds
-            try:
-                host_pid, pidfd = process.clone3(
-                    order.flags | process.CLONE_PARENT, cgroup_fd=cgroup[0] if cgroup else None
-                )
-            except KernelRefused as error:
-                sync.send(m.encode(m.Cloned(0, error.errno)))
+            if order.joins or any(order.clocks):
+                if process.clone3(process.CLONE_PARENT)[0] == 0:
+                    _run_errand(sync, become, order, message.fds)
             else:
-                if host_pid == 0:
-                    become(Connection(socket.socket(fileno=child_end)))
-                sync.send(m.encode(m.Cloned(host_pid)), (pidfd,))
-                os.close(pidfd)
+                _clone(sync, become, order, message.fds)
             message.close()
     except EOFError:
         pass  # the keeper is gone: so are we
     finally:
         os._exit(0)
+
+
+def _clone(
+    sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...], *, errand_pid: int = 0
+) -> None:
+    child_end, *cgroup = fds
+    try:
+        host_pid, pidfd = process.clone3(
+            order.flags | process.CLONE_PARENT, cgroup_fd=cgroup[0] if cgroup else None
+        )
+    except KernelRefused as error:
+        sync.send(m.encode(m.Cloned(0, error.errno, errand_pid)))
+    else:
+        if host_pid == 0:
+            become(Connection(socket.socket(fileno=child_end)))
+        sync.send(m.encode(m.Cloned(host_pid, 0, errand_pid)), (pidfd,))
+        os.close(pidfd)
+
+
+def _run_errand(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...]) -> NoReturn:
+    """Go where the new process is to be born, clone it there, and end.
+
+    A process of its own: who has joined a user namespace cannot come back.
+    """
+    errand_pid = os.getpid()
+    try:
+        if any(order.clocks):
+            namespaces.shift_clocks(*order.clocks)
+        _join(fds[1 : 1 + order.joins])
+        _clone(sync, become, order, (fds[0], *fds[1 + order.joins :]), errand_pid=errand_pid)
+    except KernelRefused as error:
+        sync.send(m.encode(m.Cloned(0, error.errno, errand_pid)))
+    finally:
+        os._exit(0)
+
+
+def _join(fds: tuple[int, ...]) -> None:
+    """Root may join anything at once, others only as root of the user namespace, which is last."""
+    later = []
+    for fd in fds:
+        try:
+            namespaces.setns(fd)
+        except KernelRefused as error:
+            if error.errno != errno.EPERM:
+                raise
+            later.append(fd)
+    for fd in later:
+        namespaces.setns(fd)
