@@ -57,6 +57,7 @@ SECTIONS: Sections = {
     },
     "Images": {
         "images": Entry("images:images", "List images."),
+        "build": Entry("build:build", "Build an image from a Dockerfile."),
         "load": Entry("image:load", "Add the images of an archive."),
         "save": Entry("image:save", "Write images to an archive."),
         "import": Entry("image:import_", "Make an image of the archive of a root tree."),
