@@ -9,6 +9,7 @@
       FailedPrecondition   right request, wrong state (not running, in use)
       LimitHit             a cgroup or time limit ended what was asked for
       CommandFailed        a program in the container could not be run; carries its exit code
+      RegistryFailed       a registry cannot be reached, refuses, or does not keep to the protocol
       ProtocolError        the other side of a socket said something impossible
 
 Each says *what* happened and to what in one line, and in ``hint`` what to do about it.
@@ -79,6 +80,10 @@ class CommandFailed(WardianError):
     def __init__(self, what: str, *, exit_code: int, hint: str = "") -> None:
         super().__init__(what, hint=hint)
         self.exit_code = exit_code
+
+
+class RegistryFailed(WardianError):
+    """A registry cannot be reached, refuses, or does not keep to the protocol."""
 
 
 class ProtocolError(WardianError):

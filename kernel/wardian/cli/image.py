@@ -39,6 +39,8 @@ class ImageGroup(LazyGroup):
             "inspect": Entry("image:inspect", "Show all that is known, as JSON."),
             "history": Entry("image:history", "Show how an image was made, layer by layer."),
             "tag": Entry("image:tag", "Give an image another name."),
+            "pull": Entry("transfer:pull", "Get an image from its registry."),
+            "push": Entry("transfer:push", "Give an image to its registry."),
             "load": Entry("image:load", "Add the images of an archive."),
             "save": Entry("image:save", "Write images to an archive."),
             "import": Entry("image:import_", "Make an image of the archive of a root tree."),

@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -85,6 +86,18 @@ class Ingest:
         compression = next((name for magic, name in _MAGICS.items() if first.startswith(magic)), "")
         kind = media_type or LAYER_TYPE + compression
         return Descriptor(mediaType=kind, digest=hashed.digest, size=hashed.size_bytes)
+
+    def adopt_blob(self, path: Path, blob: Descriptor) -> None:
+        """Keep a file of the store's file system that was verified to be this blob."""
+        with storing(), suppress(FileExistsError):
+            os.link(path, self._blob(blob.digest))
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether a blob is here or in the store, and then on our lease."""
+        try:
+            return self.path(blob.digest).stat().st_size == blob.size
+        except InvalidInput:
+            return False
 
     def add_document(self, data: bytes, media_type: str) -> Descriptor:
         """Keep a small blob that is in memory."""
