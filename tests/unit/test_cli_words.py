@@ -77,7 +77,7 @@ def test_tmpfs_takes_size_and_mode() -> None:
         target="/run", size_bytes=1 << 30, mode=0o700
     )
     with pytest.raises(InvalidInput):
-        words.tmpfs("/run:exec")
+        words.tmpfs("/run:suid")
 
 
 def test_environment_overrides_files_and_borrows_ours(

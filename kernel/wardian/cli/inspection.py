@@ -100,6 +100,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
         "Mounts": _mounts(info),
         "Config": {
             "Hostname": info.spec.hostname,
+            "Domainname": info.spec.domainname,
             "User": main.user if main else "",
             "Env": [f"{name}={value}" for name, value in main.env.items()] if main else [],
             "Cmd": list(main.argv) if main else [],
@@ -140,7 +141,9 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
     spec, limits = info.spec, info.spec.limits
     return {
         "Binds": [
-            f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}" for bind in spec.binds
+            f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}"
+            for bind in spec.binds
+            if not bind.is_device
         ],
         "Tmpfs": {tmpfs.target: f"mode={tmpfs.mode:o}" for tmpfs in spec.tmpfs},
         **modes(info),
@@ -153,7 +156,14 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "AutoRemove": spec.remove_on_exit or spec.keep.value == "never",
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
-        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp)],
+        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp), *_paths(spec.hides_paths)],
+        "Devices": [
+            {"PathOnHost": b.source, "PathInContainer": b.target, "CgroupPermissions": "rwm"}
+            for b in spec.binds
+            if b.is_device
+        ],
+        "Sysctls": spec.sysctls,
+        "Privileged": not spec.hides_paths and spec.cap_add == ("ALL",),
         "Init": True,
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
         "ShmSize": next(
@@ -195,6 +205,10 @@ def _seccomp(profile: str) -> list[str]:
     return [] if profile == "default" else [f"seccomp={profile}"]
 
 
+def _paths(hides: bool) -> list[str]:
+    return [] if hides else ["systempaths=unconfined"]
+
+
 def _mounts(info: ContainerInfo) -> list[dict[str, Any]]:
     binds = [
         {
@@ -202,8 +216,10 @@ def _mounts(info: ContainerInfo) -> list[dict[str, Any]]:
             "Source": bind.source,
             "Destination": bind.target,
             "RW": not bind.read_only,
+            "Propagation": bind.propagation,
         }
         for bind in info.spec.binds
+        if not bind.is_device
     ]
     tmpfs = [
         {"Type": "tmpfs", "Source": "", "Destination": tmpfs.target, "RW": True}

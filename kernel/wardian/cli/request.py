@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits
-from wardian.cli import sharing, words
+from wardian.cli import security, sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.restart_policy import RestartPolicy, When
 from wardian.runtime.spec import (
@@ -54,12 +54,14 @@ class Request:
     stop_signal: str | None = None
     stop_timeout: float | None = None
     init: bool = True
+    cidfile: str | None = None
     shm_size: str | None = None
     add_host: tuple[str, ...] = ()
     best_effort: bool = False
     restart: str = "no"
     limits: Mapping[str, str | None] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
+    security: Mapping[str, Any] = field(default_factory=dict)
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
         """The container that is asked for. Raises InvalidInput."""
@@ -75,14 +77,18 @@ class Request:
             process=self._process(image),
             hostname=_hostname(self.hostname),
             limits=parse_limits(self.limits),
-            binds=(*binds, *(made for made in mounts if isinstance(made, Bind))),
+            binds=(
+                *binds,
+                *(made for made in mounts if isinstance(made, Bind)),
+                *security.devices(self.security, self.userns),
+            ),
             tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
             network=_network(self.network),
             user_namespace=_user_namespace(self.userns),
             read_only=self.read_only,
-            cap_add=self.cap_add,
+            cap_add=("ALL",) if self.security.get("privileged") else self.cap_add,
             cap_drop=self.cap_drop,
-            seccomp=words.seccomp(self.security_opt),
+            **security.options(self.security_opt, self.security),
             best_effort=self.best_effort,
             restart=_restart(self.restart, **life),
             sharing=sharing.parse(self.sharing, self.network, self.hostname),

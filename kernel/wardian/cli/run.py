@@ -16,6 +16,7 @@ from wardian.cli.params import (
     stream_options,
 )
 from wardian.cli.program import RuntimeCommand, complain
+from wardian.cli.security import SECURITY_NAMES, security_options
 from wardian.cli.sharing import SHARING_NAMES, sharing_options
 from wardian.errors import AlreadyExists, CommandFailed, WardianError
 
@@ -56,7 +57,10 @@ def container_options(function: F) -> F:
         click.option("--cap-add", multiple=True, metavar="CAP", help="Give a capability more."),
         click.option("--cap-drop", multiple=True, metavar="CAP", help="Take a capability away."),
         click.option(
-            "--security-opt", multiple=True, metavar="OPTION", help="seccomp=unconfined|FILE"
+            "--security-opt",
+            multiple=True,
+            metavar="OPTION",
+            help="seccomp=unconfined|FILE, systempaths=unconfined.",
         ),
         click.option(
             "--restart",
@@ -75,7 +79,8 @@ def container_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    return limit_options(process_options(sharing_options(_rarer_options(function))))
+    function = security_options(sharing_options(_rarer_options(function)))
+    return limit_options(process_options(function))
 
 
 def _rarer_options(function: F) -> F:
@@ -103,6 +108,7 @@ def _rarer_options(function: F) -> F:
             metavar="SECONDS",
             help="How long `wardian stop` waits before SIGKILL (10).",
         ),
+        click.option("--cidfile", metavar="FILE", help="Write the container's id to a new file."),
         click.option("--init", is_flag=True, help="As always: an init reaps what is left behind."),
     )
     for option in reversed(options):
@@ -174,7 +180,8 @@ def _request(flags: dict[str, Any]) -> Request:
 
     limits = {name: flags.pop(name) for name in LIMIT_NAMES}
     sharing = {name: flags.pop(name) for name in SHARING_NAMES}
-    return Request(limits=limits, sharing=sharing, **flags)
+    security = {name: flags.pop(name) for name in SECURITY_NAMES}
+    return Request(limits=limits, sharing=sharing, security=security, **flags)
 
 
 def _make(
@@ -186,6 +193,8 @@ def _make(
     """Make the container from its image; a made-up name that is taken is made up again."""
     from wardian.cli import images, names
 
+    if request.cidfile is not None:
+        return _noted(request, lambda plain: _make(client, plain, life, make))
     image, lowers = images.obtain(client.root, request.image)
     if request.name is not None:
         return make(request.spec(image, lowers, request.name, **life))
@@ -195,6 +204,31 @@ def _make(
             return make(spec)
         spec = request.spec(image, lowers, names.new_longer_name(), **life)
     return make(spec)
+
+
+def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
+    """Make it, and write its id to a file that nobody had; no file stays if there is none."""
+    import os
+    from dataclasses import replace
+
+    from wardian.errors import InvalidInput
+
+    path = str(request.cidfile)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot make the container id file {path}: {error.strerror}",
+            hint="remove the file, or name another with --cidfile",
+        ) from error
+    try:
+        with open(fd, "w", encoding="ascii") as file:
+            container = make(replace(request, cidfile=None))
+            file.write(container.id)
+    except BaseException:
+        os.unlink(path)
+        raise
+    return container
 
 
 def _follow(

@@ -16,6 +16,20 @@ from wardian.runtime.spec import Bind, Tmpfs, Ulimit
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+# What is not named here of nosuid, nodev and rro is always so.
+_VOLUME_OPTIONS = (
+    "ro",
+    "rro",
+    "rw",
+    "noexec",
+    "nosuid",
+    "nodev",
+    "bind",
+    "rbind",
+    "z",
+    "Z",
+)
+PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _VOLUME_HINT = "write it like /on/the/host:/in/the/container or …:ro"
 
 
@@ -30,12 +44,23 @@ def volume(word: str) -> Bind:
             f"named volumes are not supported: {source[:80]}",
             hint="give a directory of the host, such as ./data",
         )
-    read_only = False
-    for option in filter(None, options.split(",")):
-        if option not in ("ro", "rw", "rbind", "bind", "z", "Z"):
-            raise InvalidInput(f"unknown volume option: {option[:40]}", hint="use ro or rw")
-        read_only |= option == "ro"
-    return _bind(source, target, read_only=read_only, recursive="bind" not in options.split(","))
+    chosen = [option for option in options.split(",") if option]
+    for option in chosen:
+        if option not in (*_VOLUME_OPTIONS, *PROPAGATION):
+            raise InvalidInput(
+                f"unknown volume option: {option[:40]}",
+                hint=f"use {', '.join((*_VOLUME_OPTIONS[:7], *PROPAGATION))}",
+            )
+    bind = _bind(
+        source,
+        target,
+        read_only=not {"ro", "rro"}.isdisjoint(chosen),
+        recursive="bind" not in chosen,
+    )
+    kinds = [option for option in chosen if option in PROPAGATION]
+    return replace(
+        bind, no_exec="noexec" in chosen, propagation=kinds[-1] if kinds else bind.propagation
+    )
 
 
 def _bind(source: str, target: str, *, read_only: bool, recursive: bool = True) -> Bind:
@@ -70,7 +95,9 @@ def mount(word: str) -> Bind | Tmpfs:
             raise InvalidInput("the bind mount has no source", hint="add src=/on/the/host")
         read_only = _is_true(_take(options, "readonly", "ro") or "false")
         recursive = not _is_true(_take(options, "bind-nonrecursive") or "false")
-        made: Bind | Tmpfs = _bind(source, target, read_only=read_only, recursive=recursive)
+        bind = _bind(source, target, read_only=read_only, recursive=recursive)
+        bind = replace(bind, propagation=_propagation(_take(options, "bind-propagation")))
+        made: Bind | Tmpfs = _to_depth(bind, _take(options, "bind-recursive"))
     elif kind == "tmpfs":
         size, mode = _take(options, "tmpfs-size"), _take(options, "tmpfs-mode")
         made = _tmpfs(target, size, mode)
@@ -79,6 +106,28 @@ def mount(word: str) -> Bind | Tmpfs:
     if options:
         raise InvalidInput(f"unknown mount option: {min(options)[:40]}")
     return made
+
+
+def _propagation(word: str | None) -> str:
+    if word is not None and word not in PROPAGATION:
+        raise InvalidInput(
+            f"unknown propagation: {word[:40]}", hint=f"use {', '.join(PROPAGATION)}"
+        )
+    return word or "rprivate"
+
+
+def _to_depth(bind: Bind, word: str | None) -> Bind:
+    """``bind-recursive``: what a read-only bind means for what is mounted below it."""
+    if word in (None, "enabled", "readonly"):
+        return bind
+    if word == "disabled":
+        return replace(bind, recursive=False)
+    if word == "writable":
+        return replace(bind, only_top_is_read_only=True)
+    raise InvalidInput(
+        f"not a choice for bind-recursive: {str(word)[:40]}",
+        hint="use enabled, disabled, writable or readonly",
+    )
 
 
 def _take(options: dict[str, str], *names: str) -> str | None:
@@ -97,6 +146,8 @@ def tmpfs(word: str) -> Tmpfs:
     target, _, rest = word.partition(":")
     size = mode = None
     owner = {"uid": 0, "gid": 0}
+    inodes: int | None = None
+    words = {"exec": False, "ro": False}
     for option in filter(None, rest.split(",")):
         key, _, value = option.partition("=")
         if key == "size":
@@ -107,11 +158,19 @@ def tmpfs(word: str) -> Tmpfs:
             if not re.fullmatch(r"[0-9]{1,9}", value):
                 raise InvalidInput(f"not a {key}: {value[:40]!r}", hint="write it as a number")
             owner[key] = int(value)
-        elif option not in ("rw", "nosuid", "nodev", "noexec"):
+        elif key == "nr_inodes" and re.fullmatch(r"[1-9][0-9]{0,14}", value):
+            inodes = int(value)
+        elif option in ("exec", "noexec"):
+            words["exec"] = option == "exec"
+        elif option in ("ro", "rw"):
+            words["ro"] = option == "ro"
+        elif option not in ("nosuid", "nodev", "noatime", "relatime"):
             raise InvalidInput(
-                f"unknown tmpfs option: {option[:40]}", hint="use size=, mode=, uid= and gid="
+                f"unknown tmpfs option: {option[:40]}",
+                hint="use size=, mode=, uid=, gid=, nr_inodes=, exec and ro",
             )
-    return replace(_tmpfs(target, size, mode), uid=owner["uid"], gid=owner["gid"])
+    made = replace(_tmpfs(target, size, mode), uid=owner["uid"], gid=owner["gid"])
+    return replace(made, inodes=inodes, exec=words["exec"], read_only=words["ro"])
 
 
 def host(word: str) -> tuple[str, str]:

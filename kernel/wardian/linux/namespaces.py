@@ -70,6 +70,12 @@ def sethostname(name: str) -> None:
     check(libc.sethostname(data, len(data)), "sethostname", name)
 
 
+def setdomainname(name: str) -> None:
+    """setdomainname(2): the NIS domain of this UTS namespace."""
+    data = name.encode()
+    check(libc.setdomainname(data, len(data)), "setdomainname", name)
+
+
 def bring_up_loopback() -> None:
     """Set ``lo`` up in this network namespace (netdevice(7)); the kernel adds its addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:

@@ -13,6 +13,8 @@ from contextlib import suppress
 
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import mount as mnt
+from wardian.runtime import messages as m
+from wardian.runtime import sysctls
 
 TREES = ("proc", "dev", "sys")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -44,18 +46,21 @@ SAFE = mnt.MS_NOSUID | mnt.MS_NODEV | mnt.MS_NOEXEC
 NULL_DEVICE = os.makedev(1, 3)
 
 
-def build(*, own_network: bool, has_tty_group: bool) -> tuple[str, ...]:
+def build(order: m.Furnish) -> tuple[str, ...]:
     """Make the trees in the working directory; what had to be borrowed, for people."""
     _check_null_device()
     for name in TREES:
         os.mkdir(name, 0o755)
     borrowed = _build_proc()
-    _build_dev(has_tty_group=has_tty_group)
-    if own_network:
+    sysctls.write("proc/sys", order.sysctls)
+    _build_dev(has_tty_group=order.has_tty_group)
+    if order.own_network:
         borrowed += _build_sys()
     else:
         # sysfs shows the network namespace that mounted it, which here is not ours to mount.
         _borrow("sys")
+    if not order.hides_paths:
+        return borrowed
     for path in MASKED:
         _mask(path)
     for path in READ_ONLY:

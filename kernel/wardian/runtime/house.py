@@ -14,7 +14,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux.proc import start_ticks
-from wardian.runtime import ids, lending, state, wire
+from wardian.runtime import ids, lending, state, sysctls, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
@@ -104,6 +104,7 @@ class House:
         """
         state.ensure_free(self.records, spec.name)
         spec = lending.settle(spec, self.find)
+        sysctls.check(spec)
         allowed_capabilities(spec)
         seccomp_program(spec)
         spare = self._nursery.reserve(spec, self._sites.lowers(spec)) if to_start else None
@@ -160,7 +161,7 @@ class House:
                 with lending.loan(record.spec, self.find) as loan:
                     maps = self._ids_of(record)
                     network = record.spec.network
-                    sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan)
+                    sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan, record.spec)
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
             init = sandbox.enter(record.spec)

@@ -73,7 +73,7 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     os.chdir(STAGING)
     if furnish.own_network:
         namespaces.bring_up_loopback()
-    borrowed = furniture.build(own_network=furnish.own_network, has_tty_group=furnish.has_tty_group)
+    borrowed = furniture.build(furnish)
     _take_cgroup_root(furnish, first.fds)
     message = sync.receive()
     listener = socket.socket(fileno=message.fds[0])
@@ -128,6 +128,8 @@ def _finish(root_fd: int, spec: ContainerSpec, program: bytes | None) -> Privile
     os.close(root_fd)
     if spec.sharing.uts == PRIVATE:
         namespaces.sethostname(spec.hostname)
+        if spec.domainname:
+            namespaces.setdomainname(spec.domainname)
     os.umask(0o022)  # what programs start with, as under docker
     return _confine(spec, program)
 

@@ -72,6 +72,10 @@ def _check(spec: ContainerSpec, lenders: set[str]) -> None:
             "a container can join the namespaces of one other container",
             hint="name the same one in every flag, or give --userns=host",
         )
+    if spec.domainname and spec.sharing.uts != PRIVATE:
+        raise InvalidInput(
+            "--domainname and --uts exclude each other", hint="leave out one of them"
+        )
     for kind in ("pid", "cgroup"):
         if is_own and getattr(spec.sharing, kind).startswith("/"):
             raise InvalidInput(

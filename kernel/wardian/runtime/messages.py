@@ -134,6 +134,8 @@ class Furnish(Struct, frozen=True):
     joins_cgroup_root: bool = False
     owns_pids: bool = True
     has_loan: bool = False
+    hides_paths: bool = True
+    sysctls: dict[str, str] = {}
 
 
 class Lay(Struct, frozen=True):

@@ -84,7 +84,7 @@ class Nursery:
         """The best spare for a container on these layers, if there is one that suits."""
         if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
             return None
-        if spec.sharing != Sharing():
+        if spec.sharing != Sharing() or spec.sysctls or not spec.hides_paths:
             return None
         self._guess = guess = Guess(lowers, spec.is_plain)
         ready = (spare for spare in self._spares if guess.suits(spare.sandbox))

@@ -226,10 +226,14 @@ def _mount_tmpfs(root_fd: int, tmpfs: Tmpfs) -> None:
         for name, number in (("uid", tmpfs.uid), ("gid", tmpfs.gid)):
             if number:
                 mnt.fsconfig_string(fs, name, str(number))
+        if tmpfs.inodes is not None:
+            mnt.fsconfig_string(fs, "nr_inodes", str(tmpfs.inodes))
         if tmpfs.size_bytes is not None:
             mnt.fsconfig_string(fs, "size", str(tmpfs.size_bytes))
         mnt.fsconfig_create(fs)
-        tree = mnt.fsmount(fs, SAFE)
+        attributes = SAFE & ~mnt.MOUNT_ATTR_NOEXEC if tmpfs.exec else SAFE
+        attributes |= mnt.MOUNT_ATTR_RDONLY if tmpfs.read_only else 0
+        tree = mnt.fsmount(fs, attributes)
     finally:
         os.close(fs)
     attach(root_fd, tree, tmpfs.target, directory=True)

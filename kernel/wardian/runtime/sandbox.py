@@ -78,8 +78,12 @@ class Sandbox:
         ids: IdMaps | None,
         cgroup: Cgroup,
         loan: Loan = NOTHING,
+        spec: ContainerSpec | None = None,
     ) -> Sandbox:
-        """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's."""
+        """Clone the child into its namespaces and its cgroup. The cgroup stays the caller's.
+
+        With a spec its /proc is as that wants it.
+        """
         flags = _namespaces(network, ids if loan.user_fd is None else None) & ~loan.kept
         try:
             host_pid, pidfd, ours = _clone(zygote, flags, cgroup, loan)
@@ -88,13 +92,13 @@ class Sandbox:
         ticks, sync = start_ticks(host_pid), wire.Connection(ours)
         sandbox = cls(network, ids, cgroup, host_pid, ticks, pidfd, sync, loan)
         try:
-            sandbox._move_in()
+            sandbox._move_in(spec)
         except BaseException:
             sandbox.discard()
             raise
         return sandbox
 
-    def _move_in(self) -> None:
+    def _move_in(self, spec: ContainerSpec | None) -> None:
         loan = self.loan
         if self.ids is not None and loan.user_fd is None:
             maps = (self.ids.uids, self.ids.gids)
@@ -108,6 +112,8 @@ class Sandbox:
             joins_cgroup_root=loan.cgroup_fd is not None,
             owns_pids=loan.owns_pids,
             has_loan=loan is not NOTHING,
+            hides_paths=spec is None or spec.hides_paths,
+            sysctls=spec.sysctls if spec else {},
         )
         admission = self.cgroup.admission_fds()
         self._sync.send(m.encode(order), [*admission, *filter(None, (loan.cgroup_fd,))])

@@ -44,12 +44,21 @@ class UserNamespace(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A directory or file of the host, mounted at ``target`` in the container."""
+    """A directory or file of the host, mounted at ``target`` in the container.
+
+    Read-only counts for what is mounted below, too, unless ``only_top_is_read_only``. Programs in
+    it are never set-id, and nodes never devices but for a single one that ``is_device``.
+    ``propagation`` is mount(8)'s word.
+    """
 
     source: str
     target: str
     read_only: bool = True
     recursive: bool = True
+    only_top_is_read_only: bool = False
+    no_exec: bool = False
+    propagation: str = "rprivate"
+    is_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,9 @@ class Tmpfs:
     mode: int = 0o1777
     uid: int = 0
     gid: int = 0
+    inodes: int | None = None
+    exec: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +112,8 @@ class ContainerSpec:
     ``lowers`` are the image's unpacked layers on the host, uppermost first. ``process`` is the
     main process; without one the container runs until it is stopped. ``stop_signal`` and
     ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
-    ``extra_hosts`` are (name, address) for its /etc/hosts.
+    ``extra_hosts`` are (name, address) for its /etc/hosts. ``hides_paths``: parts of /proc and /sys
+    are hidden or read-only, as docker has it.
     """
 
     name: str
@@ -126,6 +139,9 @@ class ContainerSpec:
     stop_timeout_s: float = 10.0
     extra_hosts: tuple[tuple[str, str], ...] = ()
     sharing: Sharing = field(default_factory=Sharing)
+    domainname: str = ""
+    sysctls: dict[str, str] = field(default_factory=dict)
+    hides_paths: bool = True
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -23,6 +23,7 @@ CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
 # EPERM is a file system's answer, or a filter's.
 NO_MAPPING = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 Copy = Callable[[str], str]
+PROPAGATION = {"private": mnt.MS_PRIVATE, "slave": mnt.MS_SLAVE, "shared": mnt.MS_SHARED}
 
 
 @functools.cache
@@ -82,7 +83,7 @@ def _layer(path: str, userns_fd: int | None, copy: Copy | None) -> int:
 
 
 def _bind(bind: Bind, userns_fd: int | None) -> int:
-    """A host directory or file, never setuid, never a device."""
+    """A host directory or file, never setuid, and never a device but where that is asked for."""
     recursive = mnt.AT_RECURSIVE if bind.recursive else 0
     try:
         tree = mnt.open_tree(bind.source, CLONE | recursive)
@@ -91,12 +92,31 @@ def _bind(bind: Bind, userns_fd: int | None) -> int:
             f"cannot mount {bind.source}: {os.strerror(error.errno)}",
             hint="the source of a bind mount must exist on the host",
         ) from error
-    attributes = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV
-    if bind.read_only:
-        attributes |= mnt.MOUNT_ATTR_RDONLY
-    mnt.mount_setattr(tree, flags=mnt.AT_EMPTY_PATH | recursive, attr_set=attributes)
+    try:
+        _set(tree, bind)
+    except BaseException:
+        os.close(tree)
+        raise
     if userns_fd is not None:
         # What cannot be mapped (procfs, some network file systems) shows as owned by nobody.
         with suppress(KernelRefused):
             mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
     return tree
+
+
+def _set(tree: int, bind: Bind) -> None:
+    """Attributes and propagation of a detached bind, with what is mounted below it."""
+    recursive = mnt.AT_RECURSIVE if bind.recursive else 0
+    attributes = mnt.MOUNT_ATTR_NOSUID
+    if not bind.is_device:
+        attributes |= mnt.MOUNT_ATTR_NODEV
+    if bind.no_exec:
+        attributes |= mnt.MOUNT_ATTR_NOEXEC
+    if bind.read_only and not bind.only_top_is_read_only:
+        attributes |= mnt.MOUNT_ATTR_RDONLY
+    mnt.mount_setattr(tree, flags=mnt.AT_EMPTY_PATH | recursive, attr_set=attributes)
+    if bind.read_only and bind.only_top_is_read_only:
+        mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_RDONLY)
+    deep = mnt.AT_RECURSIVE if bind.propagation.startswith("r") else 0
+    kind = PROPAGATION[bind.propagation.removeprefix("r")]
+    mnt.mount_setattr(tree, flags=mnt.AT_EMPTY_PATH | deep, propagation=kind)

@@ -1,0 +1,156 @@
+"""``--security-opt``, ``--privileged``, ``--device``, ``--sysctl``: from words to the spec."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from wardian.cli import words
+from wardian.errors import InvalidInput
+from wardian.runtime.spec import Bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+SECURITY_NAMES = ("privileged", "device", "sysctl", "domainname")
+_DEVICE_HINT = "write it like /dev/fuse or /dev/fuse:/dev/other:rw"
+
+
+def security_options(function: F) -> F:
+    """``--privileged``, ``--device``, ``--sysctl`` and ``--domainname``."""
+    options = (
+        click.option(
+            "--privileged",
+            is_flag=True,
+            help="All capabilities, no filter, nothing hidden; --userns=host: all devices, too.",
+        ),
+        click.option(
+            "--device", multiple=True, metavar="HOST[:CTR[:rwm]]", help="Show a device node."
+        ),
+        click.option(
+            "--sysctl", multiple=True, metavar="NAME=VALUE", help="Like net.ipv4.ip_forward=1."
+        ),
+        click.option("--domainname", default="", help="Its NIS domain name."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the spec that these flags decide. Raises InvalidInput."""
+    kept, hides_paths = [], True
+    for word in security_opt:
+        key, _, value = word.replace(":", "=", 1).partition("=")
+        if key == "systempaths":
+            if value != "unconfined":
+                raise InvalidInput(
+                    f"not a choice for systempaths: {value[:40]!r}", hint="use unconfined"
+                )
+            hides_paths = False
+        elif key in ("apparmor", "label"):
+            _check_module(key, value)
+        else:
+            kept.append(word)
+    if flags.get("privileged"):
+        kept.insert(0, "seccomp=unconfined")
+        hides_paths = False
+    return {
+        "seccomp": words.seccomp(kept),
+        "hides_paths": hides_paths,
+        "sysctls": sysctls(flags.get("sysctl", ())),
+        "domainname": _domainname(flags.get("domainname", "")),
+    }
+
+
+def _check_module(key: str, value: str) -> None:
+    """What docker takes for "none of it" is what is in force here."""
+    if key == "apparmor" and value == "unconfined":
+        return
+    if key == "label" and value == "disable":
+        return
+    module, none = ("AppArmor", "unconfined") if key == "apparmor" else ("SELinux", "disable")
+    loaded = Path("/sys/kernel/security/lsm")
+    is_there = loaded.exists() and module.lower() in loaded.read_text(encoding="ascii").split(",")
+    why = "is not supported by Wardian yet" if is_there else f"needs {module}, which is not active"
+    raise InvalidInput(
+        f"--security-opt {key}={value[:40]} {why}",
+        hint=f"leave it out, or write {key}={none}",
+    )
+
+
+def sysctls(given: Iterable[str]) -> dict[str, str]:
+    """``--sysctl name=value``."""
+    found = {}
+    for word in given:
+        name, equals, value = word.partition("=")
+        if not equals or not name or not value:
+            raise InvalidInput(
+                f"not a kernel parameter: {word[:80]!r}", hint="write it like net.core.somaxconn=99"
+            )
+        found[name.strip()] = value
+    return found
+
+
+def _domainname(word: str) -> str:
+    if len(word) > 64 or any(not (char.isalnum() or char in "-.") for char in word):
+        raise InvalidInput(f"not a domain name: {word[:70]!r}", hint="up to 64 letters, digits, -.")
+    return word
+
+
+def devices(flags: Mapping[str, Any], userns: str) -> list[Bind]:
+    """The nodes of ``--device``, and of ``--privileged`` where root is the host's root."""
+    found = [device(word) for word in flags.get("device", ())]
+    if flags.get("privileged") and userns == "host":
+        found += [_node(entry.path, entry.path) for entry in os.scandir("/dev") if _is_rare(entry)]
+    return found
+
+
+def _is_rare(entry: os.DirEntry[str]) -> bool:
+    usual = ("console", "null", "zero", "full", "random", "urandom", "tty", "ptmx")
+    return entry.name not in usual and _is_node(entry.path)
+
+
+def _is_node(path: str) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def device(word: str) -> Bind:
+    """``/dev/x``, ``/dev/x:rwm`` or ``/dev/x:/in/the/container[:rwm]``."""
+    source, *rest = word.split(":")
+    target, permissions = source, "rwm"
+    if rest and rest[0].startswith("/"):
+        target = rest.pop(0)
+    if rest:
+        permissions = rest.pop(0)
+    if rest or not target.startswith("/") or os.path.normpath(target) == "/":
+        raise InvalidInput(f"not a device: {word[:80]!r}", hint=_DEVICE_HINT)
+    if not {"r", "w"} <= set(permissions) <= set("rwm"):
+        raise InvalidInput(
+            f"cannot enforce {permissions[:20]!r} on a device: reading goes with writing here",
+            hint="use rwm or rw, or leave the device out",
+        )
+    real = os.path.realpath(source)
+    if not _is_node(real):
+        raise InvalidInput(f"not a device of this host: {source[:80]}", hint=_DEVICE_HINT)
+    return _node(real, target)
+
+
+def _node(source: str, target: str) -> Bind:
+    return Bind(
+        source=source,
+        target=os.path.normpath(target),
+        read_only=False,
+        no_exec=True,
+        is_device=True,
+    )
