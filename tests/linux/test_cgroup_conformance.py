@@ -21,7 +21,7 @@ from tests.linux.child import in_child, running
 from tests.linux.conftest import wait_until
 from wardian.cgroups.cgroup import Cgroup, Events, Usage
 from wardian.cgroups.hierarchy import Hierarchy, Version
-from wardian.cgroups.limits import Limits
+from wardian.cgroups.limits import DeviceRate, HugePages, Limits
 from wardian.errors import KernelRefused
 
 HERE = Hierarchy.detect()
@@ -462,3 +462,102 @@ def test_reading_keeps_no_more_descriptors_than_files(group: Cgroup) -> None:
     assert descriptors() == opened
     group.remove()
     assert descriptors() == []
+
+
+# --- the rarer limits ------------------------------------------------------------------------
+
+ROOT_DISK = os.stat("/").st_dev
+# What is asked for, the file that must tell it (v1's, then v2's), and what it must tell.
+RARE = {
+    "swappiness": (Limits(memory_swappiness=7), "memory.swappiness", "", "7"),
+    "high": (Limits(memory_high_bytes=32 * MIB), "", "memory.high", str(32 * MIB)),
+    "oom group": (Limits(oom_group=True), "", "memory.oom.group", "1"),
+    "oom off": (Limits(oom_kill_disable=True), "memory.oom_control", "", "oom_kill_disable 1"),
+    "quota": (
+        Limits(cpu_quota_usec=20_000, cpu_period_usec=50_000),
+        "cpu.cfs_quota_us",
+        "cpu.max",
+        "20000",
+    ),
+    "burst": (
+        Limits(cpu_quota_usec=20_000, cpu_burst_usec=5_000),
+        "cpu.cfs_burst_us",
+        "cpu.max.burst",
+        "5000",
+    ),
+    "real time": (Limits(cpu_rt_runtime_usec=10_000), "cpu.rt_runtime_us", "", "10000"),
+    "nodes": (Limits(cpuset_mems="0"), "cpuset.mems", "cpuset.mems", "0"),
+    "disk weight": (Limits(blkio_weight=300), "blkio.bfq.weight", "io.bfq.weight", "300"),
+    "disk rate": (
+        Limits(
+            device_write_bps=(
+                DeviceRate(
+                    major=os.major(ROOT_DISK), minor=os.minor(ROOT_DISK), per_second=3 * MIB
+                ),
+            )
+        ),
+        "blkio.throttle.write_bps_device",
+        "io.max",
+        str(3 * MIB),
+    ),
+    "huge pages": (
+        Limits(hugetlb=(HugePages(page_size="2MB", limit_bytes=4 * MIB),)),
+        "hugetlb.2MB.limit_in_bytes",
+        "hugetlb.2MB.max",
+        str(4 * MIB),
+    ),
+}
+
+
+def told(group: Cgroup, *names: str) -> str:
+    """The text of the first of these files that the group has; "" without one."""
+    files = [path / name for name in filter(None, names) for path in group.paths.values()]
+    return next((file.read_text() for file in files if file.exists()), "")
+
+
+@pytest.mark.parametrize("what", RARE)
+def test_rare_limit_is_in_force_or_what_is_missing_is_said(
+    hierarchy: Hierarchy, folder: str, what: str
+) -> None:
+    limits, v1, v2, text = RARE[what]
+    group = hierarchy.cgroup(f"{folder}/box")
+    missing = group.unenforced(limits)
+    assert not any(path.exists() for path in group.paths.values())  # asking leaves nothing behind
+    group.create(limits)
+    assert group.unenforced(limits) == missing
+    if missing:
+        assert missing[0].endswith(")") and text not in told(group, v1, v2)
+        return
+    assert text in told(group, v1, v2)
+    group.apply(NO_LIMITS)
+    assert text not in told(group, v1, v2) or what == "nodes"
+    group.apply(limits)
+    assert text in told(group, v1, v2)
+
+
+@with_controllers
+def test_burst_and_quota_can_change_in_any_order(group: Cgroup) -> None:
+    steps = [
+        Limits(cpu_quota_usec=50_000, cpu_burst_usec=50_000),
+        Limits(cpu_quota_usec=10_000, cpu_burst_usec=10_000),
+        Limits(cpu_quota_usec=900_000, cpu_period_usec=1_000_000, cpu_burst_usec=100_000),
+        Limits(cpus=0.02),
+        Limits(cpu_quota_usec=5_000, cpu_period_usec=5_000),
+    ]
+    for step in (*steps, *reversed(steps)):
+        group.apply(step)
+        quota, period = step.quota_and_period_usec()
+        assert quota is not None
+        assert group.usage().cpu_quota_cores == quota / period
+        burst = told(group, "cpu.cfs_burst_us", "cpu.max.burst")
+        assert int(burst) == (step.cpu_burst_usec or 0)
+
+
+def test_last_folder_of_ours_takes_the_one_above_with_it(hierarchy: Hierarchy) -> None:
+    top = f"wardian-test-{secrets.token_hex(4)}"
+    hierarchy.cgroup(f"{top}/one/box").create(NO_LIMITS)
+    hierarchy.cgroup(f"{top}/two/box").create(NO_LIMITS)
+    hierarchy.sweep(set(), below=f"{top}/one")
+    assert all((parent / top / "two").exists() for parent in hierarchy.parents.values())
+    hierarchy.sweep(set(), below=f"{top}/two")
+    assert not any((parent / top).exists() for parent in hierarchy.parents.values())

@@ -13,6 +13,7 @@ import pytest
 
 from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused
+from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.runtime.client import Client
 from wardian.runtime.spec import Keep
 
@@ -246,6 +247,24 @@ def test_update_changes_what_is_named_and_keeps_the_rest(wardian: Wardian, web: 
     assert config["MemorySwap"] == 128 << 20
     assert config["NanoCpus"] == 500_000_000
     assert config["PidsLimit"] is None
+    out(wardian("update", "--cpus", "0", "--cpu-quota", "20000", web))
+    out(wardian("update", "--cpu-burst", "9000", "--memory-swap", "-1", web))
+    config = json.loads(out(wardian("inspect", web)))[0]["HostConfig"]
+    assert (config["CpuQuota"], config["CpuBurst"], config["MemorySwap"]) == (20000, 9000, -1)
+
+
+def test_limit_that_this_host_lacks_is_refused_or_a_warning(wardian: Wardian) -> None:
+    is_v2 = Hierarchy.detect().version is Version.V2
+    words = ("--memory-swappiness", "7") if is_v2 else ("--memory-high", "64m")
+    said = refused(wardian("run", "--rm", *words, IMAGE, "true"), 125)
+    assert f"this host cannot enforce: {words[0]} (only cgroup v" in said
+    done = wardian("run", "-d", "--name", "poor", "--best-effort", *words, IMAGE, "sleep", "60")
+    assert done.returncode == 0
+    assert f"{words[0]} (only cgroup v" in done.stderr
+    assert words[0] in json.loads(out(wardian("inspect", "poor")))[0]["Wardian"]["Warnings"][0]
+    out(wardian("update", words[0], "-1", "poor"))
+    assert json.loads(out(wardian("inspect", "poor")))[0]["Wardian"]["Warnings"] == []
+    out(wardian("rm", "-f", "poor"))
 
 
 # --- looking ---------------------------------------------------------------------------------

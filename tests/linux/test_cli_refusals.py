@@ -23,6 +23,19 @@ BAD_RUNS = {
     "--memory 10XB": "not a size: '10XB'",
     "--memory 1k": "memory limit too small",
     "--memory-swap 1g": "the memory+swap limit is below the memory limit",
+    "--memory-reservation 1g -m 64m": "the memory reservation is above the memory limit",
+    "--memory-swappiness 101": "memory swappiness too large",
+    "--cpus 5000": "more CPUs than this machine has: 5000",
+    "--cpuset-cpus 0-9999": "no such CPUs: 0-9999",
+    "--cpuset-mems 999": "no such memory nodes: 999",
+    "--cpu-quota 10": "CPU quota too small",
+    "--cpus=1 --cpu-quota=5000": "--cpus is a CPU quota and period already",
+    "--cpu-burst 1000": "the CPU burst is above the quota",
+    "--cpu-rt-runtime 2000000": "the real-time runtime is above its period",
+    "--blkio-weight 1001": "block IO weight too large",
+    "--device-read-bps /dev/null:1mb": "not a disk and its rate: '/dev/null:1mb'",
+    "--device-write-iops /dev/nosuch:9": "not a disk and its rate: '/dev/nosuch:9'",
+    "--hugetlb huge=1m": "not a size of huge pages: 'huge'",
     "--cpus many": "not a number of CPUs: 'many'",
     "--cpuset-cpus 1-": "not a set of CPUs: '1-'",
     "--pids-limit 1.5": "not a process limit: '1.5'",
@@ -55,7 +68,7 @@ WRONG_USERS = ("", "0x0", "1000:", "-1", "4294967295", "root:nosuch", "nosuch", 
 @pytest.mark.usefixtures("no_container")
 @pytest.mark.parametrize("flags", BAD_RUNS)
 def test_wrong_flag_of_run_is_said_and_leaves_nothing(wardian: Wardian, flags: str) -> None:
-    said = refused(wardian("run", *flags.split(" ", 1), IMAGE, "true"), 125)
+    said = refused(wardian("run", *flags.split(), IMAGE, "true"), 125)
     assert BAD_RUNS[flags] in said
 
 

@@ -23,9 +23,9 @@ class AbsentCgroup(Cgroup):
 
     def unenforced(self, limits: Limits) -> list[str]:
         return [
-            f"{field.name.removesuffix('_bytes').replace('_', ' ')} ({self._why})"
+            f"{_words(field.name)} ({self._why})"
             for field in fields(limits)
-            if getattr(limits, field.name) is not None
+            if getattr(limits, field.name) not in (None, ())
         ]
 
     def create(self, limits: Limits) -> None:
@@ -63,3 +63,7 @@ class AbsentCgroup(Cgroup):
 
     def remove(self) -> None:
         """Nothing was made."""
+
+
+def _words(field: str) -> str:
+    return field.removesuffix("_bytes").removesuffix("_usec").replace("_", " ")

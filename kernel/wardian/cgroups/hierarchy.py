@@ -18,7 +18,10 @@ from wardian.cgroups.v2 import V2Cgroup, can_be_divided
 from wardian.errors import KernelRefused
 
 # What a container's group is made in, in the order in which processes are moved.
-V1_CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "blkio", "cpuset", "devices")
+V1_CONTROLLERS = (
+    *("memory", "cpu", "cpuacct", "pids", "freezer"),
+    *("blkio", "cpuset", "devices", "hugetlb"),
+)
 
 _TRIES = 100
 
@@ -94,6 +97,8 @@ class Hierarchy:
             if with_folder:
                 with suppress(OSError):
                     folder.rmdir()
+                    if folder.parent != parent:  # what all folders of ours are in, if the last
+                        folder.parent.rmdir()
 
     def claim(self, folder: str) -> int | None:
         """Make a folder for groups and hold it by a descriptor, for good.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from wardian.cgroups import settings
 from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
 from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.v2 import delegate
 from wardian.errors import KernelRefused, SetupError
 
-PERIOD_USEC = 100_000
 # "No limit" reads as the largest page-aligned number.
 UNLIMITED_FROM = 1 << 62
 
@@ -26,6 +27,7 @@ class V1Cgroup(Cgroup):
     """
 
     def __init__(self, parents: Mapping[str, Path], name: str) -> None:
+        self._parents = parents
         self._paths = {controller: parent / name for controller, parent in parents.items()}
         self._files = Files()
 
@@ -36,7 +38,7 @@ class V1Cgroup(Cgroup):
     def unenforced(self, limits: Limits) -> list[str]:
         wanted = {
             "memory": limits.memory_bytes or limits.memory_reservation_bytes,
-            "cpu": limits.cpus or limits.cpu_shares,
+            "cpu": limits.quota_and_period_usec()[0] or limits.cpu_shares,
             "cpuset": limits.cpuset_cpus,
             "pids": limits.pids,
         }
@@ -51,15 +53,35 @@ class V1Cgroup(Cgroup):
                 top = top.parent
             if not (top / "memory.memsw.limit_in_bytes").exists():
                 missing.append("memory+swap (boot with swapaccount=1)")
+        if any(settings.asked(limits)):
+            with self._present(limits):
+                missing += settings.missing(limits, self._paths)
         return missing
+
+    @contextmanager
+    def _present(self, limits: Limits) -> Iterator[None]:
+        """The group is there meanwhile: its files alone tell what the kernel can do."""
+        new = [path for path in self._paths.values() if not path.exists()]
+        try:
+            self._make(limits)
+            yield
+        finally:
+            for path in new:
+                remove_directory(path)
+
+    def _make(self, limits: Limits) -> None:
+        if limits.hugetlb and "unified" in self._paths:
+            delegate(self._parents["unified"], self._paths["unified"].parent)
+        for controller, path in self._paths.items():
+            make_directory(path)
+            if controller == "cpuset":
+                self._fill_cpuset(path)
 
     def create(self, limits: Limits) -> None:
         try:
-            for controller, path in self._paths.items():
-                make_directory(path)
-                if controller == "cpuset":
-                    self._fill_cpuset(path)
-            self.apply(limits)
+            self._make(limits)
+            self._apply(limits)
+            settings.put(limits, self._paths)
         except BaseException:
             with suppress(KernelRefused):
                 self.remove()
@@ -76,12 +98,21 @@ class V1Cgroup(Cgroup):
                 write(path / name, read(path.parent / name))
 
     def apply(self, limits: Limits) -> None:
+        if limits.hugetlb:
+            self._make(limits)
+        self._apply(limits)
+        settings.lift(limits, self._paths)
+        settings.put(limits, self._paths)
+
+    def _apply(self, limits: Limits) -> None:
         if path := self._paths.get("memory"):
             self._apply_memory(path, limits)
         if path := self._paths.get("cpu"):
-            quota = -1 if limits.cpus is None else round(limits.cpus * PERIOD_USEC)
-            write(path / "cpu.cfs_period_us", PERIOD_USEC)
-            write(path / "cpu.cfs_quota_us", quota)
+            quota, period = limits.quota_and_period_usec()
+            write(path / "cpu.cfs_quota_us", -1)  # else the new period is checked with the old one
+            write(path / "cpu.cfs_period_us", period)
+            settings.lift_burst(self._paths)
+            write(path / "cpu.cfs_quota_us", -1 if quota is None else quota)
             write(path / "cpu.shares", limits.cpu_shares or 1024)
         if path := self._paths.get("cpuset"):
             self._apply_cpuset(path, limits.cpuset_cpus)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from wardian.cgroups import settings
 from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
 from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
 from wardian.errors import KernelRefused
 
-PERIOD_USEC = 100_000
 SUBTREE_CONTROL = "cgroup.subtree_control"
 
 
@@ -41,7 +41,7 @@ class V2Cgroup(Cgroup):
         here = self._controllers()
         wanted = {
             "memory": limits.memory_bytes or limits.memory_reservation_bytes,
-            "cpu": limits.cpus or limits.cpu_shares,
+            "cpu": limits.quota_and_period_usec()[0] or limits.cpu_shares,
             "cpuset": limits.cpuset_cpus,
             "pids": limits.pids,
         }
@@ -52,7 +52,25 @@ class V2Cgroup(Cgroup):
         ]
         if limits.memory_swap_bytes is not None and not Path("/proc/swaps").exists():
             missing.append("memory+swap (the kernel has no swap)")
+        if any(settings.asked(limits)):
+            with self._present():
+                missing += settings.missing(limits, self.paths)
         return missing
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """The group is there meanwhile: its files alone tell what the kernel can do."""
+        is_new = not self._path.exists()
+        try:
+            self._make()
+            yield
+        finally:
+            if is_new:
+                remove_directory(self._path)
+
+    def _make(self) -> None:
+        delegate(self._parent, self._path.parent)
+        make_directory(self._path)
 
     def _why_not(self, controller: str) -> str:
         text = self._files.text(self._parent / "cgroup.controllers") or ""
@@ -61,30 +79,28 @@ class V2Cgroup(Cgroup):
         return f"the {controller} controller is not delegated to us"
 
     def create(self, limits: Limits) -> None:
-        make_directory(self._path.parent)
-        self._delegate()
-        make_directory(self._path)
+        self._make()
         try:
-            self.apply(limits)
+            self._apply(limits)
+            settings.put(limits, self.paths)
         except BaseException:
             with suppress(KernelRefused):
                 self.remove()
             raise
 
-    def _delegate(self) -> None:
-        """Enable every controller on the way down, as far as the parent has it."""
-        for directory in _way_down(self._parent, self._path.parent):
-            for controller in (self._files.text(directory / "cgroup.controllers") or "").split():
-                with suppress(KernelRefused):  # then `unenforced` says so
-                    write(directory / SUBTREE_CONTROL, f"+{controller}")
-
     def apply(self, limits: Limits) -> None:
+        self._apply(limits)
+        settings.lift(limits, self.paths)
+        settings.put(limits, self.paths)
+
+    def _apply(self, limits: Limits) -> None:
         here = self._controllers()
         if "memory" in here:
             self._apply_memory(limits)
         if "cpu" in here:
-            quota = "max" if limits.cpus is None else str(round(limits.cpus * PERIOD_USEC))
-            write(self._path / "cpu.max", f"{quota} {PERIOD_USEC}")
+            quota, period = limits.quota_and_period_usec()
+            settings.lift_burst(self.paths)
+            write(self._path / "cpu.max", f"{'max' if quota is None else quota} {period}")
             write(self._path / "cpu.weight", weight_of_shares(limits.cpu_shares))
         if "cpuset" in here and read(self._path / "cpuset.cpus") != (limits.cpuset_cpus or ""):
             write(self._path / "cpuset.cpus", limits.cpuset_cpus or "\n")  # empty: the parent's
@@ -100,7 +116,9 @@ class V2Cgroup(Cgroup):
         if (self._path / "memory.swap.max").exists():
             # Docker's memory-swap is both together, v2's swap.max is swap alone.
             memory, both = limits.memory_bytes, limits.memory_swap_bytes
-            if both is not None and memory is not None:
+            if both == -1:
+                limit("memory.swap.max", None)
+            elif both is not None and memory is not None:
                 limit("memory.swap.max", both - memory)
             else:
                 limit("memory.swap.max", memory)
@@ -187,6 +205,16 @@ class V2Cgroup(Cgroup):
 def weight_of_shares(shares: int | None) -> int:
     """v2's cpu.weight (1 to 10000) for docker's shares (2 to 262144), by runc's formula."""
     return 100 if shares is None else 1 + ((shares - 2) * 9999) // 262142
+
+
+def delegate(parent: Path, bottom: Path) -> None:
+    """Enable every controller on the way down, as far as the parent has it; makes the way."""
+    make_directory(bottom)
+    for directory in _way_down(parent, bottom):
+        with suppress(OSError):
+            for controller in (directory / "cgroup.controllers").read_text().split():
+                with suppress(KernelRefused):  # then `unenforced` says so
+                    write(directory / SUBTREE_CONTROL, f"+{controller}")
 
 
 def _way_down(top: Path, bottom: Path) -> list[Path]:

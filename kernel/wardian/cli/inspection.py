@@ -14,6 +14,7 @@ from wardian.cli.sharing import borrowers, modes
 from wardian.errors import NotFound
 
 if TYPE_CHECKING:
+    from wardian.cgroups.limits import DeviceRate, Limits
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
     from wardian.runtime.spec import ProcessSpec
@@ -171,14 +172,42 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
             64 << 20,
         ),
         **_process_config(spec.process),
+        **_resources(limits),
+    }
+
+
+def _resources(limits: Limits) -> dict[str, Any]:
+    return {
         "Memory": limits.memory_bytes or 0,
         "MemorySwap": limits.memory_swap_bytes or 0,
         "MemoryReservation": limits.memory_reservation_bytes or 0,
+        "MemoryHigh": limits.memory_high_bytes or 0,
+        "MemorySwappiness": limits.memory_swappiness,
+        "OomKillDisable": bool(limits.oom_kill_disable),
+        "OomGroup": bool(limits.oom_group),
         "NanoCpus": round((limits.cpus or 0) * 1e9),
         "CpuShares": limits.cpu_shares or 0,
+        "CpuPeriod": limits.cpu_period_usec or 0,
+        "CpuQuota": limits.cpu_quota_usec or 0,
+        "CpuBurst": limits.cpu_burst_usec or 0,
+        "CpuRealtimePeriod": limits.cpu_rt_period_usec or 0,
+        "CpuRealtimeRuntime": limits.cpu_rt_runtime_usec or 0,
         "CpusetCpus": limits.cpuset_cpus or "",
+        "CpusetMems": limits.cpuset_mems or "",
         "PidsLimit": limits.pids,
+        "BlkioWeight": limits.blkio_weight or 0,
+        "BlkioDeviceReadBps": _rates(limits.device_read_bps),
+        "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
+        "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
+        "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
+        "HugepageLimits": [
+            {"PageSize": pages.page_size, "Limit": pages.limit_bytes} for pages in limits.hugetlb
+        ],
     }
+
+
+def _rates(rates: tuple[DeviceRate, ...]) -> list[dict[str, Any]]:
+    return [{"Path": f"{one.major}:{one.minor}", "Rate": one.per_second} for one in rates]
 
 
 def _process_config(main: ProcessSpec | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from wardian.cli.program import Command, complain
 from wardian.errors import CommandFailed, NotFound, WardianError
 
 if TYPE_CHECKING:
-    from wardian.cgroups.limits import Limits
+    from wardian.cgroups.limits import Limits, Words
     from wardian.runtime.container import Container
 
 Act = Callable[["Container"], Any]
@@ -195,7 +195,7 @@ def rm(*, names: tuple[str, ...], force: bool) -> int:
 @click.command(cls=Command)
 @limit_options
 @containers_argument
-def update(*, names: tuple[str, ...], **flags: str | None) -> int:
+def update(*, names: tuple[str, ...], **flags: Words) -> int:
     """Change the limits of containers, at once; what is not named stays. 0 lifts a limit.
 
     \b
@@ -203,7 +203,7 @@ def update(*, names: tuple[str, ...], **flags: str | None) -> int:
     """  # noqa: D301
     from wardian.errors import InvalidInput
 
-    if all(flags[name] is None for name in LIMIT_NAMES):
+    if all(flags[name] in (None, ()) for name in LIMIT_NAMES):
         raise InvalidInput("no limit was named", hint="name one, like --memory 512m")
     return for_each(
         names,
@@ -212,20 +212,14 @@ def update(*, names: tuple[str, ...], **flags: str | None) -> int:
     )
 
 
-def _merged(usual: Limits, flags: dict[str, str | None]) -> Limits:
+def _merged(usual: Limits, flags: dict[str, Words]) -> Limits:
     """The limits with those on top that were named; a named one of 0 or -1 is lifted."""
-    from dataclasses import fields, replace
+    from dataclasses import replace
 
-    from wardian.cli.request import parse_limits
+    from wardian.cgroups.machine import ensure_possible
+    from wardian.cli.request import limit_changes
 
-    given = {name: word for name, word in flags.items() if word is not None}
-    named = {name.removesuffix("_limit") for name in given}
-    if "memory_swap" in given:  # is checked against the memory limit that will hold
-        given.setdefault("memory", str(usual.memory_bytes or 0))
-    parsed = parse_limits(given)
-    changes = {
-        field.name: getattr(parsed, field.name)
-        for field in fields(usual)
-        if field.name.removesuffix("_bytes") in named
-    }
-    return replace(usual, **changes)
+    changed = limit_changes(flags)
+    limits = replace(usual, **changed)
+    ensure_possible(limits, changed)
+    return limits

@@ -63,18 +63,49 @@ def format_option(function: F) -> F:
 
 _LIMITS: Sequence[tuple[tuple[str, ...], str, str]] = (
     (("-m", "--memory"), "BYTES", "Memory limit, like 512m or 2g; at least 6m."),
-    (("--memory-swap",), "BYTES", "Memory and swap together."),
+    (("--memory-swap",), "BYTES", "Memory and swap together; -1 for as much swap as there is."),
     (("--memory-reservation",), "BYTES", "What is kept when memory gets scarce."),
+    (("--memory-high",), "BYTES", "From here on processes are slowed, not ended (cgroup v2)."),
+    (("--memory-swappiness",), "NUMBER", "How readily memory is swapped out, 0-100 (cgroup v1)."),
     (("--cpus",), "NUMBER", "How many CPUs' time, like 1.5."),
     (("-c", "--cpu-shares"), "NUMBER", "Relative weight when CPUs are scarce (1024 is usual)."),
+    (("--cpu-period",), "USEC", "A quota's period in microseconds (100000)."),
+    (("--cpu-quota",), "USEC", "CPU time in a period, in microseconds."),
+    (("--cpu-burst",), "USEC", "Unused quota that may be saved up."),
+    (("--cpu-rt-period",), "USEC", "The period of real-time scheduling (cgroup v1)."),
+    (("--cpu-rt-runtime",), "USEC", "Real-time CPU time in a period (cgroup v1)."),
     (("--cpuset-cpus",), "LIST", "Which CPUs, like 0-2,4."),
+    (("--cpuset-mems",), "LIST", "Which memory nodes, like 0,1."),
     (("--pids-limit",), "NUMBER", "How many processes and threads."),
+    (("--blkio-weight",), "NUMBER", "Relative weight when disks are busy, 10-1000."),
 )
-LIMIT_NAMES = tuple(flags[-1].removeprefix("--").replace("-", "_") for flags, *_ in _LIMITS)
+_REPEATED = (
+    ("--device-read-bps", "DISK:BYTES", "Read so many bytes a second, like /dev/sda:1mb."),
+    ("--device-write-bps", "DISK:BYTES", "Write so many bytes a second."),
+    ("--device-read-iops", "DISK:NUMBER", "Read so many times a second."),
+    ("--device-write-iops", "DISK:NUMBER", "Write so many times a second."),
+    ("--hugetlb", "SIZE=BYTES", "Huge pages of a size, like 2MB=64m."),
+)
+_SWITCHES = (
+    ("--oom-kill-disable", "Wait instead of ending a process without memory (cgroup v1)."),
+    ("--oom-group", "End all processes when one has no memory left (cgroup v2)."),
+)
+LIMIT_NAMES = tuple(
+    flag.removeprefix("--").replace("-", "_")
+    for flag in (
+        *(flags[-1] for flags, *_ in _LIMITS),
+        *(flag for flag, *_ in _REPEATED),
+        *(flag for flag, _ in _SWITCHES),
+    )
+)
 
 
 def limit_options(function: F) -> F:
     """The flags of `wardian.cgroups.limits.Limits`, as words; 0 and -1 mean unlimited."""
+    for flag, text in reversed(_SWITCHES):
+        function = click.option(flag, is_flag=True, default=None, help=text)(function)
+    for flag, metavar, text in reversed(_REPEATED):
+        function = click.option(flag, multiple=True, metavar=metavar, help=text)(function)
     for flags, metavar, text in reversed(_LIMITS):
         function = click.option(*flags, metavar=metavar, help=text)(function)
     return function

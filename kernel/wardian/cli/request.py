@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wardian.cgroups.limits import Limits
+from wardian.cgroups.limits import Limits, Words, changes
+from wardian.cgroups.machine import ensure_possible
 from wardian.cli import security, sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.restart_policy import RestartPolicy, When
@@ -59,7 +60,7 @@ class Request:
     add_host: tuple[str, ...] = ()
     best_effort: bool = False
     restart: str = "no"
-    limits: Mapping[str, str | None] = field(default_factory=dict)
+    limits: Mapping[str, Words] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
     security: Mapping[str, Any] = field(default_factory=dict)
 
@@ -142,10 +143,17 @@ def image_labels(image: Image) -> dict[str, str]:
     return dict(image_config(image).get("Labels") or {})
 
 
-def parse_limits(given: Mapping[str, str | None]) -> Limits:
+def parse_limits(given: Mapping[str, Words]) -> Limits:
     """Limits from the flags of `params.limit_options`. Raises InvalidInput."""
-    renamed = {name.replace("pids_limit", "pids"): word for name, word in given.items()}
-    return Limits.parse(**renamed)
+    limits = Limits(**limit_changes(given))
+    ensure_possible(limits)
+    return limits
+
+
+def limit_changes(given: Mapping[str, Words]) -> dict[str, Any]:
+    """The fields of Limits that the flags set. Raises InvalidInput."""
+    named = {name.replace("pids_limit", "pids"): word for name, word in given.items()}
+    return changes({name: None if word == () else word for name, word in named.items()})
 
 
 def _stop_signal(word: str | None, image: Image) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import Hierarchy
-from wardian.errors import KernelRefused, WardianError
+from wardian.cgroups.limits import Limits
+from wardian.errors import KernelRefused, SetupError, WardianError
 from wardian.runtime.loop import Loop
 from wardian.runtime.paths import FOLDER_NAME, GROUPS, group_folder
+from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.state import Record
 
 SWEEP_DELAY_S = 5.0
 _PATIENCE = 20
@@ -52,3 +56,27 @@ class Groups:
     def _sweep_dead_roots(self) -> None:
         """A keeper that was killed left groups behind; its root may never see another."""
         self._hierarchy.sweep_unclaimed(GROUPS, named=FOLDER_NAME)
+
+
+def missing_limits(cgroup: Cgroup, spec: ContainerSpec) -> tuple[str, ...]:
+    """The limits that a container has to go without; SetupError unless it may."""
+    missing = tuple(cgroup.unenforced(spec.limits))
+    if missing and not spec.best_effort:
+        raise SetupError(
+            "this host cannot enforce: " + "; ".join(missing),
+            hint="leave the limit out, or run with --best-effort to go without it",
+        )
+    return missing
+
+
+def change_limits(cgroup: Cgroup, record: Record, limits: Limits) -> tuple[str, ...]:
+    """Put other limits in force, all or none of them; the container's warnings from now on."""
+    missing = missing_limits(cgroup, replace(record.spec, limits=limits))
+    before = cgroup.unenforced(record.spec.limits)
+    try:
+        cgroup.apply(limits)
+    except KernelRefused:
+        with suppress(KernelRefused):
+            cgroup.apply(record.spec.limits)
+        raise
+    return (*(each for each in record.warnings if each not in before), *missing)

@@ -14,7 +14,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux.proc import start_ticks
-from wardian.runtime import ids, lending, state, sysctls, wire
+from wardian.runtime import groups, ids, lending, state, sysctls, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
@@ -226,12 +226,7 @@ class House:
         return ids.choose(())
 
     def _limit(self, cgroup: Cgroup, spec: ContainerSpec, *, is_new: bool) -> tuple[str, ...]:
-        missing = tuple(cgroup.unenforced(spec.limits))
-        if missing and not spec.best_effort:
-            raise SetupError(
-                "this host cannot enforce: " + "; ".join(missing),
-                hint="leave the limit out, or run with --best-effort to go without it",
-            )
+        missing = groups.missing_limits(cgroup, spec)
         if is_new:
             cgroup.create(spec.limits)
         elif spec.limits != Limits():
@@ -345,12 +340,10 @@ class House:
 
     def update(self, record: Record, limits: Limits) -> Record:
         """Other limits, in force at once when it runs."""
+        spec, warnings = replace(record.spec, limits=limits), record.warnings
         if live := self._live.get(record.id):
-            missing = live.cgroup.unenforced(limits)
-            if missing and not record.spec.best_effort:
-                raise SetupError("this host cannot enforce: " + "; ".join(missing))
-            live.cgroup.apply(limits)
-        changed = self._store(record, spec=replace(record.spec, limits=limits))
+            warnings = groups.change_limits(live.cgroup, record, limits)
+        changed = self._store(record, spec=spec, warnings=warnings)
         self.history.note("update", changed)
         return changed
 
