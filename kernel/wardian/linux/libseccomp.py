@@ -79,15 +79,19 @@ class _Compare(ctypes.Structure):
     ]
 
 
-def compile_rules(rules: Iterable[Rule], default: int, machine: str) -> bytes:
+def compile_rules(
+    rules: Iterable[Rule], default: int, machine: str, *, arches: frozenset[str] | None = None
+) -> bytes:
     """The program for a machine and its 32-bit modes; ``default`` is for what no rule allows.
+
+    With ``arches`` only the modes among them are allowed: a call of another kills.
 
     Calls that neither libseccomp nor our table knows by name are skipped, as runc does.
     """
     library = _library()
     context = library.seccomp_init(default)
     try:
-        _set_arches(library, context, machine)
+        _set_arches(library, context, machine, arches)
         library.seccomp_attr_set(context, _OPTIMIZE, 2)
         newer = set()
         for rule in rules:
@@ -137,13 +141,17 @@ def number_of(call: str, arch: int) -> int | None:
     return number if number >= 0 else _NEWER.get(call)
 
 
-def _set_arches(library: ctypes.CDLL, context: int, machine: str) -> None:
+def _set_arches(
+    library: ctypes.CDLL, context: int, machine: str, arches: frozenset[str] | None
+) -> None:
     if machine not in ARCHES:
         raise SetupError(f"machine {machine} is not supported", hint="use x86_64 or aarch64")
     if library.seccomp_arch_exist(context, ARCHES[machine]) < 0:  # made for another machine
         _checked(library.seccomp_arch_add(context, ARCHES[machine]), "seccomp_arch_add")
         _checked(library.seccomp_arch_remove(context, _NATIVE), "seccomp_arch_remove")
     for name in _SUB_ARCHES[machine]:
+        if arches is not None and name.decode() not in arches:
+            continue
         arch = library.seccomp_arch_resolve_name(name)
         _checked(library.seccomp_arch_add(context, arch), "seccomp_arch_add")
 

@@ -37,6 +37,11 @@ _ACTIONS = {
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_LOG": 0x7FFC0000,
 }
+FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+}
 _GO_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TABLE = Path(__file__).with_name("seccomp-default.json")
 DEFAULT_ACTION = ERRNO | errno.EPERM
@@ -46,10 +51,10 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]  # ctypes
 
 
-def load(program: bytes) -> None:
-    """Put a filter on this thread and its children to come, for good."""
+def load(program: bytes, flags: int = 0) -> None:
+    """Put a filter on this thread and its children to come, for good (SECCOMP_FILTER_FLAG_*)."""
     code = _Program(len(program) // 8, program)
-    syscall("seccomp", _SET_MODE_FILTER, 0, ctypes.byref(code))
+    syscall("seccomp", _SET_MODE_FILTER, flags, ctypes.byref(code))
 
 
 @functools.lru_cache(maxsize=64)
@@ -107,7 +112,20 @@ def compile_profile(profile: Mapping[str, Any], capabilities: frozenset[Capabili
             f"not a seccomp profile: {type(error).__name__}: {error}",
             hint="give a JSON file in docker's format, or `unconfined`",
         ) from error
-    return compile_rules(rules, default, machine)
+    return compile_rules(rules, default, machine, arches=_arches(profile))
+
+
+def flags_of(profile: Mapping[str, Any]) -> int:
+    """A profile's ``flags`` as seccomp(2) takes them; InvalidInput names an unknown one."""
+    if unknown := set(profile.get("flags") or ()) - set(FLAGS):
+        raise InvalidInput(f"seccomp flag {min(unknown)[:60]} is not supported")
+    return sum(FLAGS[name] for name in set(profile.get("flags") or ()))
+
+
+def _arches(profile: Mapping[str, Any]) -> frozenset[str] | None:
+    """The architectures that a profile names, in libseccomp's words; None without any."""
+    names = profile.get("architectures") or ()
+    return frozenset(name.removeprefix("SCMP_ARCH_").lower() for name in names) or None
 
 
 def profile_rules(

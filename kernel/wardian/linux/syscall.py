@@ -36,6 +36,8 @@ _BY_MACHINE = {
         "capset": 126,
         "seccomp": 317,
         "keyctl": 250,
+        "sched_setattr": 314,
+        "ioprio_set": 251,
     },
     "aarch64": {
         "clone": 220,
@@ -44,6 +46,8 @@ _BY_MACHINE = {
         "capset": 91,
         "seccomp": 277,
         "keyctl": 219,
+        "sched_setattr": 274,
+        "ioprio_set": 30,
     },
 }
 

@@ -6,7 +6,6 @@ import getopt
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import msgspec
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
 from wardian.linux.proc import start_ticks
 from wardian.oci import group, hooks
+from wardian.oci.log import LOG
 from wardian.oci.state import OCI_VERSION, Folder, Record, document
 
 USAGE = """usage: wardian-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]
@@ -59,8 +59,6 @@ class Invocation:
     """What was typed."""
 
     root: str = "/run/wardian-oci"
-    log: str = ""
-    log_format: str = "text"
     command: str = ""
     flags: dict[str, str] = field(default_factory=dict)
     env: list[str] = field(default_factory=list)
@@ -79,38 +77,25 @@ def main() -> None:
     try:
         sys.exit(_run(invocation, sys.argv[1:]))
     except getopt.GetoptError as error:
-        _say(invocation, f"{error.msg}\n{USAGE}")
+        LOG.error(f"{error.msg}\n{USAGE}")
     except CommandFailed as error:
-        _say(invocation, error.what)
+        LOG.error(error.what)
         sys.exit(error.exit_code if invocation.command in {"run", "exec"} else 1)
     except WardianError as error:
-        _say(invocation, error.what)
+        LOG.error(error.what)
     except OSError as error:
-        _say(invocation, f"{error.filename or invocation.command}: {error.strerror}")
+        LOG.error(f"{error.filename or invocation.command}: {error.strerror}")
     sys.exit(1)
-
-
-def _say(invocation: Invocation, what: str) -> None:
-    print(f"wardian-oci: {what}", file=sys.stderr)  # noqa: T201
-    if not invocation.log:
-        return
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    if invocation.log_format == "json":
-        line = msgspec.json.encode({"level": "error", "msg": what, "time": now}).decode()
-    else:
-        line = f'time="{now}" level=error msg={msgspec.json.encode(what).decode()}'
-    with suppress(OSError), open(invocation.log, "a") as file:
-        file.write(line + "\n")
 
 
 def _run(invocation: Invocation, argv: list[str]) -> int:
     pairs, rest = getopt.getopt(argv, "hv", [*GLOBALS, "help"])
     given = {name.lstrip("-"): value for name, value in pairs}
     invocation.root = given.get("root", invocation.root)
-    invocation.log = given.get("log", "")
-    invocation.log_format = given.get("log-format", "text")
-    if invocation.log_format not in {"text", "json"}:
-        raise InvalidInput(f"--log-format {invocation.log_format[:20]!r}: text or json")
+    LOG.path, LOG.is_debug = given.get("log", ""), "debug" in given
+    LOG.format = given.get("log-format", "text")
+    if LOG.format not in {"text", "json"}:
+        raise InvalidInput(f"--log-format {LOG.format[:20]!r}: text or json")
     if "version" in given or "v" in given:
         _print(f"wardian-oci version 0.1.0\nspec: {OCI_VERSION}")
         return 0
@@ -127,6 +112,7 @@ def _run(invocation: Invocation, argv: list[str]) -> int:
         invocation.flags[SHORT.get(name, name.lstrip("-"))] = value
         if name in {"-e", "--env"}:
             invocation.env.append(value)
+    LOG.debug(f"{invocation.command} {' '.join(invocation.words)}")
     return COMMANDS[rest[0]](invocation)
 
 
@@ -141,6 +127,11 @@ def _json(value: object) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) > 200:
         raise InvalidInput(f"--preserve-fds {text[:20]!r} is not a number from 0 to 200")
+    for fd in range(3, 3 + int(text)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise InvalidInput(f"--preserve-fds {text}: descriptor {fd} is not open") from None
     return int(text)
 
 
@@ -176,7 +167,11 @@ def _run_command(invocation: Invocation) -> int:
 
     record = _make(invocation)
     folder = invocation.folder()
-    create.start(folder)
+    try:
+        create.start(folder)
+    except BaseException:
+        _remove(folder, record)
+        raise
     if "detach" in invocation.flags:
         return 0
     code = execute.wait(record.pid)
@@ -273,10 +268,7 @@ def _remove(folder: Folder, record: Record) -> None:
             cgroup.kill()
         create.remove_group(cgroup)
     folder.remove()
-    try:
-        hooks.run(record.config.hooks.poststop, document(record, "stopped"), "poststop")
-    except WardianError as error:  # runtime.md: a warning, the lifecycle goes on
-        print(f"wardian-oci: {error.what}", file=sys.stderr)  # noqa: T201
+    hooks.run_all(record.config.hooks.poststop, document(record, "stopped"), "poststop")
 
 
 def _list(invocation: Invocation) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import msgspec
 
 from wardian.errors import InvalidInput
 from wardian.linux import namespaces
+from wardian.linux.idmap import IdRange
+from wardian.oci import schema
 
 MAX_BYTES = 8 << 20
 KINDS = {
@@ -20,29 +23,24 @@ KINDS = {
     "uts": namespaces.CLONE_NEWUTS,
     "ipc": namespaces.CLONE_NEWIPC,
     "cgroup": namespaces.CLONE_NEWCGROUP,
+    "user": namespaces.CLONE_NEWUSER,
+    "time": namespaces.CLONE_NEWTIME,
 }
 # Fields of the spec that we do not put in force; by dotted path, refused when they are given.
 UNSUPPORTED = (
-    "domainname",
     "zos",
+    "freebsd",
+    "process.commandLine",
+    "process.user.username",
     "vm",
     "solaris",
     "windows",
-    "process.consoleSize",
     "process.apparmorProfile",
     "process.selinuxLabel",
-    "process.scheduler",
-    "process.ioPriority",
-    "process.execCPUAffinity",
-    "linux.uidMappings",
-    "linux.gidMappings",
-    "linux.timeOffsets",
     "linux.intelRdt",
-    "linux.personality",
     "linux.mountLabel",
     "linux.seccomp.listenerPath",
     "linux.seccomp.listenerMetadata",
-    "linux.seccomp.flags",
     "linux.netDevices",
     "linux.memoryPolicy",
     "linux.resources.blockIO",
@@ -62,6 +60,17 @@ UNSUPPORTED = (
     "linux.resources.cpu.realtimeRuntime",
     "linux.resources.cpu.mems",
 )
+# What the kernel does anyway: to ask for it is no wish that we leave unfulfilled.
+_IN_FORCE = {
+    "linux.resources.memory.disableOOMKiller": False,
+    "linux.resources.memory.useHierarchy": True,
+    "linux.resources.memory.checkBeforeUpdate": False,
+    "linux.resources.cpu.burst": 0,
+    "linux.resources.cpu.idle": 0,
+    "linux.resources.cpu.realtimeRuntime": 0,
+}
+PROPAGATION = ("private", "slave", "shared", "unbindable")
+_VERSION = re.compile(r"1\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?")
 
 
 class User(msgspec.Struct, frozen=True):
@@ -81,6 +90,40 @@ class Rlimit(msgspec.Struct, frozen=True):
     hard: int
 
 
+class ConsoleSize(msgspec.Struct, frozen=True):
+    """Of a terminal, in characters."""
+
+    height: int
+    width: int
+
+
+class Scheduler(msgspec.Struct, frozen=True):
+    """sched_setattr(2); times in nanoseconds."""
+
+    policy: str
+    nice: int = 0
+    priority: int = 0
+    flags: tuple[str, ...] = ()
+    runtime: int = 0
+    deadline: int = 0
+    period: int = 0
+
+
+class IoPriority(msgspec.Struct, frozen=True):
+    """ioprio_set(2)."""
+
+    # "class" is a word of Python.
+    kind: str = msgspec.field(name="class")
+    priority: int = 0
+
+
+class Affinity(msgspec.Struct, frozen=True):
+    """Which CPUs a process of exec is on before and after it is in the container's cgroup."""
+
+    initial: str = ""
+    final: str = ""
+
+
 class Process(msgspec.Struct, frozen=True):
     """What runs."""
 
@@ -93,6 +136,10 @@ class Process(msgspec.Struct, frozen=True):
     capabilities: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     noNewPrivileges: bool = False  # noqa: N815
     oomScoreAdj: int | None = None  # noqa: N815
+    consoleSize: ConsoleSize | None = None  # noqa: N815
+    scheduler: Scheduler | None = None
+    ioPriority: IoPriority | None = None  # noqa: N815
+    execCPUAffinity: Affinity | None = None  # noqa: N815
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -102,6 +149,18 @@ class Root(msgspec.Struct, frozen=True):
     readonly: bool = False
 
 
+class IdMapping(msgspec.Struct, frozen=True):
+    """A range of ids, inside and outside."""
+
+    containerID: int  # noqa: N815
+    hostID: int  # noqa: N815
+    size: int
+
+    def range(self) -> IdRange:
+        """As user_namespaces(7) has it; InvalidInput for what is no range."""
+        return IdRange(self.containerID, self.hostID, self.size)
+
+
 class Mount(msgspec.Struct, frozen=True):
     """One mount; what its options mean is `mounts`' affair."""
 
@@ -109,8 +168,8 @@ class Mount(msgspec.Struct, frozen=True):
     type: str = ""
     source: str = ""
     options: tuple[str, ...] = ()
-    uidMappings: tuple[Any, ...] = ()  # noqa: N815
-    gidMappings: tuple[Any, ...] = ()  # noqa: N815
+    uidMappings: tuple[IdMapping, ...] = ()  # noqa: N815
+    gidMappings: tuple[IdMapping, ...] = ()  # noqa: N815
 
 
 class Hook(msgspec.Struct, frozen=True):
@@ -194,6 +253,20 @@ class Resources(msgspec.Struct, frozen=True):
     devices: tuple[DeviceRule, ...] = ()
 
 
+class Personality(msgspec.Struct, frozen=True):
+    """personality(2)."""
+
+    domain: str = "LINUX"
+    flags: tuple[str, ...] = ()
+
+
+class TimeOffset(msgspec.Struct, frozen=True):
+    """How far a clock of a time namespace is from the host's."""
+
+    secs: int = 0
+    nanosecs: int = 0
+
+
 class Linux(msgspec.Struct, frozen=True):
     """What only Linux has."""
 
@@ -206,6 +279,10 @@ class Linux(msgspec.Struct, frozen=True):
     rootfsPropagation: str = "private"  # noqa: N815
     maskedPaths: tuple[str, ...] = ()  # noqa: N815
     readonlyPaths: tuple[str, ...] = ()  # noqa: N815
+    uidMappings: tuple[IdMapping, ...] = ()  # noqa: N815
+    gidMappings: tuple[IdMapping, ...] = ()  # noqa: N815
+    timeOffsets: dict[str, TimeOffset] = msgspec.field(default_factory=dict)  # noqa: N815
+    personality: Personality | None = None
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -215,6 +292,7 @@ class Config(msgspec.Struct, frozen=True):
     root: Root
     process: Process | None = None
     hostname: str = ""
+    domainname: str = ""
     mounts: tuple[Mount, ...] = ()
     hooks: Hooks = Hooks()
     annotations: dict[str, str] = msgspec.field(default_factory=dict)
@@ -223,11 +301,15 @@ class Config(msgspec.Struct, frozen=True):
 
 def load(bundle: str) -> Config:
     """Read and check a bundle's config.json; InvalidInput says which field is wrong."""
-    path = Path(bundle) / "config.json"
-    tree = _tree(path)
+    tree = _without_null(_tree(Path(bundle) / "config.json"))
+    linux = tree.get("linux")
+    word = linux.get("rootfsPropagation") if isinstance(linux, dict) else None
+    if isinstance(linux, dict) and isinstance(word, str):  # "rprivate" is runc's and podman's word
+        linux["rootfsPropagation"] = word[1:] if word[1:] in PROPAGATION else word or "private"
+    schema.check(tree)
     _refuse(tree)
     try:
-        config = msgspec.convert(_without_null(tree), Config)
+        config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise _wrong(str(error)) from error
     _check(config)
@@ -236,10 +318,11 @@ def load(bundle: str) -> Config:
 
 def load_process(path: str) -> Process:
     """The process of ``exec --process``, checked alike."""
-    tree = _tree(Path(path))
+    tree = _without_null(_tree(Path(path)))
+    schema.check(tree, "config-schema.json#/properties/process")
     _refuse({"process": tree})
     try:
-        process = msgspec.convert(_without_null(tree), Process)
+        process = msgspec.convert(tree, Process)
     except msgspec.ValidationError as error:
         raise _wrong(str(error)) from error
     check_process(process)
@@ -271,39 +354,61 @@ def _refuse(tree: Mapping[str, Any]) -> None:
         value: Any = tree
         for name in dotted.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        is_said = value not in (None, "", [], {}, False)
-        if is_said or (value is not None and dotted.endswith(".swappiness")):  # 0 is a wish too
+        if value in (None, "", [], {}) and value is not False:
+            continue
+        if dotted not in _IN_FORCE or value != _IN_FORCE[dotted]:
             raise InvalidInput(f"config.json: {dotted} is not supported", hint="leave it out")
 
 
 def _check(config: Config) -> None:
-    if not config.ociVersion.startswith("1."):
+    if not _VERSION.fullmatch(config.ociVersion):
         raise _wrong(f"ociVersion {config.ociVersion[:20]!r} is not 1.x")
     _check_namespaces(config)
     _check_hooks(config.hooks)
     for mount in config.mounts:
-        if mount.uidMappings or mount.gidMappings:
-            raise InvalidInput("config.json: mounts.uidMappings is not supported")
-    if config.linux.rootfsPropagation not in {"", "private", "rprivate", "slave", "rslave"}:
-        raise InvalidInput("config.json: linux.rootfsPropagation shared is not supported")
+        if bool(mount.uidMappings) != bool(mount.gidMappings):
+            raise _wrong("mounts.uidMappings and gidMappings go together")
+        for each in (*mount.uidMappings, *mount.gidMappings):
+            each.range()
+    cpu = config.linux.resources.cpu
+    if cpu.period and not cpu.quota:
+        raise _wrong("linux.resources.cpu.period without quota is not supported")
     if config.process is not None:
         check_process(config.process)
 
 
 def _check_namespaces(config: Config) -> None:
-    seen = set()
+    kinds: dict[str, str] = {}
     for each in config.linux.namespaces:
-        if each.type not in KINDS:
-            raise InvalidInput(f"config.json: linux.namespaces {each.type!r} is not supported")
-        if each.type in seen:
+        if each.type in kinds:
             raise _wrong(f"linux.namespaces has {each.type} twice")
-        if each.path and (each.type == "mount" or not os.path.isabs(each.path)):
-            raise _wrong(f"linux.namespaces: {each.type} by path {each.path!r} is not supported")
-        seen.add(each.type)
-    if "mount" not in seen:
+        _check_path(each)
+        kinds[each.type] = each.path
+    if "mount" not in kinds:
         raise _wrong("linux.namespaces without a new mount namespace is not supported")
-    if config.hostname and "uts" not in seen:
-        raise _wrong("hostname needs a uts namespace")
+    _check_namespaced(config, kinds)
+
+
+def _check_path(request: NamespaceRequest) -> None:
+    if request.path and not os.path.isabs(request.path):
+        raise _wrong(f"linux.namespaces: path {request.path[:80]!r} is not absolute")
+    if request.path and request.type in {"mount", "user", "time"}:
+        raise _wrong(f"linux.namespaces: {request.type} by path is not supported")
+
+
+def _check_namespaced(config: Config, kinds: Mapping[str, str]) -> None:
+    """What needs a namespace has one."""
+    if (config.hostname or config.domainname) and "uts" not in kinds:
+        raise _wrong("hostname and domainname need a uts namespace")
+    linux = config.linux
+    if ("user" in kinds) != bool(linux.uidMappings and linux.gidMappings):
+        raise _wrong("linux.uidMappings, gidMappings and a user namespace go together")
+    for each_map in (*linux.uidMappings, *linux.gidMappings):
+        each_map.range()
+    if linux.timeOffsets and "time" not in kinds:
+        raise _wrong("linux.timeOffsets needs a time namespace")
+    if unknown := set(linux.timeOffsets) - {"boottime", "monotonic"}:
+        raise _wrong(f"linux.timeOffsets.{min(unknown)[:40]} is not supported")
 
 
 def _check_hooks(hooks: Hooks) -> None:
@@ -321,6 +426,14 @@ def check_process(process: Process) -> None:
         raise _wrong("process.args is empty")
     if any("=" not in pair for pair in process.env):
         raise _wrong("process.env has an entry without '='")
+    if any("\0" in word for word in (*process.args, *process.env, process.cwd)):
+        raise _wrong("process has a zero byte in a string")
+    types = [limit.type for limit in process.rlimits]
+    if len(set(types)) < len(types):
+        raise _wrong("process.rlimits has a type twice")
+    size = process.consoleSize
+    if size is not None and max(size.height, size.width) > 0xFFFF:
+        raise _wrong("process.consoleSize is above 65535")
 
 
 def _wrong(why: str) -> InvalidInput:

@@ -19,11 +19,14 @@ from wardian.errors import (
     InvalidInput,
     KernelRefused,
     SetupError,
+    WardianError,
 )
 from wardian.linux import capabilities, namespaces, process, seccomp
 from wardian.linux.proc import start_ticks
-from wardian.oci import group, hooks, inside
+from wardian.oci import group, hooks, identity, inside
+from wardian.oci import process as oci_process
 from wardian.oci.config import KINDS, Config, NamespaceRequest, load
+from wardian.oci.log import LOG
 from wardian.oci.state import Folder, Record, document
 
 NAMES = {"network": "net", "mount": "mnt"}
@@ -51,6 +54,10 @@ def create(root: str, container_id: str, options: Options) -> Record:
     wants_terminal = config.process is not None and config.process.terminal
     if wants_terminal != bool(options.console_socket):
         raise InvalidInput("process.terminal and --console-socket go together")
+    if config.process is not None:
+        own = capabilities.Capabilities.from_proc().permitted
+        for name in oci_process.unavailable(config.process, own):
+            LOG.warning(f"config.json: process.capabilities {name[:40]} cannot be given here")
     folder.make()
     with ExitStack() as undo:
         undo.callback(folder.remove)
@@ -63,6 +70,7 @@ def create(root: str, container_id: str, options: Options) -> Record:
             config=config,
             cgroups=group.paths(cgroup),
         )
+        folder.write(record)  # a command killed from here on leaves what `delete --force` finds
         _start_process(folder, record, config, cgroup, options, undo)
         folder.write(record)
         if options.pid_file:
@@ -108,6 +116,8 @@ def _start_process(
     undo: ExitStack,
 ) -> None:
     fifo = os.open(folder.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # Held open by the first process alone, until it has become the program.
+    outcome = os.open(folder.outcome, os.O_RDWR | os.O_CLOEXEC)
     console = connect_console(options.console_socket)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     plan = inside.Plan(
@@ -116,7 +126,9 @@ def _start_process(
         sync=theirs,
         admission=tuple(cgroup.admission_fds()),
         cgroups=record.cgroups,
+        maps=tuple(map(identity.user_namespace_of, config.mounts)),
         fifo=fifo,
+        outcome=outcome,
         seccomp=seccomp_of(config),
         console=console,
         preserve_fds=options.preserve_fds,
@@ -125,16 +137,22 @@ def _start_process(
     )
     flags = 0
     for each in config.linux.namespaces:
-        if not each.path and each.type != "cgroup":
+        if not each.path and each.type not in {"cgroup", "time"}:
             flags |= KINDS[each.type]
-    with _joined([each for each in config.linux.namespaces if each.path]):
+    joined = _joined([each for each in config.linux.namespaces if each.path])
+    with joined, identity.time_namespace(config):
         host_pid, pidfd = process.clone3(flags, cgroup_fd=cgroup.clone_fd())
         if host_pid == 0:
             ours.close()
             inside.main(plan)
     theirs.close()
+    os.close(outcome)
     undo.callback(_kill, host_pid, pidfd)
     record.pid, record.started_ticks = host_pid, start_ticks(host_pid) or 0
+    if identity.has_user_namespace(config):
+        hear(ours, b"unmapped")
+        identity.write_maps(host_pid, config.linux.uidMappings, config.linux.gidMappings)
+        ours.send(b"{}")
     hear(ours, b"mounted")
     state = document(record, "creating")
     hooks.run(config.hooks.prestart, state, "prestart")
@@ -174,11 +192,12 @@ def connect_console(path: str) -> socket.socket | None:
     return console
 
 
-def seccomp_of(config: Config) -> bytes | None:
-    """The filter, compiled; None without one."""
+def seccomp_of(config: Config) -> oci_process.Filter | None:
+    """The filter, compiled, and its flags; None without one."""
     if config.linux.seccomp is None:
         return None
-    return seccomp.compile_profile(config.linux.seccomp, capabilities.DEFAULT)
+    profile = config.linux.seccomp
+    return seccomp.compile_profile(profile, capabilities.DEFAULT), seccomp.flags_of(profile)
 
 
 @contextmanager
@@ -211,8 +230,25 @@ def start(folder: Folder) -> None:
         status = folder.status(record)
         if status != "created":
             raise FailedPrecondition(f"cannot start container {record.id}: it is {status}")
+        if record.config.process is None:
+            raise InvalidInput(f"cannot start container {record.id}: config.json has no process")
+        outcome = os.open(folder.outcome, os.O_RDONLY | os.O_CLOEXEC)
         fd = os.open(folder.fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         folder.fifo.unlink()
         os.write(fd, b"0")
         os.close(fd)
-    hooks.run(record.config.hooks.poststart, document(record, "running"), "poststart")
+        _hear_outcome(outcome)
+    try:
+        hooks.run(record.config.hooks.poststart, document(record, "running"), "poststart")
+    except WardianError:
+        if cgroup := group.recorded(record.cgroups):
+            cgroup.kill()
+        raise
+
+
+def _hear_outcome(outcome: int) -> None:
+    """Wait until the program runs; CommandFailed tells why it does not."""
+    with open(outcome, "rb") as file:
+        code, _, what = file.read().decode(errors="replace").partition("\n")
+    if code:
+        raise CommandFailed(what, exit_code=int(code))

@@ -11,9 +11,9 @@ import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.linux import capabilities, namespaces, process
-from wardian.oci import create, group, inside
+from wardian.oci import create, group, identity, inside, scheduling
 from wardian.oci import process as oci_process
-from wardian.oci.config import KINDS, Process, check_process, load_process
+from wardian.oci.config import KINDS, Affinity, Process, check_process, load_process
 from wardian.oci.state import Folder, Record
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -62,7 +62,8 @@ def execute(folder: Folder, args: list[str], options: Options) -> int:
         _child(spec, program, admission, pidfd, flags, console, theirs, options.preserve_fds)
     namespaces.setns(back, namespaces.CLONE_NEWPID)
     theirs.close()
-    create.hear(ours, b"ready")
+    with ours:
+        create.hear(ours, b"ready")
     if options.pid_file:
         create.write_pid_file(options.pid_file, host_pid)
     return 0 if options.detach else wait(host_pid)
@@ -96,7 +97,7 @@ def _spec(record: Record, args: list[str], options: Options) -> Process:
 
 def _child(
     spec: Process,
-    program: bytes | None,
+    program: oci_process.Filter | None,
     admission: list[int],
     pidfd: int,
     flags: int,
@@ -105,15 +106,20 @@ def _child(
     preserve_fds: int,
 ) -> None:
     own = capabilities.Capabilities.from_proc().permitted
+    affinity = spec.execCPUAffinity or Affinity()
 
     def become() -> None:
+        scheduling.set_affinity(affinity.initial)
         for fd in admission:
             os.write(fd, b"0")
+        scheduling.set_affinity(affinity.final)
         oci_process.adjust(spec)
         namespaces.setns(pidfd, flags & ~namespaces.CLONE_NEWPID)
+        if flags & namespaces.CLONE_NEWUSER:
+            identity.become_root()
         os.setsid()
         if console is not None:
-            inside.give_terminal(console, None)
+            inside.give_terminal(console, None, spec.consoleSize)
         oci_process.enter(spec)
         path = oci_process.find(spec)
         sync.send(b"ready")

@@ -10,6 +10,16 @@ import msgspec
 
 from wardian.errors import SetupError
 from wardian.oci.config import Hook
+from wardian.oci.log import LOG
+
+
+def run_all(hooks: Iterable[Hook], state: dict[str, object], point: str) -> None:
+    """Run them though some fail, each with a warning (runtime.md, "Lifecycle", poststop)."""
+    for hook in hooks:
+        try:
+            run([hook], state, point)
+        except SetupError as error:
+            LOG.warning(error.what)
 
 
 def run(hooks: Iterable[Hook], state: dict[str, object], point: str) -> None:

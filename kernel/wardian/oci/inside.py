@@ -23,9 +23,9 @@ from wardian.linux import mount as mnt
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from wardian.linux.statfs import PROC_SUPER_MAGIC, file_system_type
 from wardian.linux.syscall import syscall
-from wardian.oci import hooks, mounts
+from wardian.oci import hooks, identity, mounts, scheduling
 from wardian.oci import process as oci_process
-from wardian.oci.config import Config, Device, Process
+from wardian.oci.config import Config, ConsoleSize, Device, Process
 from wardian.runtime import rootfs
 from wardian.runtime.terminal import open_terminal
 
@@ -43,6 +43,7 @@ LINKS = {
 _SYSCTLS = {
     "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
     "network": ("net.",),
+    "uts": ("kernel.domainname",),
 }
 
 
@@ -55,8 +56,10 @@ class Plan:
     sync: socket.socket
     admission: tuple[int, ...]
     cgroups: dict[str, str]
+    maps: tuple[int | None, ...]  # a user namespace for each mount that has id maps of its own
     fifo: int
-    seccomp: bytes | None
+    outcome: int
+    seccomp: oci_process.Filter | None
     console: socket.socket | None
     preserve_fds: int
     no_pivot: bool
@@ -81,10 +84,12 @@ def guarded(sync: socket.socket, become: Callable[[], None]) -> NoReturn:
         what = f"cannot set up the container: {error.strerror}"
     except BaseException as error:  # noqa: BLE001  # the other side must hear of it
         what = f"cannot set up the container: {type(error).__name__}: {error}"
-    with suppress(OSError):
-        sync.send(f"E{code}\n{what}".encode(errors="replace")[:4000])
-    with suppress(OSError):
-        os.write(2, f"wardian-oci: {what}\n".encode(errors="replace"))
+    try:
+        message = f"E{code}\n{what}".encode(errors="replace")[:4000]
+        sync.send(message, socket.MSG_NOSIGNAL)
+    except OSError:  # nobody waits for us any more
+        with suppress(OSError):
+            os.write(2, f"wardian-oci: {what}\n".encode(errors="replace"))
     os._exit(code)
 
 
@@ -96,6 +101,9 @@ def _main(plan: Plan) -> None:
     own = capabilities.Capabilities.from_proc().permitted
     if spec is not None:
         oci_process.adjust(spec)
+    if identity.has_user_namespace(plan.config):
+        _ask(plan.sync, b"unmapped")
+        identity.become_root()
     null_fd = mounts.null_device()
     root_fd = _build(plan)
     _set_names(plan, root_fd)
@@ -112,16 +120,31 @@ def _main(plan: Plan) -> None:
         raise InvalidInput("config.json has no process to start")
     os.setsid()
     if plan.console is not None:
-        give_terminal(plan.console, root_fd)
+        give_terminal(plan.console, root_fd, spec.consoleSize)
     if plan.config.root.readonly:
         mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
+    if (word := plan.config.linux.rootfsPropagation) != "private":
+        mnt.mount("none", "/", None, mounts.PROPAGATION[word])
     os.close(root_fd)
+    if plan.config.linux.personality is not None:
+        scheduling.set_personality(plan.config.linux.personality)
     oci_process.enter(spec)
     path = oci_process.find(spec)
     plan.sync.send(b"ready")
     _wait(plan.fifo)
-    hooks.run(plan.config.hooks.startContainer, state | {"status": "created"}, "startContainer")
-    finish(spec, path, plan.seccomp, own, plan.preserve_fds)
+    _begin(plan, spec, path, own, state | {"status": "created"})
+
+
+def _begin(plan: Plan, spec: Process, path: str, own: int, state: dict[str, object]) -> NoReturn:
+    """From `start` to the program; `start` hears what goes wrong, or that all is closed."""
+    try:
+        hooks.run(plan.config.hooks.startContainer, state, "startContainer")
+        finish(spec, path, plan.seccomp, own, plan.preserve_fds)
+    except WardianError as error:
+        code = error.exit_code if isinstance(error, CommandFailed) else 1
+        with suppress(OSError):
+            os.write(plan.outcome, f"{code}\n{error.what}".encode(errors="replace")[:4000])
+        os._exit(code)
 
 
 def _settle(plan: Plan) -> None:
@@ -139,7 +162,7 @@ def _settle(plan: Plan) -> None:
 
 
 def finish(
-    spec: Process, path: str, program: bytes | None, own: int, preserve_fds: int
+    spec: Process, path: str, program: oci_process.Filter | None, own: int, preserve_fds: int
 ) -> NoReturn:
     """From privileged to the program: signals, descriptors, ids, capabilities, filter."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
@@ -185,8 +208,8 @@ def _build(plan: Plan) -> int:
         mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
     mnt.mount(root, root, None, mnt.MS_BIND | mnt.MS_REC)
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for mount in config.mounts:
-        mounts.attach(root_fd, mount, plan.bundle, plan.cgroups)
+    for mount, userns_fd in zip(config.mounts, plan.maps, strict=True):
+        mounts.attach(root_fd, mount, plan.bundle, plan.cgroups, userns_fd)
     if any(mount.destination.rstrip("/") == "/dev" for mount in config.mounts):
         _make_devices(root_fd)
     for device in config.linux.devices:
@@ -211,11 +234,13 @@ def _make_device(root_fd: int, device: Device) -> None:
     if device.type not in kinds or not device.path.startswith("/") or name in ("", ".", ".."):
         raise InvalidInput(f"config.json: linux.devices {device.type} {device.path[:80]!r}")
     parent = rootfs.target(root_fd, folder, directory=True)
-    numbers = os.makedev(device.major, device.minor)
+    numbers = os.makedev(max(device.major, 0), max(device.minor, 0))
     mode = kinds[device.type] | device.fileMode
     try:
         os.mknod(name, mode, numbers, dir_fd=parent)
         os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
+    except PermissionError:  # no user namespace but the first may make devices (mknod(2))
+        _bind_device(root_fd, device, numbers)
     except FileExistsError:
         there = os.stat(name, dir_fd=parent, follow_symlinks=False)
         same = stat.S_IFMT(there.st_mode) == kinds[device.type]
@@ -223,6 +248,17 @@ def _make_device(root_fd: int, device: Device) -> None:
             raise SetupError(f"{device.path} exists in the root and is another thing") from None
     finally:
         os.close(parent)
+
+
+def _bind_device(root_fd: int, device: Device, numbers: int) -> None:
+    """Show the host's node of the same name, as runc does."""
+    flags = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
+    tree = mnt.open_tree(device.path, flags)
+    there = os.fstat(tree)
+    if there.st_rdev != numbers or stat.S_IFMT(there.st_mode) == stat.S_IFIFO:
+        os.close(tree)
+        raise SetupError(f"{device.path} cannot be made here, and the host's is another device")
+    rootfs.attach(root_fd, tree, device.path, directory=False)
 
 
 def _pivot(plan: Plan, root_fd: int) -> None:
@@ -239,6 +275,8 @@ def _set_names(plan: Plan, root_fd: int) -> None:
     config = plan.config
     if config.hostname:
         namespaces.sethostname(config.hostname)
+    if config.domainname:
+        namespaces.setdomainname(config.domainname)
     own = {each.type for each in config.linux.namespaces}
     for name, value in config.linux.sysctl.items():
         if not any(name.startswith(_SYSCTLS[kind]) for kind in own & set(_SYSCTLS)):
@@ -252,9 +290,13 @@ def _set_names(plan: Plan, root_fd: int) -> None:
         os.close(fd)
 
 
-def give_terminal(console: socket.socket, root_fd: int | None) -> None:
+def give_terminal(
+    console: socket.socket, root_fd: int | None, size: ConsoleSize | None = None
+) -> None:
     """Make a terminal ours and send its other end away; show it as /dev/console."""
     master, slave = open_terminal()
+    if size is not None:
+        termios.tcsetwinsize(slave, (size.height, size.width))
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))]
     console.sendmsg([b"/dev/ptmx"], ancillary)
     os.close(master)

@@ -42,7 +42,7 @@ PROPAGATION = {
     "shared": mnt.MS_SHARED,
     "unbindable": 1 << 17,
 }
-_REFUSED = ("idmap", "ridmap", "tmpcopyup", "mand", "remount")
+_REFUSED = ("tmpcopyup", "mand", "remount")
 _NOTHING = ("defaults", "async", "nomand", "silent", "loud", "noiversion")
 
 
@@ -55,6 +55,7 @@ class Options:
         self.data: list[str] = []
         self.is_bind = mount.type == "bind"
         self.is_recursive = False
+        self.idmap_flags = mnt.AT_EMPTY_PATH if mount.uidMappings else 0
         for option in mount.options:
             self._take(option)
 
@@ -65,6 +66,8 @@ class Options:
             raise InvalidInput(f"config.json: mounts.options {option} is not supported")
         if option in {"bind", "rbind"}:
             self.is_bind, self.is_recursive = True, option == "rbind"
+        elif option in {"idmap", "ridmap"}:
+            self.idmap_flags = mnt.AT_EMPTY_PATH | (mnt.AT_RECURSIVE if option == "ridmap" else 0)
         elif option not in ATTRIBUTES and name in PROPAGATION:
             self.propagation.append((PROPAGATION[name], deep))
         elif option in ATTRIBUTES or deep:
@@ -79,13 +82,17 @@ class Options:
             self.data.append(option)
 
 
-def attach(root_fd: int, mount: Mount, bundle: str, cgroups: Mapping[str, str]) -> None:
-    """Make one mount of config.json in the root."""
+def attach(
+    root_fd: int, mount: Mount, bundle: str, cgroups: Mapping[str, str], userns_fd: int | None
+) -> None:
+    """Make one mount of config.json in the root; ``userns_fd`` has its own map of ids."""
     options = Options(mount)
     if mount.type in {"cgroup", "cgroup2"} and not options.is_bind:
         _cgroups(root_fd, mount.destination, options, cgroups)
         return
     tree = _bind(mount, options, bundle) if options.is_bind else _fresh(mount, options)
+    if options.idmap_flags:
+        _map_ids(tree, mount, options.idmap_flags, userns_fd)
     if mount.type in {"proc", "sysfs"} and not options.is_bind:
         # The kernel's own trees go on a real directory only (CVE-2019-16884, CVE-2023-27561).
         at = rootfs.real_directory(root_fd, mount.destination.strip("/"))
@@ -98,6 +105,15 @@ def attach(root_fd: int, mount: Mount, bundle: str, cgroups: Mapping[str, str]) 
         flags = mnt.AT_EMPTY_PATH | (mnt.AT_RECURSIVE if deep else 0)
         mnt.mount_setattr(tree, flags=flags, propagation=propagation)
     os.close(tree)
+
+
+def _map_ids(tree: int, mount: Mount, flags: int, userns_fd: int | None) -> None:
+    """mount_setattr(2), MOUNT_ATTR_IDMAP."""
+    if userns_fd is None:
+        raise InvalidInput(f"config.json: mount at {mount.destination}: idmap without uidMappings")
+    idmap = mnt.MOUNT_ATTR_IDMAP
+    mnt.mount_setattr(tree, flags=flags, attr_set=idmap, userns_fd=userns_fd)
+    os.close(userns_fd)
 
 
 def _bind(mount: Mount, options: Options, bundle: str) -> int:

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import resource
-import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -14,10 +13,16 @@ from wardian.errors import CommandFailed, InvalidInput
 from wardian.linux import capabilities, process, seccomp
 from wardian.linux.capabilities import Capability
 from wardian.linux.syscall import check, libc
+from wardian.oci import scheduling
 from wardian.oci.config import Process
+from wardian.runtime import rootfs
 
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
+
+
+# A compiled filter, and the flags to load it with.
+Filter = tuple[bytes, int]
 
 
 def environment(spec: Process) -> dict[str, str]:
@@ -45,7 +50,8 @@ def find(spec: Process) -> str:
 def adjust(spec: Process) -> None:
     """What needs the host's /proc and rights: OOM score and rlimits."""
     if spec.oomScoreAdj is not None:
-        _set_oom_score(spec.oomScoreAdj)
+        set_oom_score(spec.oomScoreAdj)
+    scheduling.apply(spec)
     for limit in spec.rlimits:
         number = getattr(resource, limit.type, None)
         if number is None or not limit.type.startswith("RLIMIT_"):
@@ -54,10 +60,7 @@ def adjust(spec: Process) -> None:
         try:
             resource.setrlimit(number, pair)
         except ValueError as error:
-            # Without CAP_SYS_RESOURCE no limit can be raised: the inherited one stays, and is said.
-            if "not allowed to raise" not in str(error):
-                raise InvalidInput(f"config.json: process.rlimits {limit.type}: {error}") from error
-            print(f"wardian-oci: {limit.type} stays as it is: {error}", file=sys.stderr)  # noqa: T201
+            raise InvalidInput(f"config.json: process.rlimits {limit.type}: {error}") from error
 
 
 def _signed(value: int) -> int:
@@ -65,33 +68,38 @@ def _signed(value: int) -> int:
     return -1 if value == (1 << 64) - 1 else value
 
 
-def _set_oom_score(value: int) -> None:
+def set_oom_score(value: int) -> None:
+    """proc(5): lowering it needs CAP_SYS_RESOURCE."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write(str(value))
-    except PermissionError:
-        print(f"wardian-oci: oom_score_adj {value} refused", file=sys.stderr)  # noqa: T201
+    except OSError as error:
+        what = f"config.json: process.oomScoreAdj {value}: {error.strerror}"
+        raise InvalidInput(what, hint="give one that is not below the runtime's own") from error
 
 
 def enter(spec: Process) -> None:
     """Go to its working directory, which must be inside (CVE-2024-21626)."""
+    root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(spec.cwd)
-    except FileNotFoundError:
-        os.makedirs(spec.cwd, 0o755)
-        os.chdir(spec.cwd)
-    except OSError as error:
-        raise CommandFailed(f"cannot enter {spec.cwd}: {error.strerror}", exit_code=126) from error
+        fd = rootfs.target(root_fd, spec.cwd, directory=True)
+        os.fchdir(fd)
+        os.close(fd)
+    except (InvalidInput, OSError) as error:
+        why = getattr(error, "strerror", "") or "it is no directory that can be made or entered"
+        raise CommandFailed(f"cannot enter {spec.cwd}: {why}", exit_code=126) from error
+    finally:
+        os.close(root_fd)
     if not os.getcwd().startswith("/"):
         raise CommandFailed(f"{spec.cwd} is outside the container", exit_code=126)
 
 
-def confine(spec: Process, program: bytes | None, own: int) -> None:
+def confine(spec: Process, program: Filter | None, own: int) -> None:
     """Give up everything that the spec does not grant, for good; ``own`` is what we may give."""
     sets = {kind: _parse(names, own) for kind, names in spec.capabilities.items()}
     nothing: frozenset[Capability] = frozenset()
     if program is not None and not spec.noNewPrivileges:
-        seccomp.load(program)  # needs CAP_SYS_ADMIN, which goes next
+        seccomp.load(*program)  # needs CAP_SYS_ADMIN, which goes next
     capabilities.drop_bounding(sets.get("bounding", nothing))
     process.set_keep_capabilities(True)
     os.umask(spec.user.umask)
@@ -112,13 +120,20 @@ def confine(spec: Process, program: bytes | None, own: int) -> None:
     if spec.noNewPrivileges:
         process.set_no_new_privs()
         if program is not None:
-            seccomp.load(program)
+            seccomp.load(*program)
 
 
 def _parse(names: Iterable[str], own: int) -> frozenset[Capability]:
     """Those that this host can give: root of a machine may lack some."""
-    wanted = frozenset(map(capabilities.parse, names))
-    return frozenset(capability for capability in wanted if own >> capability & 1)
+    known = [Capability[name[4:]] for name in names if name[4:] in Capability.__members__]
+    return frozenset(capability for capability in known if own >> capability & 1)
+
+
+def unavailable(spec: Process, own: int) -> list[str]:
+    """Capabilities asked for that cannot be had: a warning (config.md, "capabilities")."""
+    names = {name for kind in spec.capabilities.values() for name in kind}
+    held = {f"CAP_{capability.name}" for capability in Capability if own >> capability & 1}
+    return sorted(names - held)
 
 
 def become(spec: Process, path: str) -> NoReturn:

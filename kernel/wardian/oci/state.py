@@ -46,6 +46,7 @@ class Folder:
         self.id = container_id
         self.path = Path(root) / container_id
         self.fifo = self.path / "exec.fifo"
+        self.outcome = self.path / "outcome.fifo"
 
     def make(self) -> None:
         """Take the id; AlreadyExists if somebody has it."""
@@ -57,6 +58,7 @@ class Folder:
                 f"container {self.id} exists already", hint="delete it or take another id"
             ) from None
         os.mkfifo(self.fifo, 0o600)
+        os.mkfifo(self.outcome, 0o600)
 
     def read(self) -> Record:
         """Its record; NotFound without one."""
