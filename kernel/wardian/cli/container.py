@@ -9,7 +9,7 @@ import click
 from wardian.cli.program import SECTIONS, Command, Entry, LazyGroup, Sections
 
 _SHORT = ("run", "create", "start", "exec", "stop", "kill", "restart", "pause", "unpause", "wait")
-_MORE = ("update", "rename", "cp", "rm", "logs", "inspect", "diff", "stats", "top")
+_MORE = ("update", "rename", "cp", "export", "rm", "logs", "inspect", "diff", "stats", "top")
 _ALL = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
 
 

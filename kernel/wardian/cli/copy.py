@@ -48,7 +48,7 @@ def cp(*, archive: bool, follow: bool, quiet: bool, origin: str, destination: st
             "exactly one of source and target must be in a container",
             hint="write it CONTAINER:PATH; begin a local path with a colon in it with ./",
         )
-    with _running(inside_from or inside_to or "") as container:
+    with running(inside_from or inside_to or "") as container:
         if inside_from is not None:
             size = copy_out(container, path_from, path_to, follow=follow, keep_owners=archive)
         else:
@@ -68,7 +68,7 @@ def split(word: str) -> tuple[str | None, str]:
 
 
 @contextmanager
-def _running(name: str) -> Iterator[Container]:
+def running(name: str) -> Iterator[Container]:
     """The container, with init alone in it for the moment if it did not run."""
     from wardian.runtime.client import Client
 

@@ -59,34 +59,56 @@ def image() -> None:
 
 
 @click.command(cls=Command)
-@click.option("-i", "--input", "source", metavar="FILE", help="The archive (instead of stdin).")
+@click.option("-i", "--input", "source", metavar="FILE", help="What to add (instead of stdin).")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.argument("name", metavar="[NAME]", required=False)
 def load(*, source: str | None, quiet: bool, name: str | None) -> None:
     """Add the images of an archive, compressed or not: what `docker save` or skopeo wrote.
 
-    NAME is for an archive of one image that does not tell its name.
+    FILE may be a directory, too: an OCI image layout as skopeo, umoci and buildah keep. NAME is
+    for an image that does not tell its name; where there are several, for the one with its tag.
     """
-    from wardian.images import archive
+    from wardian.images import archive, layout
 
-    with _reading(source or STDIN) as stream:
-        loaded = archive.load(_store(), stream, reference=name)
+    if source is not None and os.path.isdir(source):
+        loaded = layout.load(_store(), Path(source), reference=name)
+    else:
+        with reading(source or STDIN) as stream:
+            loaded = archive.load(_store(), stream, reference=name)
     for each in loaded:
         click.echo(each.digest if quiet else f"Loaded image: {each.reference}")
 
 
 @click.command(cls=Command)
 @click.option("-o", "--output", "target", metavar="FILE", help="Where to (instead of stdout).")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["docker-archive", "oci-archive", "oci-dir"]),
+    default="docker-archive",
+    help="An archive that docker and OCI's tools read (usual), OCI's alone, or a directory.",
+)
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=complete_image)
-def save(*, target: str | None, names: tuple[str, ...]) -> None:
-    """Write images to an archive: an OCI layout that `docker load` understands, too."""
+def save(*, target: str | None, kind: str, names: tuple[str, ...]) -> None:
+    """Write images to an archive, or with --format=oci-dir to a new directory.
+
+    \b
+    wardian save -o web.tar web:1
+    wardian save --format oci-dir -o web web:1 && umoci ls --layout web
+    """  # noqa: D301
     from wardian.cli.images import named
-    from wardian.images import archive
+    from wardian.errors import InvalidInput
+    from wardian.images import archive, layout
 
     store = _store()
     references = [named(store, name) for name in names]
-    with _writing(target) as stream:
-        archive.save(store, references, stream)
+    if kind == "oci-dir":
+        if target is None:
+            raise InvalidInput("a directory needs a name", hint="give it: --output DIRECTORY")
+        layout.save(store, references, Path(target))
+        return
+    with writing(target) as stream:
+        archive.save(store, references, stream, for_docker=kind == "docker-archive")
 
 
 @click.command("import", cls=Command)
@@ -111,13 +133,14 @@ def import_(*, changes: tuple[str, ...], message: str, source: str, name: str) -
     from wardian.images.settings import settings_of
 
     settings = settings_of(changes)
-    with _reading(source) as stream:
+    with reading(source) as stream:
         made = archive.import_rootfs(_store(), stream, name, config=settings, comment=message)
     click.echo(made.digest)
 
 
 @contextmanager
-def _reading(source: str) -> Iterator[BinaryIO]:
+def reading(source: str) -> Iterator[BinaryIO]:
+    """The archive of this name, or what standard input gives."""
     from wardian.errors import InvalidInput
 
     if source != STDIN:
@@ -132,7 +155,7 @@ def _reading(source: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _writing(target: str | None) -> Iterator[BinaryIO]:
+def writing(target: str | None) -> Iterator[BinaryIO]:
     """A file appears under its name when it is whole."""
     from wardian.errors import InvalidInput
 

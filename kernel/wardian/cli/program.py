@@ -43,6 +43,7 @@ SECTIONS: Sections = {
         "wait": Entry("life:wait", "Wait until containers end and print their exit codes."),
         "update": Entry("life:update", "Change the limits of containers, at once."),
         "cp": Entry("copy:cp", "Copy files out of a container or into it."),
+        "export": Entry("export:export", "Write a container's files to an archive."),
         "rename": Entry("life:rename", "Give a container another name."),
         "rm": Entry("life:rm", "Remove containers and their writable layers."),
         "container": Entry("container:container", "All of these, and prune."),

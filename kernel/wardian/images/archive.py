@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Protocol
 
 import msgspec
 
@@ -64,10 +64,10 @@ def load(store: ImageStore, stream: BinaryIO, *, reference: str | None = None) -
     Raises InvalidInput for an archive that is damaged, forged or of another kind.
     """
     with store.ingest() as ingest:
-        files = _Files(ingest)
+        files = Files(ingest)
         files.read(stream)
         if "index.json" in files:
-            return _load_layout(ingest, files, reference)
+            return load_layout(ingest, files, reference)
         if "manifest.json" in files:
             return _load_saved(ingest, files, reference)
     raise InvalidInput(
@@ -102,10 +102,29 @@ def import_rootfs(
         return ingest.commit_image(name, described, [layer])
 
 
-def save(store: ImageStore, references: Iterable[str], output: BinaryIO) -> None:
+def save(
+    store: ImageStore, references: Iterable[str], output: BinaryIO, *, for_docker: bool = True
+) -> None:
     """Write images as an OCI layout that ``docker load`` understands, too. NotFound."""
+    write(store, references, _Writer(output), for_docker=for_docker)
+    output.write(END)
+
+
+class Writer(Protocol):
+    """Takes the files of a layout; one that comes again is the same."""
+
+    def add(self, path: str, data: bytes) -> None:
+        """A small file."""
+
+    def add_file(self, path: str, source: Path) -> None:
+        """A blob, by a copy of it."""
+
+
+def write(
+    store: ImageStore, references: Iterable[str], archive: Writer, *, for_docker: bool
+) -> None:
+    """Write images as a layout, with docker's own list of them beside OCI's or not. NotFound."""
     images = [store.get(reference) for reference in references]
-    archive = _Writer(output)
     saved, entries = [], []
     for image in images:
         manifest = store.manifest(image)
@@ -126,9 +145,9 @@ def save(store: ImageStore, references: Iterable[str], output: BinaryIO) -> None
             }
         )
     archive.add("index.json", encode(Index(schemaVersion=2, manifests=entries)))
-    archive.add("manifest.json", encode(saved))
+    if for_docker:
+        archive.add("manifest.json", encode(saved))
     archive.add("oci-layout", _LAYOUT)
-    output.write(END)
 
 
 def _names(reference: str) -> dict[str, str] | None:
@@ -151,7 +170,7 @@ def _now() -> str:
 # --- reading -----------------------------------------------------------------------------------
 
 
-class _Files:
+class Files:
     """The files of an archive, each a blob of the ingest; links between them are known."""
 
     def __init__(self, ingest: Ingest) -> None:
@@ -178,6 +197,10 @@ class _Files:
             elif entry.kind is Kind.SYMLINK:  # older dockers and skopeo: one layer, many names
                 self._links[path] = _plain(f"{os.path.dirname(path)}/{entry.target}")
 
+    def keep(self, path: str, blob: Descriptor) -> None:
+        """Remember a blob of the ingest under the name that it has in the archive."""
+        self._blobs[_plain(path)] = blob
+
     def __contains__(self, path: str) -> bool:
         return path in self._blobs
 
@@ -203,16 +226,26 @@ def _plain(path: str) -> str:
     return os.path.normpath(path).lstrip("/") if path else ""
 
 
-def _load_layout(ingest: Ingest, files: _Files, reference: str | None) -> list[Image]:
+def load_layout(ingest: Ingest, files: Files, reference: str | None) -> list[Image]:
     """The images of an OCI layout keep their digests."""
     index = parse(Index, files.document("index.json"))
-    chosen = [(entry, _choose_manifest(ingest, entry)) for entry in index.manifests]
+    entries = _meant(index.manifests, reference)
+    chosen = [(entry, _choose_manifest(ingest, entry)) for entry in entries]
     names = _decide_names([_layout_name(entry) for entry, _ in chosen], reference)
     images = []
     for (_, described), name in zip(chosen, names, strict=True):
         _unpack_layers(ingest, described)
         images.append(ingest.commit(name, described))
     return images
+
+
+def _meant(entries: list[Descriptor], reference: str | None) -> list[Descriptor]:
+    """All of them; or of several the one whose tag the reference has."""
+    if reference is None or len(entries) < 2:
+        return entries
+    tag = Reference.parse(reference).tag or "latest"
+    with_tag = [entry for entry in entries if (entry.annotations or {}).get(REFERENCE) == tag]
+    return with_tag if len(with_tag) == 1 else entries
 
 
 def _choose_manifest(ingest: Ingest, entry: Descriptor) -> Descriptor:
@@ -246,7 +279,7 @@ def _layout_name(entry: Descriptor) -> str | None:
     return annotations.get(FULL_NAME) or (short if set("/:") & set(short) else None)
 
 
-def _load_saved(ingest: Ingest, files: _Files, reference: str | None) -> list[Image]:
+def _load_saved(ingest: Ingest, files: Files, reference: str | None) -> list[Image]:
     """``docker save`` before version 25: files of any name, listed in manifest.json."""
     try:
         saved = msgspec.json.decode(files.document("manifest.json"), type=list[_Saved])
@@ -265,7 +298,7 @@ def _load_saved(ingest: Ingest, files: _Files, reference: str | None) -> list[Im
 
 
 def _saved_layers(
-    ingest: Ingest, files: _Files, names: Sequence[str], diff_ids: Sequence[str]
+    ingest: Ingest, files: Files, names: Sequence[str], diff_ids: Sequence[str]
 ) -> list[NewLayer]:
     if len(names) != len(diff_ids):
         raise InvalidInput("the image's manifest and configuration have different layers")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
+from wardian.linux.mount import OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, open_tree
 from wardian.linux.namespaces import setns
 
 _FILES = frozenset(
@@ -54,25 +55,45 @@ class Visit:
             raise FailedPrecondition(what, hint=hint)
         raise SetupError(what or "the container ended meanwhile", hint=hint)
 
+    def abandon(self) -> None:
+        """Wait for its end, whatever it says; for one that cannot go on by itself."""
+        with suppress(WardianError):
+            self.result()
 
-def visit(host_pid: int, action: Callable[[], bytes], *, fds: Collection[int] = ()) -> Visit:
-    """Begin an action inside the container whose init this is; it may use these descriptors."""
+
+def visit(
+    host_pid: int,
+    action: Callable[[], bytes],
+    *,
+    fds: Collection[int] = (),
+    without_mounts: bool = False,
+) -> Visit:
+    """Begin an action inside the container whose init this is; it may use these descriptors.
+
+    ``without_mounts`` shows it the root file system alone: its layers and nothing that is mounted
+    over them, be it /proc or a volume.
+    """
     namespaces = [f"/proc/{host_pid}/ns/{kind}" for kind in ("user", "mnt")]
     answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
         os.close(answer_r)
-        _act(namespaces, action, answer_w, fds)
+        enter = _leave_mounts if without_mounts else _stay
+        _act(namespaces, enter, action, answer_w, fds)
     os.close(answer_w)
     return Visit(child, answer_r)
 
 
 def _act(
-    namespaces: list[str], action: Callable[[], bytes], answer: int, fds: Collection[int]
+    namespaces: list[str],
+    enter: Callable[[], None],
+    action: Callable[[], bytes],
+    answer: int,
+    fds: Collection[int],
 ) -> None:
     """The child: never returns."""
     try:
-        said = _said(namespaces, action, answer, fds)
+        said = _said(namespaces, enter, action, answer, fds)
         while said:
             said = said[os.write(answer, said) :]
     finally:
@@ -80,11 +101,17 @@ def _act(
 
 
 def _said(
-    namespaces: list[str], action: Callable[[], bytes], answer: int, fds: Collection[int]
+    namespaces: list[str],
+    enter: Callable[[], None],
+    action: Callable[[], bytes],
+    answer: int,
+    fds: Collection[int],
 ) -> bytes:
     try:
         process.keep_only(answer, *fds)
         _join(namespaces)
+        enter()
+        _give_up_privileges()
         return b"ok\0" + action()
     except OSError as error:
         where = f"{error.filename!a}: " if error.filename else ""
@@ -108,5 +135,20 @@ def _join(namespaces: list[str]) -> None:
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     process.set_dumpable(False)
+
+
+def _stay() -> None:
+    """Look at the container as its processes see it."""
+
+
+def _leave_mounts() -> None:
+    """Make a copy of the root mount, which has no other on it, our root (open_tree(2))."""
+    root = open_tree("/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+    os.fchdir(root)
+    os.chroot(".")
+    os.close(root)
+
+
+def _give_up_privileges() -> None:
     process.set_no_new_privs()
     capabilities.set_capabilities(effective=_FILES, permitted=_FILES, inheritable=frozenset())
