@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.linux.conftest import wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused
+from wardian.linux.capabilities import Capabilities, Capability
 
 
 def test_limits_groups_and_stop_signal_are_those_that_were_asked_for(
@@ -60,4 +61,26 @@ def test_limit_beyond_the_host_s_and_unknown_group_are_one_line(wardian: Wardian
         wardian("run", "--rm", *beyond, IMAGE, "true"), 126
     )
     assert "nosuch" in refused(wardian("run", "--rm", "--group-add", "nosuch", IMAGE, "true"), 126)
+    assert out(wardian("ps", "-aq")) == ""
+
+
+def test_real_time_signal_stops_a_container(wardian: Wardian) -> None:
+    """What an image with systemd asks for: SIGRTMIN+3."""
+    script = "trap 'exit 43' 37; while :; do sleep 0.05; done"
+    flags = ("--stop-signal", "SIGRTMIN+3", "--name", "clock")
+    out(wardian("run", "-d", *flags, IMAGE, "sh", "-c", script))
+    (info,) = json.loads(out(wardian("inspect", "clock")))
+    assert info["Config"]["StopSignal"] == "SIGRTMIN+3"
+    out(wardian("stop", "clock"))
+    assert json.loads(out(wardian("inspect", "clock")))[0]["State"]["ExitCode"] == 43
+
+
+def test_preference_of_the_oom_killer_is_in_force_or_refused(wardian: Wardian) -> None:
+    """Below what was inherited it takes CAP_SYS_RESOURCE; it is never left out in silence."""
+    done = wardian("run", "--rm", "--oom-score-adj", "-700", IMAGE, "true")
+    capabilities = Capabilities.from_proc().effective
+    if capabilities >> Capability.SYS_RESOURCE & 1:
+        assert out(done) == ""
+    else:
+        assert "cannot set oom_score_adj to -700" in refused(done, 125)
     assert out(wardian("ps", "-aq")) == ""

@@ -158,3 +158,18 @@ def test_limits_come_from_dockers_words() -> None:
     for wrong in ({"memory": "10XB"}, {"cpus": "many"}, {"pids_limit": "1.5"}):
         with pytest.raises(InvalidInput):
             parse_limits(wrong)
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("SIGRTMIN+3", 37), ("rtmin+0", 34), ("SIGRTMIN", 34), ("RTMAX-1", 63), ("40", 40), ("9", 9)],
+)
+def test_real_time_signal_has_its_number(word: str, number: int) -> None:
+    assert words.signal_number(word) == number
+    assert words.signal_number(words.signal_name(number)) == number
+
+
+@pytest.mark.parametrize("word", ["SIGRTMIN+31", "RTMAX-31", "65", "0", "32", "RTMIN-1", "RTMIN+"])
+def test_what_is_no_real_time_signal_is_refused(word: str) -> None:
+    with pytest.raises(InvalidInput, match="not a signal"):
+        words.signal_number(word)

@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,81 @@ def test_shipped_program_does_what_the_table_says(machine: str) -> None:
         for value in SAMPLES:
             wanted = expected(by_number.get(number, ()), value)
             assert answer(program, arch, number, [value]) == wanted, (number, value)
+
+
+def named_by_profile(profile: dict[str, Any]) -> list[Capability]:
+    """The capabilities that a row of the profile asks for or excludes."""
+    rows = [row.get(key) or {} for row in profile["syscalls"] for key in ("includes", "excludes")]
+    return sorted({capabilities.parse(name) for row in rows for name in row.get("caps") or ()})
+
+
+def samples(rules: Iterable[Rule]) -> list[list[int]]:
+    """Arguments for each condition of a call's rules: its figures, those beside them, extremes."""
+    found = [[0] * 6]
+    for one in (condition for rule in rules for condition in rule.conditions):
+        figures = {0, one.value, one.value_two, one.value + 1, max(0, one.value - 1), (1 << 64) - 1}
+        figures |= {one.value << 32, one.value | 1 << 32, CLONE_NEWUSER, SIGCHLD}
+        found += (
+            [*[0] * one.argument, figure % (1 << 64), *[0] * (5 - one.argument)]
+            for figure in figures
+        )
+    return found
+
+
+def answers_of(rules: Iterable[Rule], arguments: list[int]) -> int:
+    for rule in rules:
+        if all(holds(one, arguments[one.argument]) for one in rule.conditions):
+            return rule.action
+    return REFUSED
+
+
+@pytest.mark.parametrize("machine", ARCHES)
+def test_filter_does_what_the_reference_says_for_every_capability_call_and_argument(
+    machine: str,
+) -> None:
+    """The programs are run: each capability the profile names, alone and beside the defaults."""
+    if not REFERENCE.exists():
+        pytest.skip("the reference profile (shared/data) is not beside this checkout")
+    profile = json.loads(REFERENCE.read_text())
+    named = named_by_profile(profile)
+    assert len(named) >= 10
+    held = [*SETS, *(frozenset({one}) for one in named)]
+    held += [capabilities.DEFAULT | {one} for one in named]
+    arch = ARCHES[machine]
+    for each in held:
+        by_number: dict[int, list[Rule]] = {}
+        for rule in seccomp.profile_rules(profile, each, machine, "6.1.0"):
+            number = libseccomp.number_of(rule.call, arch)
+            if number is not None:
+                by_number.setdefault(number, []).append(rule)
+        ours = seccomp.default_rules(machine, each)
+        program = libseccomp.compile_rules(ours, seccomp.DEFAULT_ACTION, machine)
+        for number in range(NEWEST + 1):
+            rules = sorted(by_number.get(number, ()), key=lambda rule: len(rule.conditions))
+            for arguments in samples(rules):
+                wanted = answers_of(rules, arguments)
+                got = answer(program, arch, number, arguments)
+                assert got == wanted, (each, number, arguments)
+
+
+def test_profile_that_allows_what_it_does_not_name_allows_newer_calls() -> None:
+    """As runc does: ENOSYS is for profiles that refuse by default."""
+    number = NEWEST + 1
+    arch = ARCHES[platform.machine()]
+    for action, wanted in (("SCMP_ACT_ALLOW", ALLOW), ("SCMP_ACT_ERRNO", MISSING)):
+        program = seccomp.compile_profile({"defaultAction": action}, capabilities.DEFAULT)
+        assert answer(program, arch, number) == wanted
+
+
+def test_profile_s_word_on_a_call_newer_than_libseccomp_counts() -> None:
+    names = ["mseal", "statmount"]
+    row = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": 13}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [row]}
+    program = seccomp.compile_profile(profile, capabilities.DEFAULT)
+    for call in names:
+        number = libseccomp.number_of(call, ARCHES[platform.machine()])
+        assert number is not None
+        assert answer(program, ARCHES[platform.machine()], number) == ERRNO | 13
 
 
 @pytest.mark.parametrize("machine", ARCHES)

@@ -76,6 +76,7 @@ def _whole(info: ContainerInfo, client: Client) -> dict[str, Any]:
 def describe(info: ContainerInfo) -> dict[str, Any]:
     """A container in the fields of ``docker inspect``; what docker has not is below Wardian."""
     from wardian.cli.format import timestamp
+    from wardian.cli.words import signal_name
 
     main = info.spec.process
     return {
@@ -108,7 +109,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             "Image": info.image,
             "WorkingDir": main.workdir if main else "/",
             "Labels": info.spec.labels,
-            "StopSignal": _signal_name(info.spec.stop_signal),
+            "StopSignal": signal_name(info.spec.stop_signal),
             "StopTimeout": info.spec.stop_timeout_s,
         },
         "Wardian": {
@@ -219,15 +220,6 @@ def _process_config(main: ProcessSpec | None) -> dict[str, Any]:
             for ulimit in (main.ulimits if main else ())
         ],
     }
-
-
-def _signal_name(number: int) -> str:
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
 
 
 def _seccomp(profile: str) -> list[str]:

@@ -161,7 +161,7 @@ def _stop_signal(word: str | None, image: Image) -> int:
         return words.signal_number(word)
     try:
         return words.signal_number(str(image_config(image).get("StopSignal") or "SIGTERM"))
-    except InvalidInput:  # a mistake of the image's, or a real-time signal
+    except InvalidInput:  # a mistake of the image's
         return words.signal_number("SIGTERM")
 
 

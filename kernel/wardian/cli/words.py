@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from wardian.cgroups.limits import parse_size
 from wardian.errors import InvalidInput
 from wardian.runtime.spec import Bind, Tmpfs, Ulimit
 
+RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 # What is not named here of nosuid, nodev and rro is always so.
@@ -311,14 +313,28 @@ def _profile(path: str) -> str:
 
 
 def signal_number(word: str) -> int:
-    """``SIGTERM``, ``term`` or ``15``."""
-    name = word.strip().upper()
-    if name.isascii() and name.isdigit() and int(name) in signal.Signals.__members__.values():
-        return int(name)
-    found = signal.Signals.__members__.get(f"SIG{name.removeprefix('SIG')}")
-    if found is None:
+    """``SIGTERM``, ``term``, ``15``, or a real-time signal such as ``SIGRTMIN+3`` (signal(7))."""
+    name = word.strip().upper().removeprefix("SIG")
+    found: int | None = None
+    if re.fullmatch(r"[0-9]{1,2}", name):
+        found = int(name)
+    elif real_time := re.fullmatch(r"(RTMIN\+|RTMAX-)([0-9]{1,2})", name):
+        away = int(real_time[2])
+        found = RTMIN + away if real_time[1] == "RTMIN+" else signal.SIGRTMAX - away
+        found = found if found >= RTMIN else None
+    else:
+        found = signal.Signals.__members__.get(f"SIG{name}")
+    is_one = found in signal.valid_signals() or found in range(RTMIN, signal.SIGRTMAX + 1)
+    if found is None or not is_one:
         raise InvalidInput(f"not a signal: {word[:40]!r}", hint="write it like SIGTERM or 15")
     return int(found)
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM``, ``SIGRTMIN+3``."""
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"SIGRTMIN+{number - RTMIN}" if number > RTMIN else str(number)
 
 
 def moment(word: str, *, now_s: float) -> float:

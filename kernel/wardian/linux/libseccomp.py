@@ -10,7 +10,7 @@ import errno
 import functools
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
@@ -18,6 +18,7 @@ from wardian.errors import InvalidInput, KernelRefused, SetupError
 # <linux/seccomp.h>, <linux/audit.h>, <seccomp.h>
 ALLOW = 0x7FFF0000
 ERRNO = 0x00050000
+LOG = 0x7FFC0000
 ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SUB_ARCHES = {"x86_64": (b"x86", b"x32"), "aarch64": (b"arm",)}
 _NATIVE = 0  # SCMP_ARCH_NATIVE
@@ -93,14 +94,19 @@ def compile_rules(
     try:
         _set_arches(library, context, machine, arches)
         library.seccomp_attr_set(context, _OPTIMIZE, 2)
-        newer = set()
+        newer: dict[int, int] = {}
         for rule in rules:
             number = library.seccomp_syscall_resolve_name(rule.call.encode())
             if number != _UNKNOWN:
                 _add(library, context, rule, number)
-            elif rule.call in _NEWER and rule.action == ALLOW:
-                newer.add(_NEWER[rule.call])
-        return _prologue(newer) + _export(library, context)
+            elif rule.call in _NEWER and not rule.conditions:
+                newer.setdefault(_NEWER[rule.call], rule.action)
+            elif rule.call in _NEWER and rule.action != default:
+                raise InvalidInput(
+                    f"this machine's libseccomp is too old for a condition on {rule.call}",
+                    hint="upgrade libseccomp2, or leave the condition out of the profile",
+                )
+        return _prologue(newer, is_open=default in (ALLOW, LOG)) + _export(library, context)
     finally:
         library.seccomp_release(context)
 
@@ -186,11 +192,11 @@ def _export(library: ctypes.CDLL, context: int) -> bytes:
         os.close(fd)
 
 
-def _prologue(allowed: set[int]) -> bytes:
+def _prologue(answers: Mapping[int, int], *, is_open: bool) -> bytes:
     """BPF for calls that libseccomp may not know, before what it compiled.
 
-    The ``allowed`` are allowed; calls that are newer than all in our table give ENOSYS, so that
-    programs fall back as on a kernel without them.
+    Calls that are newer than all in our table give ENOSYS, so that programs fall back as on a
+    kernel without them; not under a profile that ``is_open``: it allows what it does not name.
     """
 
     def instruction(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
@@ -198,11 +204,11 @@ def _prologue(allowed: set[int]) -> bytes:
 
     load_word, equal, greater, greater_equal, give = 0x20, 0x15, 0x25, 0x35, 0x06
     code = [instruction(load_word, 0, 0, 0)]  # seccomp_data.nr
-    for number in sorted(allowed):
-        code += [instruction(equal, 0, 1, number), instruction(give, 0, 0, ALLOW)]
+    for number, action in sorted(answers.items()):
+        code += [instruction(equal, 0, 1, number), instruction(give, 0, 0, action)]
     code += [
         instruction(greater_equal, 2, 0, _FIRST_PRIVATE),
         instruction(greater, 0, 1, NEWEST),
         instruction(give, 0, 0, ERRNO | errno.ENOSYS),
     ]
-    return b"".join(code)
+    return b"".join(code[:-3] if is_open else code)

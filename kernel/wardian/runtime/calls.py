@@ -246,7 +246,6 @@ def _answer(reply: Reply) -> Spawned:
 
 
 def _signal(number: int) -> int:
-    try:
-        return signal.Signals(number).value
-    except ValueError:
-        raise InvalidInput(f"not a signal: {number}", hint="`kill -l` lists them") from None
+    if number not in signal.valid_signals():  # real-time ones, too
+        raise InvalidInput(f"not a signal: {number}", hint="`kill -l` lists them")
+    return number

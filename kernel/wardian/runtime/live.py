@@ -23,6 +23,7 @@ from wardian.errors import (
 )
 from wardian.linux import process
 from wardian.runtime import messages as m
+from wardian.runtime import oom
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 from wardian.runtime.spec import ProcessSpec
@@ -131,6 +132,7 @@ class Live:
     def _order(self, order: m.Spawn, fds: Sequence[int], done: Spawned) -> None:
         if self.init is None:
             raise _died_meanwhile()
+        oom.check(self.record.host_pid, order.process.oom_score_adj)
         self.starting[order.key] = Starting(order.process, order.terminal, done)
         self.loop.send(self.init, m.encode(order), fds)
 
@@ -219,7 +221,7 @@ class Live:
             return
         self.running[event.key] = Running(event.container_pid, host_pid)
         if starting.spec.oom_score_adj and host_pid:
-            _prefer_for_oom(host_pid, starting.spec.oom_score_adj)
+            oom.prefer(host_pid, starting.spec.oom_score_adj)
         starting.done(m.SpawnedProcess(event.key, event.container_pid, host_pid), fds)
         for fd in fds:
             os.close(fd)
@@ -331,11 +333,6 @@ def _own_end(given: int) -> int | None:
     finally:
         os.close(given)
     return None
-
-
-def _prefer_for_oom(host_pid: int, adjustment: int) -> None:
-    with suppress(OSError):
-        Path(f"/proc/{host_pid}/oom_score_adj").write_text(str(adjustment))
 
 
 def _died_meanwhile() -> FailedPrecondition:
