@@ -38,6 +38,7 @@ class System(LazyGroup):
     sections: ClassVar[Sections] = {
         "Commands": {
             "df": Entry("system:df", "Show how much disk images and containers take."),
+            "check": Entry("check:check", "Verify all that is stored, and say what is wrong."),
             "prune": Entry("system:prune", "Remove containers that have ended, and unused layers."),
             "keeper": Entry("system:keeper", "Show the keeper's state, or stop it."),
         }

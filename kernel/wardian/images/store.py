@@ -12,7 +12,6 @@ only the owner's to enter: a setuid program of an image is nobody's on the host.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -284,23 +283,10 @@ class ImageStore:
     # --- verification --------------------------------------------------------------------
 
     def check(self) -> Iterator[str]:
-        """Read everything; yield a sentence for each thing that is not as it should be."""
-        for blob in sorted(os.listdir(self._content / "blobs/sha256")):
-            with open(self._content / "blobs/sha256" / blob, "rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != blob:
-                    yield f"blob sha256:{blob} is damaged"
-        for entry in self.names.read():
-            name = name_of(entry) or entry.digest
-            try:
-                image = self._image(entry)
-                for layer in self.manifest(image).layers:
-                    if not self.blob(layer.digest).exists():
-                        yield f"image {name}: layer {layer.digest} is missing"
-                for directory in image.layer_directories:
-                    if not directory.is_dir():
-                        yield f"image {name}: layer {directory.name} is not unpacked"
-            except (NotFound, InvalidInput) as error:
-                yield f"image {name}: {error.what}"
+        """Read all blobs; a sentence for each thing that is wrong (`Verification` does more)."""
+        from wardian.images.verification import Verification
+
+        return map(str, Verification(self, deep=False).problems())
 
 
 _AGAIN = "remove the image and make or load it again"
