@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.linux.program import Wardian, out, program, refused
 from tests.registry.images import add, layer
-from tests.registry.server import Server
-from wardian.errors import NotFound
+from tests.registry.server import Server, docker_registry
+from wardian.errors import NotFound, RegistryFailed
+from wardian.images.registry import certificates
 from wardian.images.registry.credentials import Credentials, Logins
+from wardian.images.registry.login import verify
 from wardian.images.registry.pull import pull, tags
 from wardian.images.registry.push import push
 from wardian.images.store import ImageStore
@@ -208,3 +213,105 @@ def test_helper_keeps_logins(settings: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert logins.get("lab.example:5000") == pair("me", "pw")
     assert logins.remove("lab.example:5000")
     assert logins.get("lab.example:5000") is None
+
+
+# --- TLS and logins at a real registry ---------------------------------------------------------
+
+HOST = "lab.test"
+USER, WORD = "fern", "leaf-2"
+HTPASSWD = "fern:$2b$04$nPd9EsWPRfW5sU64urbaGuIFl5ZAy.Gen.xm8SPXDbJspFtWJaZgy\n"
+LOCKED = """  tls: {{certificate: {directory}/tls.crt, key: {directory}/tls.key}}
+auth: {{htpasswd: {{realm: lab, path: {directory}/htpasswd}}}}
+"""
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A registry with TLS and one login; its certificate is of no authority that is known."""
+    directory = tmp_path_factory.mktemp("locked")
+    (directory / "htpasswd").write_text(HTPASSWD)
+    words = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+        f"-subj /CN=lab -addext subjectAltName=DNS:{HOST} "
+        f"-keyout {directory}/tls.key -out {directory}/tls.crt"
+    )
+    subprocess.run(words.split(), check=True, capture_output=True)
+    with docker_registry(directory, LOCKED.format(directory=directory)) as server:
+        yield server, directory / "tls.crt"
+
+
+@pytest.fixture
+def lab(locked: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The registry under a name that is not the loopback's, so that it must be trusted."""
+    server, _ = locked
+    real = socket.getaddrinfo
+
+    def here(host: Any, *rest: Any, **more: Any) -> Any:
+        return real("127.0.0.1" if host == HOST else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", here)
+    return Server(server.name.replace("127.0.0.1", HOST), server.log)
+
+
+def trust(lab: Server, certificate: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the certificate where docker looks for it."""
+    directory = home / "certs.d" / lab.name
+    directory.mkdir(parents=True)
+    shutil.copy(certificate, directory / "ca.crt")
+    monkeypatch.setattr(certificates, "PLACES", (str(home / "certs.d"),))
+
+
+def test_unknown_authority_is_refused(lab: Server, store: ImageStore) -> None:
+    with pytest.raises(RegistryFailed, match=r"cannot be trusted: .*certificate") as caught:
+        pull(store, f"{lab.name}/lab/x:1")
+    assert f"/etc/docker/certs.d/{lab.name}/ca.crt" in caught.value.hint
+
+
+def test_insecure_registry_is_so_by_its_name(
+    lab: Server, store: ImageStore, settings: Path
+) -> None:
+    (settings / "wardian").mkdir()
+    file = settings / "wardian/daemon.json"
+    file.write_text(json.dumps({"insecure-registries": ["another.test"]}))
+    with pytest.raises(RegistryFailed, match="cannot be trusted"):
+        pull(store, f"{lab.name}/lab/x:1")
+    file.write_text(json.dumps({"insecure-registries": [lab.name]}))
+    with pytest.raises(RegistryFailed, match="denies access"):
+        pull(store, f"{lab.name}/lab/x:1")
+
+
+def test_trusted_registry_takes_a_login(
+    lab: Server,
+    locked: tuple[Server, Path],
+    store: ImageStore,
+    other: ImageStore,
+    settings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trust(lab, locked[1], settings, monkeypatch)
+    name = f"{lab.name}/lab/private:1"
+    image = add(store, name, layer())
+    with pytest.raises(RegistryFailed, match="denies access"):
+        push(store, name)
+    with pytest.raises(RegistryFailed, match="denies access to the login"):
+        verify(lab.name, pair(USER, "wrong"))
+    Logins().put(lab.name, verify(lab.name, pair(USER, WORD)))
+    assert push(store, name).digest == image.digest
+    assert pull(other, name).image.digest == image.digest
+
+
+def test_login_and_logout_are_commands(
+    locked: tuple[Server, Path], wardian: Wardian, settings: Path
+) -> None:
+    """By its address: the loopback needs no trust."""
+    server, _ = locked
+    flags = ("login", "-u", USER, "--password-stdin", server.name)
+    assert "denies access" in refused(wardian(*flags, stdin="wrong\n"), 1)
+    assert not (settings / "docker/config.json").exists()
+    done = wardian(*flags, stdin=f"{WORD}\n")
+    assert (done.returncode, done.stdout) == (0, "Login Succeeded\n")
+    assert "unencrypted" in done.stderr
+    assert "not found at" in refused(wardian("pull", f"{server.name}/lab/none:1"), 1)
+    gone = f"Removing login credentials for {server.name}\n"
+    assert out(wardian("logout", server.name)) == gone
+    assert "denies access" in refused(wardian("pull", f"{server.name}/lab/none:1"), 1)

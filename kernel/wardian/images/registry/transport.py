@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
+    InsecureRequestWarning,
     LocationParseError,
     NameResolutionError,
     NewConnectionError,
@@ -324,6 +325,8 @@ class Transport:
     def _make_pool(self, *, is_ours: bool, proxy: str) -> urllib3.PoolManager:
         import ssl
 
+        if not self.endpoint.is_verified:  # so it was asked for, by name
+            urllib3.disable_warnings(InsecureRequestWarning)
         context = tls(self.endpoint) if is_ours else ssl.create_default_context()
         timeout = urllib3.Timeout(connect=self.patience.connect_s, read=self.patience.stall_s)
         if proxy:
