@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _LOAD_WORD, _JUMP_ALWAYS, _AND_CONSTANT, _RETURN = 0x20, 0x05, 0x54, 0x06
 _EQUAL, _GREATER, _GREATER_EQUAL, _SET = 0x15, 0x25, 0x35, 0x45
@@ -37,3 +37,30 @@ def _holds(operation: int, word: int, constant: int) -> bool:
         _GREATER_EQUAL: word >= constant,
         _SET: bool(word & constant),
     }[operation]
+
+
+def device_answer(program: bytes, *, kind: int, access: int, major: int, minor: int) -> int:
+    """What an eBPF program of BPF_PROG_TYPE_CGROUP_DEVICE returns (r0); its few opcodes only."""
+    context = struct.pack("=III", access << 16 | kind, major, minor)
+    code = list(struct.iter_unpack("=BBhi", program))
+    registers, at = [0] * 11, 0
+    while True:
+        opcode, both, offset, number = code[at]
+        to, source = both & 15, both >> 4
+        at += 1
+        if opcode == 0x95:
+            return registers[0]
+        if opcode == 0x61:
+            (registers[to],) = struct.unpack_from("=I", context, offset)
+        elif opcode in _DEVICE_MATH:
+            registers[to] = _DEVICE_MATH[opcode](registers[to], registers[source], number)
+        else:
+            at += offset * ((registers[to] == number) is {0x15: True, 0x55: False}[opcode])
+
+
+_DEVICE_MATH: dict[int, Callable[[int, int, int], int]] = {
+    0xBF: lambda _own, other, _number: other,
+    0xB7: lambda _own, _other, number: number,
+    0x57: lambda own, _other, number: own & number,
+    0x77: lambda own, _other, number: own >> number,
+}

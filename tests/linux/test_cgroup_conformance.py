@@ -11,6 +11,7 @@ import mmap
 import os
 import secrets
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ import pytest
 
 from tests.linux.child import in_child, running
 from tests.linux.conftest import wait_until
+from wardian.cgroups import devices
 from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.cgroups.limits import DeviceRate, HugePages, Limits
 from wardian.errors import KernelRefused
@@ -561,3 +564,42 @@ def test_last_folder_of_ours_takes_the_one_above_with_it(hierarchy: Hierarchy) -
     assert all((parent / top / "two").exists() for parent in hierarchy.parents.values())
     hierarchy.sweep(set(), below=f"{top}/two")
     assert not any((parent / top).exists() for parent in hierarchy.parents.values())
+
+
+# --- devices ---------------------------------------------------------------------------------
+
+
+def opened(group: Cgroup, major: int, minor: int) -> int:
+    """The errno of opening a character device from within the group; 0 for none."""
+
+    def deed() -> int:
+        path = f"/dev/shm/wardian-node-{os.getpid()}"
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(major, minor))
+            os.close(os.open(path, os.O_RDWR))
+        except OSError as error:
+            return error.errno or -1
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return 0
+
+    with entry(group) as (cgroup_fd, enter):
+        return int(in_child(lambda: [enter(), deed()], cgroup_fd=cgroup_fd)[1])
+
+
+def test_devices_are_dockers_list_and_those_of_the_rules(group: Cgroup) -> None:
+    assert not devices.why_not(group.paths)
+    mem, null, tun = (1, 1), (1, 3), (10, 200)
+    assert opened(group, *mem) == errno.EPERM
+    assert opened(group, *null) == 0
+    assert opened(group, *tun) == errno.EPERM
+    group.apply(Limits(device_rules=(DeviceRule.parse("c 10:200 rwm"),)))
+    assert opened(group, *tun) != errno.EPERM
+    assert opened(group, *mem) == errno.EPERM
+    group.apply(Limits(device_rules=(DeviceRule(),)))
+    assert opened(group, *tun) != errno.EPERM
+    group.apply(Limits(device_rules=(DeviceRule(allow=False),)))
+    assert opened(group, *null) == errno.EPERM
+    group.apply(NO_LIMITS)
+    assert opened(group, *tun) == errno.EPERM
+    assert opened(group, *null) == 0

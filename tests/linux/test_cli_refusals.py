@@ -35,6 +35,7 @@ BAD_RUNS = {
     "--blkio-weight 1001": "block IO weight too large",
     "--device-read-bps /dev/null:1mb": "not a disk and its rate: '/dev/null:1mb'",
     "--device-write-iops /dev/nosuch:9": "not a disk and its rate: '/dev/nosuch:9'",
+    "--device-cgroup-rule d": "not a device rule: 'd'",
     "--hugetlb huge=1m": "not a size of huge pages: 'huge'",
     "--cpus many": "not a number of CPUs: 'many'",
     "--cpuset-cpus 1-": "not a set of CPUs: '1-'",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from wardian.cgroups.devices import DeviceRule
 from wardian.errors import InvalidInput
 
 _SIZE = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
@@ -64,7 +65,7 @@ class Limits:
     ``memory_swap_bytes`` is memory and swap together, as docker's ``--memory-swap``; -1 is no limit
     of swap, None twice the memory. ``cpus`` is a number of cores, the same as a quota by period;
     ``cpu_shares`` docker's relative weight (2 to 262144, 1024 being usual), ``blkio_weight`` that
-    for disks (10 to 1000).
+    for disks (10 to 1000). ``device_rules`` come after docker's default list.
     """
 
     memory_bytes: int | None = None
@@ -90,6 +91,7 @@ class Limits:
     device_read_iops: tuple[DeviceRate, ...] = ()
     device_write_iops: tuple[DeviceRate, ...] = ()
     hugetlb: tuple[HugePages, ...] = ()
+    device_rules: tuple[DeviceRule, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_memory()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wardian.cgroups import settings
+from wardian.cgroups import devices, settings
 from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
 from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
@@ -53,6 +53,8 @@ class V1Cgroup(Cgroup):
                 top = top.parent
             if not (top / "memory.memsw.limit_in_bytes").exists():
                 missing.append("memory+swap (boot with swapaccount=1)")
+        if devices.refuses(limits.device_rules) and (why := devices.why_not(self._paths)):
+            missing.append(f"rules for devices ({why})")
         if any(settings.asked(limits)):
             with self._present(limits):
                 missing += settings.missing(limits, self._paths)
@@ -82,6 +84,7 @@ class V1Cgroup(Cgroup):
             self._make(limits)
             self._apply(limits)
             settings.put(limits, self._paths)
+            devices.restrict(self._paths, limits.device_rules)
         except BaseException:
             with suppress(KernelRefused):
                 self.remove()
@@ -103,6 +106,7 @@ class V1Cgroup(Cgroup):
         self._apply(limits)
         settings.lift(limits, self._paths)
         settings.put(limits, self._paths)
+        devices.restrict(self._paths, limits.device_rules)
 
     def _apply(self, limits: Limits) -> None:
         if path := self._paths.get("memory"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wardian.cgroups import settings
+from wardian.cgroups import devices, settings
 from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
 from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
 from wardian.cgroups.limits import Limits
@@ -52,6 +52,8 @@ class V2Cgroup(Cgroup):
         ]
         if limits.memory_swap_bytes is not None and not Path("/proc/swaps").exists():
             missing.append("memory+swap (the kernel has no swap)")
+        if devices.refuses(limits.device_rules) and (why := devices.why_not(self.paths)):
+            missing.append(f"rules for devices ({why})")
         if any(settings.asked(limits)):
             with self._present():
                 missing += settings.missing(limits, self.paths)
@@ -83,6 +85,7 @@ class V2Cgroup(Cgroup):
         try:
             self._apply(limits)
             settings.put(limits, self.paths)
+            devices.restrict(self.paths, limits.device_rules)
         except BaseException:
             with suppress(KernelRefused):
                 self.remove()
@@ -92,6 +95,7 @@ class V2Cgroup(Cgroup):
         self._apply(limits)
         settings.lift(limits, self.paths)
         settings.put(limits, self.paths)
+        devices.restrict(self.paths, limits.device_rules)
 
     def _apply(self, limits: Limits) -> None:
         here = self._controllers()

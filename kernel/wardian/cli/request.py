@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits, Words, changes
@@ -71,17 +71,21 @@ class Request:
         tmpfs = [words.tmpfs(word) for word in self.tmpfs]
         if self.shm_size is not None:
             tmpfs.append(words.shm(self.shm_size))
+        devices = security.devices(self.security, self.userns)
         return ContainerSpec(
             name=name,
             image=self.image,
             lowers=lowers,
             process=self._process(image),
             hostname=_hostname(self.hostname),
-            limits=parse_limits(self.limits),
+            limits=replace(
+                parse_limits(self.limits),
+                device_rules=security.device_rules(self.security, devices),
+            ),
             binds=(
                 *binds,
                 *(made for made in mounts if isinstance(made, Bind)),
-                *security.devices(self.security, self.userns),
+                *devices,
             ),
             tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
             network=_network(self.network),

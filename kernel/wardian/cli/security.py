@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wardian.cgroups.devices import DeviceKind, DeviceRule
 from wardian.cli import words
 from wardian.errors import InvalidInput
 from wardian.runtime.spec import Bind
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
-SECURITY_NAMES = ("privileged", "device", "sysctl", "domainname")
+SECURITY_NAMES = ("privileged", "device", "device_cgroup_rule", "sysctl", "domainname")
 _DEVICE_HINT = "write it like /dev/fuse or /dev/fuse:/dev/other:rw"
 
 
@@ -32,6 +33,12 @@ def security_options(function: F) -> F:
         ),
         click.option(
             "--device", multiple=True, metavar="HOST[:CTR[:rwm]]", help="Show a device node."
+        ),
+        click.option(
+            "--device-cgroup-rule",
+            multiple=True,
+            metavar="RULE",
+            help="Let it use devices, like 'c 10:200 rwm'; each --device is one already.",
         ),
         click.option(
             "--sysctl", multiple=True, metavar="NAME=VALUE", help="Like net.ipv4.ip_forward=1."
@@ -110,6 +117,19 @@ def devices(flags: Mapping[str, Any], userns: str) -> list[Bind]:
     if flags.get("privileged") and userns == "host":
         found += [_node(entry.path, entry.path) for entry in os.scandir("/dev") if _is_rare(entry)]
     return found
+
+
+def device_rules(flags: Mapping[str, Any], nodes: Iterable[Bind]) -> tuple[DeviceRule, ...]:
+    """What the cgroup must let through: all of ``--privileged``, else rules and nodes named."""
+    if flags.get("privileged"):
+        return (DeviceRule(),)
+    rules = [DeviceRule.parse(word) for word in flags.get("device_cgroup_rule", ())]
+    for node in nodes:
+        found = os.stat(node.source)
+        kind = DeviceKind.BLOCK if stat.S_ISBLK(found.st_mode) else DeviceKind.CHARACTER
+        major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
+        rules.append(DeviceRule(kind=kind, major=major, minor=minor))
+    return tuple(rules)
 
 
 def _is_rare(entry: os.DirEntry[str]) -> bool:

@@ -38,6 +38,7 @@ _BY_MACHINE = {
         "keyctl": 250,
         "sched_setattr": 314,
         "ioprio_set": 251,
+        "bpf": 321,
     },
     "aarch64": {
         "clone": 220,
@@ -48,6 +49,7 @@ _BY_MACHINE = {
         "keyctl": 219,
         "sched_setattr": 274,
         "ioprio_set": 30,
+        "bpf": 280,
     },
 }
 
