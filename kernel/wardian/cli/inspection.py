@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wardian.cgroups.limits import DeviceRate, Limits
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
-    from wardian.runtime.spec import ProcessSpec
+    from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
 
 @click.command(cls=Command)
@@ -158,7 +158,7 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "AutoRemove": spec.remove_on_exit or spec.keep.value == "never",
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
-        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp), *_paths(spec.hides_paths)],
+        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp), *_rules(spec)],
         "Devices": [
             {"PathOnHost": b.source, "PathInContainer": b.target, "CgroupPermissions": "rwm"}
             for b in spec.binds
@@ -234,8 +234,9 @@ def _seccomp(profile: str) -> list[str]:
     return [] if profile == "default" else [f"seccomp={profile}"]
 
 
-def _paths(hides: bool) -> list[str]:
-    return [] if hides else ["systempaths=unconfined"]
+def _rules(spec: ContainerSpec) -> list[str]:
+    hidden = [] if spec.hides_paths else ["systempaths=unconfined"]
+    return [*hidden, *(f"landlock={rule.path}:{rule.access}" for rule in spec.landlock)]
 
 
 def _mounts(info: ContainerInfo) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def container_options(function: F) -> F:
             "--security-opt",
             multiple=True,
             metavar="OPTION",
-            help="seccomp=unconfined|FILE, systempaths=unconfined.",
+            help="seccomp=FILE|unconfined, systempaths=unconfined, landlock=PATH:rwx.",
         ),
         click.option(
             "--restart",

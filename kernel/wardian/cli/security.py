@@ -13,7 +13,7 @@ import click
 from wardian.cgroups.devices import DeviceKind, DeviceRule
 from wardian.cli import words
 from wardian.errors import InvalidInput
-from wardian.runtime.spec import Bind
+from wardian.runtime.spec import Bind, LandlockRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +52,17 @@ def security_options(function: F) -> F:
 
 def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the spec that these flags decide. Raises InvalidInput."""
-    kept, hides_paths = [], True
+    kept, hides_paths, rules = [], True, []
     for word in security_opt:
-        key, _, value = word.replace(":", "=", 1).partition("=")
+        key, _, value = (word if "=" in word else word.replace(":", "=", 1)).partition("=")
         if key == "systempaths":
             if value != "unconfined":
                 raise InvalidInput(
                     f"not a choice for systempaths: {value[:40]!r}", hint="use unconfined"
                 )
             hides_paths = False
+        elif key == "landlock":
+            rules.append(_landlock_rule(value))
         elif key in ("apparmor", "label"):
             _check_module(key, value)
         else:
@@ -71,9 +73,21 @@ def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, 
     return {
         "seccomp": words.seccomp(kept),
         "hides_paths": hides_paths,
+        "landlock": tuple(rules),
         "sysctls": sysctls(flags.get("sysctl", ())),
         "domainname": _domainname(flags.get("domainname", "")),
     }
+
+
+def _landlock_rule(value: str) -> LandlockRule:
+    """``landlock=/path:rwx``: only what such rules name may be reached."""
+    path, _, access = value.rpartition(":")
+    is_whole = path.startswith("/") and os.path.normpath(path) == path
+    if not is_whole or not access or not set(access) <= set("rwx"):
+        raise InvalidInput(
+            f"not a Landlock rule: {value[:80]!r}", hint="write it like landlock=/usr:rx"
+        )
+    return LandlockRule(path=path, access=access)
 
 
 def _check_module(key: str, value: str) -> None:

@@ -280,7 +280,7 @@ def seccomp(words: Iterable[str]) -> str:
     """``--security-opt seccomp=…``: ``default``, ``unconfined`` or a profile's JSON."""
     chosen = "default"
     for word in words:
-        key, _, value = word.replace(":", "=", 1).partition("=")
+        key, _, value = (word if "=" in word else word.replace(":", "=", 1)).partition("=")
         if key == "seccomp":
             chosen = value if value in ("unconfined", "default") else _profile(value)
         elif key == "no-new-privileges":
@@ -290,7 +290,8 @@ def seccomp(words: Iterable[str]) -> str:
                 )
         else:
             raise InvalidInput(
-                f"unsupported security option: {key[:40]}", hint="use seccomp=PROFILE"
+                f"unsupported security option: {key[:40]}",
+                hint="use seccomp=, systempaths=, landlock=, apparmor= or label=",
             )
     return chosen
 

@@ -8,12 +8,23 @@ import errno
 from wardian.errors import KernelRefused
 from wardian.linux.syscall import syscall
 
-ACCESS_FS_READ_FILE = 1 << 2
+EXECUTE = 1 << 0
+WRITE_FILE = 1 << 1
+READ_FILE = ACCESS_FS_READ_FILE = 1 << 2
+READ_DIR = 1 << 3
+_REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
+_RULE_PATH_BENEATH = 1
 _CREATE_RULESET_VERSION = 1
 
 
 class _RulesetAttr(ctypes.Structure):
     _fields_ = [("handled_access_fs", ctypes.c_uint64)]  # ctypes wants a plain list
+
+
+class _PathBeneathAttr(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = [("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32)]  # ctypes
 
 
 def abi_version() -> int:
@@ -30,6 +41,20 @@ def create_ruleset(handled_access_fs: int) -> int:
     """landlock_create_ruleset(2): a descriptor; what is handled is refused unless a rule allows."""
     attr = _RulesetAttr(handled_access_fs)
     return syscall("landlock_create_ruleset", ctypes.byref(attr), ctypes.sizeof(attr), 0)
+
+
+def rights(abi: int) -> int:
+    """Every right on files that this version of Landlock knows (<linux/landlock.h>)."""
+    known = (1 << 13) - 1  # up to MAKE_SYM
+    for version, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV)):
+        known |= right if abi >= version else 0
+    return known
+
+
+def allow_beneath(ruleset_fd: int, parent_fd: int, allowed_access: int) -> None:
+    """landlock_add_rule(2): allow this on a file or on all that is beneath a directory."""
+    attr = _PathBeneathAttr(allowed_access, parent_fd)
+    syscall("landlock_add_rule", ruleset_fd, _RULE_PATH_BENEATH, ctypes.byref(attr), 0)
 
 
 def restrict_self(ruleset_fd: int) -> None:

@@ -25,6 +25,7 @@ _COMMON = {
     "openat2": 437,
     "mount_setattr": 442,
     "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
 }
 # syscalls(2): numbers from 424 on are the same everywhere.

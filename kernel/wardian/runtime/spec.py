@@ -76,6 +76,14 @@ class Tmpfs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LandlockRule:
+    """What is allowed at ``path`` and below it: some of ``r``, ``w`` and ``x``."""
+
+    path: str
+    access: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ulimit:
     """A resource limit of setrlimit(2) by docker's name, such as ``nofile``; -1 is unlimited."""
 
@@ -113,7 +121,7 @@ class ContainerSpec:
     main process; without one the container runs until it is stopped. ``stop_signal`` and
     ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
     ``extra_hosts`` are (name, address) for its /etc/hosts. ``hides_paths``: parts of /proc and /sys
-    are hidden or read-only, as docker has it.
+    are hidden or read-only, as docker has it. With ``landlock`` rules, only what they allow is.
     """
 
     name: str
@@ -142,6 +150,7 @@ class ContainerSpec:
     domainname: str = ""
     sysctls: dict[str, str] = field(default_factory=dict)
     hides_paths: bool = True
+    landlock: tuple[LandlockRule, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
