@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -88,6 +89,22 @@ def test_export_to_a_full_disk_says_so(wardian: Wardian) -> None:
     out(wardian("create", "--name", "box", IMAGE))
     said = refused(wardian("export", "-o", "/dev/full", "box"), 1)
     assert said == "cannot write the archive: No space left on device"
+
+
+def test_snapshot_of_a_container_is_compared_with_its_image(
+    wardian: Wardian, fern: str, tmp_path: Path
+) -> None:
+    script = "rm /etc/leaf; echo dew >/etc/dew; chmod 600 /etc/passwd"
+    out(wardian("run", "--name", "box", fern, "sh", "-c", script))
+    out(wardian("export", "-o", str(tmp_path / "box.tar"), "box"))
+    out(wardian("import", str(tmp_path / "box.tar"), "garden/flat:1"))
+    lines = out(wardian("image", "diff", fern, "garden/flat:1")).splitlines()
+    assert {"A /etc/dew", "D /etc/leaf", "C /etc/passwd   (mode)"} <= set(lines)
+    assert 'config config.Cmd: ["cat", "/etc/leaf"] -> ["/bin/sh"]' in lines
+    assert lines[-1].startswith("garden/flat:1: efficiency 100.00%")
+    found = json.loads(out(wardian("image", "diff", "--format", "json", fern, fern)))
+    assert (found["Files"], found["Config"], found["SharedLayers"]) == ([], [], 1)
+    assert "no such image" in refused(wardian("image", "diff", fern, "nosuch"), 1)
 
 
 # --- directories -------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class ImageGroup(LazyGroup):
             "ls": Entry("images:images", "List images."),
             "inspect": Entry("image:inspect", "Show all that is known, as JSON."),
             "history": Entry("image:history", "Show how an image was made, layer by layer."),
+            "diff": Entry("image_diff:diff", "Show what differs between two images."),
             "tag": Entry("image:tag", "Give an image another name."),
             "pull": Entry("transfer:pull", "Get an image from its registry."),
             "push": Entry("transfer:push", "Give an image to its registry."),

@@ -194,7 +194,7 @@ class _Packer:
             mtime_ns=mtime_ns if self._latest_ns is None else min(mtime_ns, self._latest_ns),
             target=target,
             device=(os.major(device), os.minor(device)),
-            xattrs=_attributes(dir_fd, name) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
+            xattrs=attributes(dir_fd, name) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
         )
 
 
@@ -217,7 +217,7 @@ def _kind(mode: int) -> Kind | None:
     return kinds.get(stat.S_IFMT(mode))
 
 
-def _attributes(dir_fd: int, name: str) -> dict[str, bytes]:
+def attributes(dir_fd: int, name: str) -> dict[str, bytes]:
     """File capabilities and users' attributes, as `unpack` takes them."""
     found = {}
     path = f"/proc/self/fd/{dir_fd}/{name}"
