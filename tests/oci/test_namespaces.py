@@ -103,10 +103,12 @@ def test_seccomp_architectures_and_flags(oci: Oci) -> None:
 def test_what_the_host_cannot_give_is_said(oci: Oci) -> None:
     def change(tree: dict[str, Any]) -> None:
         tree["process"]["capabilities"]["bounding"].append("CAP_NOT_KNOWN")
+        tree["process"]["capabilities"]["ambient"] = ["CAP_KILL"]  # as `runc spec` writes it
 
     oci.config("sh", "-c", "true", change=change)
     done = oci("run", "--bundle", str(oci.bundle), "one")
     assert done.returncode == 0 and "warning" in done.stderr and "CAP_NOT_KNOWN" in done.stderr
+    assert "CAP_KILL" in done.stderr
     limit = {"type": "RLIMIT_NOT_KNOWN", "soft": 1, "hard": 1}
     oci.config("sh", change=lambda tree: tree["process"].update(rlimits=[limit]))
     done = oci("run", "--bundle", str(oci.bundle), "one")

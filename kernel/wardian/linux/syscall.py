@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 
 from wardian.errors import KernelRefused, SetupError
 
@@ -54,10 +53,13 @@ _BY_MACHINE = {
     },
 }
 
+# Before personality(2), which would make it another.
+MACHINE = os.uname().machine
+
 
 def number(name: str) -> int:
     """The number of a system call on this machine."""
-    machine = platform.machine()
+    machine = MACHINE
     if machine not in _BY_MACHINE:
         raise SetupError(f"machine {machine} is not supported", hint="use x86_64 or aarch64")
     return _COMMON.get(name) or _BY_MACHINE[machine][name]

@@ -5,6 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+# The second interpreter needs neither site nor a collection of garbage: it lives for milliseconds.
+_SECOND = """
+import gc, sys
+gc.disable()
+sys.path[:] = sys.argv.pop(1).split(chr(10))
+from wardian.oci.command import main
+main()
+"""
+
 
 def main() -> None:
     """Start anew through a read-only mount of the interpreter, then do what was typed."""
@@ -18,7 +27,7 @@ def main() -> None:
             mnt.mount_setattr(fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
         except KernelRefused as error:
             sys.exit(f"wardian-oci: {error.what}: it needs root")
-        flags = ["-I", "-m", "wardian.oci"]
+        flags = ["-I", "-S", "-c", _SECOND, "\n".join(sys.path)]
         os.execve(fd, [sys.executable, *flags, *sys.argv[1:]], os.environ)
     from wardian.oci.command import main as command
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -71,21 +72,29 @@ class Invocation:
         return Folder(self.root, self.words[0])
 
 
-def main() -> None:
-    """Entry of `wardian-oci`."""
-    invocation = Invocation()
+def main() -> NoReturn:
+    """Entry of `wardian-oci`. It leaves by _exit(2): taking the interpreter down takes time."""
+    code = _tried(Invocation(), sys.argv[1:])
     try:
-        sys.exit(_run(invocation, sys.argv[1:]))
+        sys.stdout.flush()
+    except OSError:  # nobody reads what we print
+        code = code or 1
+    os._exit(code)
+
+
+def _tried(invocation: Invocation, argv: list[str]) -> int:
+    try:
+        return _run(invocation, argv)
     except getopt.GetoptError as error:
         LOG.error(f"{error.msg}\n{USAGE}")
     except CommandFailed as error:
         LOG.error(error.what)
-        sys.exit(error.exit_code if invocation.command in {"run", "exec"} else 1)
+        return error.exit_code if invocation.command in {"run", "exec"} else 1
     except WardianError as error:
         LOG.error(error.what)
     except OSError as error:
         LOG.error(f"{error.filename or invocation.command}: {error.strerror}")
-    sys.exit(1)
+    return 1
 
 
 def _run(invocation: Invocation, argv: list[str]) -> int:

@@ -21,7 +21,7 @@ from wardian.errors import (
     SetupError,
     WardianError,
 )
-from wardian.linux import capabilities, namespaces, process, seccomp
+from wardian.linux import capabilities, namespaces, process
 from wardian.linux.proc import start_ticks
 from wardian.oci import group, hooks, identity, inside
 from wardian.oci import process as oci_process
@@ -57,7 +57,7 @@ def create(root: str, container_id: str, options: Options) -> Record:
     if config.process is not None:
         own = capabilities.Capabilities.from_proc().permitted
         for name in oci_process.unavailable(config.process, own):
-            LOG.warning(f"config.json: process.capabilities {name[:40]} cannot be given here")
+            LOG.warning(f"config.json: process.capabilities {name[:40]} cannot be given as asked")
     folder.make()
     with ExitStack() as undo:
         undo.callback(folder.remove)
@@ -139,6 +139,7 @@ def _start_process(
     for each in config.linux.namespaces:
         if not each.path and each.type not in {"cgroup", "time"}:
             flags |= KINDS[each.type]
+    hooks.prepare(config.hooks)
     joined = _joined([each for each in config.linux.namespaces if each.path])
     with joined, identity.time_namespace(config):
         host_pid, pidfd = process.clone3(flags, cgroup_fd=cgroup.clone_fd())
@@ -196,6 +197,8 @@ def seccomp_of(config: Config) -> oci_process.Filter | None:
     """The filter, compiled, and its flags; None without one."""
     if config.linux.seccomp is None:
         return None
+    from wardian.linux import seccomp  # and libseccomp: a container without a filter does without
+
     profile = config.linux.seccomp
     return seccomp.compile_profile(profile, capabilities.DEFAULT), seccomp.flags_of(profile)
 

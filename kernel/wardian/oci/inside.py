@@ -140,10 +140,11 @@ def _begin(plan: Plan, spec: Process, path: str, own: int, state: dict[str, obje
     try:
         hooks.run(plan.config.hooks.startContainer, state, "startContainer")
         finish(spec, path, plan.seccomp, own, plan.preserve_fds)
-    except WardianError as error:
+    except Exception as error:  # noqa: BLE001  # `start` must hear of it
         code = error.exit_code if isinstance(error, CommandFailed) else 1
+        what = error.what if isinstance(error, WardianError) else f"cannot start: {error}"
         with suppress(OSError):
-            os.write(plan.outcome, f"{code}\n{error.what}".encode(errors="replace")[:4000])
+            os.write(plan.outcome, f"{code}\n{what}".encode(errors="replace")[:4000])
         os._exit(code)
 
 

@@ -34,8 +34,10 @@ class Log:
 
     def _write(self, level: str, what: str) -> None:
         prefix = "" if level == "error" else f"{level}: "
-        with suppress(OSError):
-            print(f"wardian-oci: {prefix}{what}", file=sys.stderr)  # noqa: T201
+        # With a log, standard error may be the container's, which only a failed one does without.
+        if level == "error" or not self.path:
+            with suppress(OSError):
+                print(f"wardian-oci: {prefix}{what}", file=sys.stderr)  # noqa: T201
         if not self.path:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

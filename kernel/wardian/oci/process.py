@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from wardian.errors import CommandFailed, InvalidInput
-from wardian.linux import capabilities, process, seccomp
+from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
 from wardian.linux.syscall import check, libc
 from wardian.oci import scheduling
@@ -99,7 +99,7 @@ def confine(spec: Process, program: Filter | None, own: int) -> None:
     sets = {kind: _parse(names, own) for kind, names in spec.capabilities.items()}
     nothing: frozenset[Capability] = frozenset()
     if program is not None and not spec.noNewPrivileges:
-        seccomp.load(*program)  # needs CAP_SYS_ADMIN, which goes next
+        _load(program)  # needs CAP_SYS_ADMIN, which goes next
     capabilities.drop_bounding(sets.get("bounding", nothing))
     process.set_keep_capabilities(True)
     os.umask(spec.user.umask)
@@ -113,14 +113,22 @@ def confine(spec: Process, program: Filter | None, own: int) -> None:
         permitted=sets.get("permitted", nothing),
         inheritable=sets.get("inheritable", nothing),
     )
-    for capability in sets.get("ambient", nothing):
+    # An ambient one must be permitted and inheritable (capabilities(7)); others were warned of.
+    may_be_ambient = sets.get("permitted", nothing) & sets.get("inheritable", nothing)
+    for capability in sets.get("ambient", nothing) & may_be_ambient:
         raise_, value, zero = map(ctypes.c_ulong, (_PR_CAP_AMBIENT_RAISE, capability, 0))
         check(libc.prctl(_PR_CAP_AMBIENT, raise_, value, zero, zero), "prctl(PR_CAP_AMBIENT_RAISE)")
     process.set_dumpable(False)  # a change of ids made it so again
     if spec.noNewPrivileges:
         process.set_no_new_privs()
         if program is not None:
-            seccomp.load(*program)
+            _load(program)
+
+
+def _load(program: Filter) -> None:
+    from wardian.linux import seccomp
+
+    seccomp.load(*program)
 
 
 def _parse(names: Iterable[str], own: int) -> frozenset[Capability]:
@@ -133,7 +141,9 @@ def unavailable(spec: Process, own: int) -> list[str]:
     """Capabilities asked for that cannot be had: a warning (config.md, "capabilities")."""
     names = {name for kind in spec.capabilities.values() for name in kind}
     held = {f"CAP_{capability.name}" for capability in Capability if own >> capability & 1}
-    return sorted(names - held)
+    both = [set(spec.capabilities.get(kind, ())) for kind in ("permitted", "inheritable")]
+    lonely = set(spec.capabilities.get("ambient", ())) - (both[0] & both[1])
+    return sorted((names - held) | lonely)
 
 
 def become(spec: Process, path: str) -> NoReturn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,7 +77,10 @@ class Folder:
 
     def remove(self) -> None:
         """Forget it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(self.path):
+                os.unlink(entry)
+            os.rmdir(self.path)
 
     @contextmanager
     def locked(self) -> Iterator[Record]:

@@ -14,6 +14,7 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
 from wardian.linux import mount as mnt
@@ -24,7 +25,9 @@ from wardian.linux.openat2 import (
     openat2,
 )
 from wardian.linux.statfs import PROC_SUPER_MAGIC, file_system_type
-from wardian.runtime.spec import ContainerSpec, Tmpfs
+
+if TYPE_CHECKING:  # wardian-oci has its own spec, and no time to load this one
+    from wardian.runtime.spec import ContainerSpec, Tmpfs
 
 SAFE = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV | mnt.MOUNT_ATTR_NOEXEC
 EMPTY_PATHS = mnt.MOVE_MOUNT_F_EMPTY_PATH | mnt.MOVE_MOUNT_T_EMPTY_PATH
@@ -115,10 +118,10 @@ def furnish(root_fd: int, binds: Sequence[BindMount], spec: ContainerSpec) -> No
     """Mount what the spec asks for, what lies on another mount after that one (as docker does)."""
     mounts: list[Tmpfs | BindMount] = [*spec.tmpfs, *binds]
     for mount in sorted(mounts, key=lambda mount: _depth(mount.target)):
-        if isinstance(mount, Tmpfs):
-            _mount_tmpfs(root_fd, mount)
-        else:
+        if isinstance(mount, BindMount):
             attach(root_fd, mount.tree_fd, mount.target, directory=mount.is_directory)
+        else:
+            _mount_tmpfs(root_fd, mount)
     if spec.read_only:
         mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
 
