@@ -39,12 +39,26 @@ class Expander:
         """The text split where there is white space outside of quotes. Raises DockerfileError."""
         return _Scanner(self, text).run()[1]
 
+    def heredoc(self, text: str) -> str:
+        """A here-document's text: quotes mean nothing in it. Raises DockerfileError."""
+        result, at = "", 0
+        while at < len(text):
+            char = text[at]
+            if char == self.escape and text[at + 1 : at + 2] in ("$", self.escape):
+                result, at = result + text[at + 1], at + 2
+            elif char == "$":
+                scanner = _Scanner(self, text, at)
+                result, at = result + scanner.dollar(), scanner.at
+            else:
+                result, at = result + char, at + 1
+        return result
+
 
 class _Scanner:
-    def __init__(self, expander: Expander, text: str) -> None:
+    def __init__(self, expander: Expander, text: str, at: int = 0) -> None:
         self._x = expander
         self._text = text
-        self._at = 0
+        self.at = at
         self._words: list[str] = []
         self._word = ""
         self._in_word = False
@@ -63,11 +77,11 @@ class _Scanner:
     # --- the text ------------------------------------------------------------------------
 
     def _peek(self) -> str:
-        return self._text[self._at : self._at + 1]
+        return self._text[self.at : self.at + 1]
 
     def _take(self) -> str:
         char = self._peek()
-        self._at += 1
+        self.at += 1
         return char
 
     def _until(self, stop: str, *, raw: bool) -> str:
@@ -75,7 +89,7 @@ class _Scanner:
         result = ""
         while char := self._peek():
             if stop and char == stop:
-                self._at += 1
+                self.at += 1
                 return result
             piece, is_quoted = self._piece(char, raw=raw)
             result += piece
@@ -102,32 +116,32 @@ class _Scanner:
         if char == '"':
             return self._double_quoted(raw=raw), True
         if char == "$":
-            return self._dollar(), False
-        self._at += 1
+            return self.dollar(), False
+        self.at += 1
         if char == self._x.escape:
             after = self._take()
             return (char + after if raw else after), True
         return char, False
 
     def _single_quoted(self, *, raw: bool) -> str:
-        self._at += 1
-        end = self._text.find("'", self._at)
+        self.at += 1
+        end = self._text.find("'", self.at)
         if end < 0:
             raise _unclosed("'")
-        inside, self._at = self._text[self._at : end], end + 1
+        inside, self.at = self._text[self.at : end], end + 1
         return f"'{inside}'" if raw else inside
 
     def _double_quoted(self, *, raw: bool) -> str:
-        self._at += 1
+        self.at += 1
         result = ""
         while char := self._peek():
             if char == '"':
-                self._at += 1
+                self.at += 1
                 return f'"{result}"' if raw else result
             if char == "$":
-                result += self._dollar()
+                result += self.dollar()
                 continue
-            self._at += 1
+            self.at += 1
             if char != self._x.escape:
                 result += char
                 continue
@@ -138,13 +152,13 @@ class _Scanner:
 
     # --- variables -----------------------------------------------------------------------
 
-    def _dollar(self) -> str:
-        start = self._at
-        self._at += 1
+    def dollar(self) -> str:
+        start = self.at
+        self.at += 1
         if self._peek() != "{":
             name = self._name()
             return self._value_or(name, f"${name}") if name else "$"
-        self._at += 1
+        self.at += 1
         name = self._name()
         if not name:
             raise DockerfileError("syntax error: bad substitution", hint=f"of these: {_MODIFIERS}")
@@ -153,26 +167,26 @@ class _Scanner:
             return self._value_or(name, f"${{{name}}}")
         value = self._modified(name, modifier)
         if value is None:  # not set, and such are to be left alone
-            return self._text[start : self._at]
+            return self._text[start : self.at]
         return value
 
     def _name(self) -> str:
-        if found := _NAME.match(self._text, self._at):
-            self._at = found.end()
+        if found := _NAME.match(self._text, self.at):
+            self.at = found.end()
             return found[0]
         char = self._peek()
         if char.isdigit():
             return self._digits()
         if char and char in _SPECIAL:
-            self._at += 1
+            self.at += 1
             return char
         return ""
 
     def _digits(self) -> str:
-        start = self._at
+        start = self.at
         while self._peek().isdigit():
-            self._at += 1
-        return self._text[start : self._at]
+            self.at += 1
+        return self._text[start : self.at]
 
     def _value_or(self, name: str, unset: str) -> str:
         value = self._x.env.get(name)
@@ -205,7 +219,7 @@ class _Scanner:
     def _replaced(self, name: str, value: str | None) -> str | None:
         everywhere = self._peek() == "/"
         if everywhere:
-            self._at += 1
+            self.at += 1
         pattern = self._until("/", raw=True)
         replacement = self._until("}", raw=False)
         matcher = pattern_of(pattern, greedy=True, escape=self._x.escape)

@@ -42,7 +42,7 @@ FORMS: dict[str, forms.Form] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001  # BuildKit's word
+class LintWarning:
     """A lint warning: the rule's name, what it says, and the line it is about."""
 
     rule: str
@@ -57,7 +57,7 @@ class Dockerfile:
     root: Node
     escape: str
     directives: dict[str, str]
-    warnings: list[Warning] = field(default_factory=list)
+    warnings: list[LintWarning] = field(default_factory=list)
 
 
 def parse(data: bytes | str) -> Dockerfile:
@@ -150,7 +150,9 @@ class _Parser:
         whole = "".join(parts)
         if has_empty_line:
             self._file.warnings.append(
-                Warning("NoEmptyContinuation", f"Empty continuation line found in: {whole}", start)
+                LintWarning(
+                    "NoEmptyContinuation", f"Empty continuation line found in: {whole}", start
+                )
             )
         return whole
 

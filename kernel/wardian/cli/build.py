@@ -4,12 +4,183 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from wardian.cli.program import Command
+from wardian.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from wardian.build.builder import Options
+    from wardian.build.progress import Event
+    from wardian.images.store import Image
 
 STDIN = "-"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _options(function: F) -> F:
+    options = (
+        click.option("-t", "--tag", "tags", metavar="NAME[:TAG]", help="Its name.", multiple=True),
+        click.option("-f", "--file", "name", metavar="FILE", help="The Dockerfile (or -)."),
+        click.option("--target", default="", metavar="STAGE", help="Build up to this stage."),
+        click.option("--build-arg", metavar="NAME[=VALUE]", help="Set an ARG.", multiple=True),
+        click.option("--build-context", metavar="NAME=PATH", help="More contexts.", multiple=True),
+        click.option("--label", metavar="KEY=VALUE", help="Note something.", multiple=True),
+        click.option("--secret", metavar="id=ID[,src=FILE|,env=NAME]", help="Show RUN a secret.",
+                     multiple=True),
+        click.option("--network", default="default", metavar="none|default|host",
+                     help="The network of RUN."),
+        click.option("--no-cache", is_flag=True, help="Run everything again."),
+        click.option("--pull", is_flag=True, help="Look for a newer base image."),
+        click.option("-q", "--quiet", is_flag=True, help="Print only the image's id."),
+        click.option("--progress", default="auto",
+                     type=click.Choice(["auto", "plain", "rawjson", "quiet"]),
+                     help="How to tell what happens (on stderr)."),
+        click.option("--iidfile", metavar="FILE", help="Write the image's id to a file."),
+        click.option("--rewrite-timestamp", is_flag=True,
+                     help="No file is newer than SOURCE_DATE_EPOCH."),
+        click.option("--print", "what", metavar="ast|outline[,format=json|sexpr]",
+                     help="Only show how the Dockerfile is understood."),
+        click.argument("context", metavar="PATH|-"),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command(cls=Command)
+@_options
+def build(*, what: str | None, context: str, name: str | None, target: str, **flags: Any) -> None:
+    """Build an image from a Dockerfile.
+
+    \b
+    wardian build -t web .
+    wardian build -t web --build-arg VERSION=3 -f docker/Dockerfile --target test .
+
+    What was built before is taken from the cache as long as the instruction, the files that it
+    brings (their content, not their times) and everything above it are the same; otherwise the
+    reason is told.
+    """  # noqa: D301
+    if what is not None:
+        click.echo(_shown(_dockerfile(context, name), what, target))
+        return
+    quiet = flags["quiet"]
+    with tempfile.TemporaryDirectory() as private:
+        options = _chosen(flags, target, Path(private))
+        say = _teller("quiet" if quiet else flags["progress"])
+        image = run_build(context, name, options, say)
+    if flags["iidfile"]:
+        with _writing(flags["iidfile"]) as path:
+            path.write_text(image.digest)
+    if quiet or not options.tags:
+        click.echo(image.digest)
+
+
+def run_build(
+    context: str, name: str | None, options: Options, say: Callable[[Event], None]
+) -> Image:
+    """Build; the image. Raises WardianError, after which nothing half-made is left."""
+    from wardian.build.builder import Builder
+    from wardian.build.context import opened
+    from wardian.images.store import ImageStore
+    from wardian.runtime.client import Client
+
+    with Client.connect() as client:
+        store = ImageStore(client.root)
+        with store.ingest() as ingest, opened(ingest, context, name, sys.stdin.buffer) as found:
+            return Builder(client, store, ingest, found, options, say).build()
+
+
+def _teller(progress: str) -> Callable[[Event], None]:
+    from wardian.build.progress import plain
+
+    def tell(event: Event) -> None:
+        if progress == "rawjson":
+            click.echo(event.as_json(), err=True)
+        elif progress != "quiet" and (text := plain(event)):
+            click.echo(text, err=True, nl=False)
+
+    return tell
+
+
+def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
+    from wardian.build.builder import Options
+
+    arguments = _pairs(flags["build_arg"], "--build-arg", or_env=True)
+    epoch = arguments.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
+    if epoch and not (epoch.isdecimal() and len(epoch) < 12):
+        raise InvalidInput(
+            f"SOURCE_DATE_EPOCH is no time: {epoch[:20]!r}", hint="seconds as digits"
+        )
+    if flags["rewrite_timestamp"] and not epoch:
+        raise InvalidInput(
+            "--rewrite-timestamp needs to know the time", hint="set SOURCE_DATE_EPOCH, such as 0"
+        )
+    return Options(
+        tags=flags["tags"],
+        target=target,
+        arguments=arguments,
+        labels=_pairs(flags["label"], "--label"),
+        contexts=_pairs(flags["build_context"], "--build-context"),
+        secrets=_secrets(flags["secret"], private),
+        network=flags["network"],
+        use_cache=not flags["no_cache"],
+        epoch_s=int(epoch) if epoch else None,
+        rewrite_timestamp=flags["rewrite_timestamp"],
+    )
+
+
+def _pairs(words: tuple[str, ...], flag: str, *, or_env: bool = False) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not (equals or or_env):
+            raise InvalidInput(f"{flag} {word[:60]!r} is not NAME=VALUE", hint=f"{flag} NAME=VALUE")
+        if equals:
+            pairs[name] = value
+        elif name in os.environ:
+            pairs[name] = os.environ[name]
+    return pairs
+
+
+def _secrets(words: tuple[str, ...], private: Path) -> dict[str, Path]:
+    """Each as a file that only its owner can read."""
+    secrets = {}
+    for number, word in enumerate(words):
+        fields = dict(part.partition("=")[::2] for part in word.split(","))
+        name = fields.get("id", "")
+        if not name:
+            raise InvalidInput(f"--secret {word[:40]!r} has no id", hint="--secret id=key,src=FILE")
+        source = fields.get("src") or fields.get("source")
+        variable = fields.get("env") or name
+        try:
+            if source is None and variable in os.environ:
+                data = os.environ[variable].encode()
+            else:
+                data = Path(source or name).read_bytes()
+        except OSError as error:
+            raise NotFound(
+                f"cannot read the secret {name}: {error.strerror}", hint="give src=FILE or env=NAME"
+            ) from error
+        path = private / str(number)
+        path.touch(mode=0o400)
+        path.write_bytes(data)
+        secrets[name] = path
+    return secrets
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[Path]:
+    try:
+        yield Path(path)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
 
 
 def _shown(data: bytes, what: str, target: str) -> str:
@@ -18,7 +189,6 @@ def _shown(data: bytes, what: str, target: str) -> str:
 
     from wardian.build.parser import parse
     from wardian.build.stages import outline, recipe
-    from wardian.errors import InvalidInput
 
     kind, _, options = what.partition(",")
     form = options.removeprefix("format=") or "json"
@@ -44,8 +214,6 @@ def _shown(data: bytes, what: str, target: str) -> str:
 
 
 def _dockerfile(context: str, name: str | None) -> bytes:
-    from wardian.errors import NotFound
-
     if STDIN in (context, name):
         return sys.stdin.buffer.read()
     path = name or os.path.join(context, "Dockerfile")
@@ -57,18 +225,3 @@ def _dockerfile(context: str, name: str | None) -> bytes:
             f"cannot read the Dockerfile {path}: {error.strerror}",
             hint="name it with -f, or name the directory that has it",
         ) from error
-
-
-@click.command(cls=Command)
-@click.option("-f", "--file", "name", metavar="FILE", help="The Dockerfile (PATH/Dockerfile).")
-@click.option("--target", default="", metavar="STAGE", help="Build this stage, not the last.")
-@click.option(
-    "--print",
-    "what",
-    metavar="ast|outline[,format=json|sexpr]",
-    help="Only show how the Dockerfile is understood.",
-)
-@click.argument("context", metavar="PATH|-")
-def build(*, name: str | None, target: str, what: str, context: str) -> None:
-    """Build an image from a Dockerfile."""
-    click.echo(_shown(_dockerfile(context, name), what, target))

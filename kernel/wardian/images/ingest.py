@@ -154,6 +154,25 @@ class Ingest:
         self._keep_layer(directory, diff_id)
         return NewLayer(Descriptor(mediaType=LAYER_TYPE, digest=diff_id, size=size), diff_id)
 
+    def settle(self, layer: NewLayer) -> Path:
+        """Move a layer into the store before there is an image of it, on our lease; where it is."""
+        target = self._store.layer_directory(layer.diff_id)
+        self._lease(layer.blob.digest)
+        self._lease(layer.diff_id)
+        with self._store.names.locked(), storing():
+            if (path := self._blob(layer.blob.digest)).exists():
+                os.replace(path, self._store.blob(layer.blob.digest))
+            if (path := self._layer(layer.diff_id)).exists() and not target.exists():
+                os.rename(path, target)
+        return target
+
+    def recall(self, layer: NewLayer) -> Path | None:
+        """Where a layer of the store is, on our lease from now on; None if it is not whole."""
+        self._lease(layer.blob.digest)
+        if not self._has_layer(layer.diff_id) or not self._store.blob(layer.blob.digest).exists():
+            return None
+        return self._store.layer_directory(layer.diff_id)
+
     def _keep_layer(self, directory: Path, diff_id: str) -> None:
         target = self._layer(diff_id)
         if not target.exists():  # an image can have the same layer twice

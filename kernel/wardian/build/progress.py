@@ -1,0 +1,66 @@
+"""What a build tells while it goes on: events, and their lines in BuildKit's plain form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+Say = Callable[["Event"], None]
+MAX_CHANGES_TOLD = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """``kind`` is start, output, done, warning, image. ``step`` counts from 1; sizes are bytes.
+
+    ``changes`` are (A, M or D; path; size). ``why`` tells the reason of a cache miss.
+    """
+
+    kind: str
+    step: int = 0
+    steps: int = 0
+    stage: str = ""
+    instruction: str = ""
+    line: int = 0
+    text: str = ""
+    cached: bool = False
+    why: str = ""
+    layer: str = ""
+    size_bytes: int = 0
+    seconds: float = 0.0
+    changes: list[tuple[str, str, int]] = field(default_factory=list)
+    changes_count: int = 0
+
+    def as_json(self) -> str:
+        """One line, what is empty left out."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+
+def plain(event: Event) -> str:
+    """The lines of an event; "" for none."""
+    head = f"#{event.step}"
+    if event.kind == "start":
+        return f"{head} [{event.stage} {event.step}/{event.steps}] {event.instruction}\n"
+    if event.kind == "output":
+        return "".join(f"{head} {line}\n" for line in event.text.splitlines())
+    if event.kind == "warning":
+        return f"WARN: {event.why}: {event.text} (line {event.line})\n"
+    if event.kind == "image":
+        return f"naming to {event.text}\n" if event.text else ""
+    return _done(event, head)
+
+
+def _done(event: Event, head: str) -> str:
+    result = ""
+    if not event.cached and event.why:
+        result += f"{head} not cached: {event.why}\n"
+    if event.layer:
+        result += (
+            f"{head} layer {event.layer.removeprefix('sha256:')[:12]} {event.size_bytes} bytes\n"
+        )
+        for letter, path, _ in event.changes[:10]:
+            result += f"{head}   {letter} /{ascii(path)[1:-1]}\n"
+        if event.changes_count > 10:
+            result += f"{head}   … {event.changes_count - 10} more\n"
+    return result + (f"{head} CACHED\n" if event.cached else f"{head} DONE {event.seconds:.1f}s\n")

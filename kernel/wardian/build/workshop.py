@@ -1,0 +1,273 @@
+"""Where instructions are carried out: containers on layers, and layers of what they changed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from wardian.build.transfer import Order, Sent, Transfer
+from wardian.errors import FailedPrecondition, NotFound, WardianError
+from wardian.images.ingest import Ingest, NewLayer
+from wardian.runtime import user as users
+from wardian.runtime.client import Client
+from wardian.runtime.container import Container
+from wardian.runtime.spec import Bind, ContainerSpec, Keep, Network, ProcessSpec, Tmpfs
+from wardian.runtime.visit import visit
+from wardian.storage import layers as unpacking
+from wardian.storage import tree, whiteout
+from wardian.storage.changes import Change, changes
+from wardian.storage.compression import decompressed, read_chunks
+from wardian.storage.packing import IdShift, pack
+from wardian.storage.snapshotter import Snapshot
+
+IDS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an instruction came to: a layer, unless nothing changed, and the changes in it."""
+
+    layer: NewLayer | None
+    directory: Path | None
+    changes: tuple[Change, ...]
+
+
+class Workshop:
+    """Containers of one build and the layers made from them.
+
+    ``latest_s`` cuts off later modification times (``--rewrite-timestamp``).
+    """
+
+    def __init__(self, client: Client, ingest: Ingest, latest_s: int | None) -> None:
+        self._client = client
+        self._ingest = ingest
+        self._latest_s = latest_s
+
+    @contextmanager
+    def lent(self, lowers: Sequence[Path]) -> Iterator[Container]:
+        """A container on these layers with init alone in it, for a look at its files."""
+        container = self._client.run(self._spec(lowers))
+        try:
+            yield container
+        finally:
+            container.remove(force=True)
+
+    def _spec(self, lowers: Sequence[Path]) -> ContainerSpec:
+        return ContainerSpec(
+            name=f"build-{secrets.token_hex(6)}",
+            image="wardian build",
+            lowers=tuple(map(str, shown(lowers))),
+            keep=Keep.NEVER,
+        )
+
+    def run(
+        self,
+        lowers: Sequence[Path],
+        process: ProcessSpec,
+        output: Callable[[bytes], None],
+        *,
+        network: Network = Network.NONE,
+        binds: tuple[Bind, ...] = (),
+        tmpfs: tuple[Tmpfs, ...] = (),
+        stdin: int | None = None,
+    ) -> tuple[int, Made]:
+        """Run a command on the layers: its exit code and what it made."""
+        spec = replace(
+            self._spec(lowers), process=process, network=network, binds=binds, tmpfs=tmpfs
+        )
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        fds = {1: write_fd, 2: write_fd} | ({} if stdin is None else {0: stdin})
+        try:
+            container = self._started(spec, fds)
+        finally:
+            os.close(write_fd)
+            if stdin is not None:
+                os.close(stdin)
+        try:
+            with open(read_fd, "rb", buffering=0) as stream:
+                while data := stream.read(1 << 16):
+                    output(data)
+            code = container.wait()
+            mounted = [bind.target for bind in binds] + [one.target for one in tmpfs]
+            made = self.made(container, lowers, mounted) if code == 0 else Made(None, None, ())
+            return code, made
+        finally:
+            container.remove(force=True)
+
+    def _started(self, spec: ContainerSpec, fds: dict[int, int]) -> Container:
+        try:
+            return self._client.run(spec, fds=fds)
+        except WardianError:
+            with suppress(WardianError):
+                self._client.container(spec.name).remove(force=True)
+            raise
+
+    # --- layers --------------------------------------------------------------------------
+
+    def made(
+        self, container: Container, lowers: Sequence[Path], mounted: Sequence[str] = ()
+    ) -> Made:
+        """The layer of what was changed in a container."""
+        info = container.info
+        upper = Path(info.upper)
+        _remove_mount_points(upper, lowers, mounted)
+        snapshot = Snapshot(info.id, upper, Path(info.work))
+        found = tuple(changes(snapshot, shown(lowers)))
+        if not found:
+            return Made(None, None, ())
+        first = info.first_host_id
+        ids = IdShift(first, IDS) if first is not None else IdShift()
+        if os.geteuid() != 0:
+            ids = IdShift(os.geteuid(), 1)
+        archive = self._ingest.work / secrets.token_hex(8)
+        fd = os.open(upper, tree.OPEN_DIRECTORY)
+        try:
+            with open(archive, "wb") as output:
+                pack(fd, output, ids=ids, latest_s=self._latest_s)
+        finally:
+            os.close(fd)
+        layer = self._unpacked(archive)
+        return Made(layer, self._ingest.settle(layer), found)
+
+    def _unpacked(self, archive: Path) -> NewLayer:
+        """The archive as a layer, its directory beside it."""
+        directory = self._ingest.work / secrets.token_hex(8)
+        directory.mkdir(mode=0o755)
+        owners = unpacking.Owners.AS_ARCHIVED if os.geteuid() == 0 else unpacking.Owners.CALLER
+        fd = os.open(directory, tree.OPEN_DIRECTORY)
+        try:
+            with open(archive, "rb") as stream:
+                found = unpacking.unpack(stream, fd, policy=unpacking.Policy(owners=owners))
+        finally:
+            os.close(fd)
+        return self._ingest.adopt(archive, directory, found.diff_id)
+
+    # --- files ---------------------------------------------------------------------------
+
+    def owner(self, container: Container, words: str) -> tuple[int, int]:
+        """The numbers of ``--chown``, by the container's own files; one without a group has it."""
+
+        def look() -> bytes:
+            user, _, group = words.partition(":")
+            found = users.lookup(words)
+            gid = found.gid if group else (found.uid if user.isdecimal() else found.gid)
+            return f"{found.uid} {gid}".encode()
+
+        uid, gid = self._visit(container, look).split()
+        return int(uid), int(gid)
+
+    def is_directory(self, container: Container, path: str) -> bool:
+        """Whether there is one at this path."""
+        return self._visit(container, lambda: str(os.path.isdir(path)).encode()) == b"True"
+
+    def make_directory(self, container: Container, path: str) -> None:
+        """Make it with those above it."""
+
+        def make() -> bytes:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            return b""
+
+        self._visit(container, make)
+
+    def receive(self, container: Container, stream: BinaryIO, folder: str = "/") -> None:
+        """Unpack an archive into the container."""
+        stream.flush()
+
+        def take() -> bytes:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            unpacking.unpack(stream, fd)
+            return b""
+
+        self._visit(container, take, stream.fileno())
+
+    def receive_plain(self, container: Container, stream: BinaryIO, folder: str) -> None:
+        """The same of an archive that may be compressed: it is decompressed out here."""
+        with self.scratch() as file:
+            file.writelines(decompressed(read_chunks(stream)))
+            file.flush()
+            file.seek(0)
+            self.receive(container, file, folder)
+
+    def send(self, container: Container, order: Order, output: BinaryIO) -> Sent:
+        """Pack files of the container."""
+
+        def give() -> bytes:
+            sent = Transfer("/", order, output).run()
+            output.flush()
+            return sent.digest.encode()
+
+        return Sent(self._visit(container, give, output.fileno()).decode())
+
+    @contextmanager
+    def scratch(self) -> Iterator[BinaryIO]:
+        """A file without a name on the store's file system."""
+        with tempfile.TemporaryFile(dir=self._ingest.work) as file:
+            yield file
+
+    @staticmethod
+    def _visit(container: Container, action: Callable[[], bytes], *fds: int) -> bytes:
+        host_pid = container.info.host_pid
+        if host_pid is None:
+            raise FailedPrecondition("the container of the build ended meanwhile")
+        return visit(host_pid, action, fds=fds).result()
+
+
+def shown(lowers: Sequence[Path]) -> list[Path]:
+    """Layers that come lowest first, uppermost first, down to one whose root hides the others."""
+    result = []
+    for directory in reversed(lowers):
+        result.append(directory)
+        if whiteout.is_opaque_path(directory):
+            break
+    return result
+
+
+def _remove_mount_points(upper: Path, lowers: Sequence[Path], mounted: Sequence[str]) -> None:
+    """What was made only to mount something on is no change: empty, and with no name below."""
+    fd = os.open(upper, tree.OPEN_DIRECTORY)
+    try:
+        for target in mounted:
+            path = target.strip("/")
+            while path and not any(os.path.lexists(lower / path) for lower in lowers):
+                folder, _, name = path.rpartition("/")
+                if not _remove_if_empty(fd, folder, name):
+                    break
+                path = folder
+    finally:
+        os.close(fd)
+
+
+def _remove_if_empty(fd: int, folder: str, name: str) -> bool:
+    try:
+        parent = tree.open_below(fd, folder, tree.OPEN_DIRECTORY)
+    except FileNotFoundError:
+        return False
+    try:
+        status = tree.look_at(parent, name)
+        if status is None or (
+            status.st_size and not os.path.isdir(f"/proc/self/fd/{parent}/{name}")
+        ):
+            return False
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except NotADirectoryError:
+            os.unlink(name, dir_fd=parent)
+    except OSError:
+        return False
+    finally:
+        os.close(parent)
+    return True
+
+
+def send_from(root: Path, order: Order, output: BinaryIO | None) -> Sent:
+    """Pack files of a context. Raises NotFound for a context that is none."""
+    try:
+        return Transfer(str(root), order, output).run()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"cannot read the context: {error.strerror}") from error

@@ -1,0 +1,278 @@
+"""``wardian build`` by the real program: images from Dockerfiles, run afterwards."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.linux.program import IMAGE, PROGRAM, Done, Wardian, out, refused
+
+Events = list[dict[str, object]]
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "leaf").write_text("green\n")
+    return folder
+
+
+def write(context: Path, text: str) -> str:
+    (context / "Dockerfile").write_text(text)
+    return str(context)
+
+
+def built(wardian: Wardian, *arguments: str, **environment: str) -> Events:
+    done = wardian("build", "--progress=rawjson", *arguments, **environment)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def done_steps(events: Events) -> Events:
+    return [event for event in events if event["kind"] == "done"]
+
+
+def config(wardian: Wardian, name: str) -> dict[str, object]:
+    [described] = json.loads(out(wardian("image", "inspect", name)))
+    found = described["Config"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_lectures_dockerfile_builds_and_runs(wardian: Wardian, context: Path) -> None:
+    (context / "Makefile").write_text("/app: FORCE\n\techo made > /app/made\nFORCE:\n")
+    (context / "app.py").write_text("print(open('/app/made').read(), end='')\n")
+    write(
+        context,
+        "FROM wardian/base\nCOPY . /app\nENV MAKEFILES=/app/Makefile\nRUN make /app\n"
+        "CMD python /app/app.py\n",
+    )
+    events = built(wardian, "-t", "lecture", str(context))
+    assert out(wardian("run", "--rm", "lecture")) == "made\n"
+    assert ["A", "app/made", 5] in done_steps(events)[3]["changes"]  # type: ignore[operator]
+
+
+def test_what_did_not_change_is_cached_and_gives_the_same_image(
+    wardian: Wardian, context: Path
+) -> None:
+    path = write(context, f"FROM {IMAGE}\nCOPY leaf /leaf\nRUN cat /leaf > /copy\n")
+    built(wardian, "-t", "one", path)
+    first = out(wardian("images", "-q", "--no-trunc"))
+    os.utime(context / "leaf", (1, 1))  # times do not count
+    events = built(wardian, "-t", "one", path)
+    assert all(event["cached"] for event in done_steps(events))
+    assert out(wardian("images", "-q", "--no-trunc")) == first
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("COPY leaf /leaf", "COPY leaf /leaf2"), "the instruction changed"),
+        (("leaf", "leaf"), "changed: leaf"),
+    ],
+)
+def test_miss_has_a_reason(
+    wardian: Wardian, context: Path, change: tuple[str, str], reason: str
+) -> None:
+    text = f"FROM {IMAGE}\nCOPY leaf /leaf\nRUN true\n"
+    built(wardian, write(context, text))
+    if change[0] == change[1]:
+        (context / "leaf").write_text("red\n")
+    _, copy, run = done_steps(built(wardian, write(context, text.replace(*change))))
+    assert reason in str(copy["why"])
+    assert run["why"] == "an instruction above was run again"
+
+
+def test_argument_counts_from_its_first_use(wardian: Wardian, context: Path) -> None:
+    path = write(context, f"FROM {IMAGE}\nRUN true\nARG v=1\nRUN echo $v > /v\n")
+    built(wardian, "-t", "args", path)
+    steps = done_steps(built(wardian, "-t", "args", "--build-arg", "v=2", path))
+    assert [step.get("cached", False) for step in steps] == [True, True, True, False]
+    assert steps[-1]["why"] == "another value of v"
+    assert out(wardian("run", "--rm", "args", "cat", "/v")) == "2\n"
+
+
+def test_configuration_is_what_the_instructions_say(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE}\nARG where=/srv\nENV A=1 B='two words'\nENV C=${{A:-x}}${{B}}\n"
+        "WORKDIR $where\nWORKDIR sub\nUSER 7:8\nLABEL k=v\nEXPOSE 80 53/udp\nVOLUME /data\n"
+        'STOPSIGNAL SIGUSR1\nSHELL ["/bin/sh","-ec"]\nHEALTHCHECK --interval=1m30s CMD true\n'
+        'ENTRYPOINT ["pwd"]\nCMD ["-P"]\nONBUILD RUN true\n',
+    )
+    built(wardian, "-t", "conf", "--label", "more=1", path)
+    found = config(wardian, "conf")
+    assert "C=1two words" in found["Env"]  # type: ignore[operator]
+    assert found["WorkingDir"] == "/srv/sub"
+    assert found["User"] == "7:8"
+    assert found["ExposedPorts"] == {"80/tcp": {}, "53/udp": {}}
+    assert found["Labels"]["k"] == "v"  # type: ignore[index]
+    assert found["Labels"]["more"] == "1"  # type: ignore[index]
+    assert found["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Interval": 90 * 10**9}
+    assert out(wardian("run", "--rm", "conf")) == "/srv/sub\n"
+    onbuild = done_steps(built(wardian, write(context, "FROM conf\n")))
+    assert onbuild[1]["instruction"] == "RUN true"
+
+
+def test_stages_share_files(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} AS make\nRUN mkdir /o; echo made > /o/a; chown 5:6 /o/a; ln -s a /o/b\n"
+        f"FROM {IMAGE} AS unused\nRUN false\n"
+        "FROM scratch\nCOPY --from=make /o /out\nCOPY --from=make --chown=9:9 --chmod=600 /o/a /c\n"
+        f"COPY --from={IMAGE} /bin /bin\n",
+    )
+    events = built(wardian, "-t", "stages", path)
+    assert not any("false" in str(event.get("instruction")) for event in events)
+    listed = out(wardian("run", "--rm", "stages", "/bin/ls", "-ln", "/out/a", "/out/b", "/c"))
+    rows = [line.split() for line in listed.splitlines()]
+    assert {row[8]: (row[0], row[2], row[3]) for row in rows} == {
+        "/out/a": ("-rw-r--r--", "5", "6"),
+        "/out/b": ("lrwxrwxrwx", "0", "0"),
+        "/c": ("-rw-------", "9", "9"),
+    }
+    built(wardian, "-t", "first", "--target", "make", path)
+    assert out(wardian("run", "--rm", "first", "cat", "/o/a")) == "made\n"
+
+
+def test_copy_obeys_patterns(wardian: Wardian, context: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.log", "d/e.txt", "d/f.tmp", "d/keep.log"):
+        (context / name).parent.mkdir(exist_ok=True)
+        (context / name).write_text(name)
+    (context / ".dockerignore").write_text("# no\n**/*.log\n!d/keep.log\nDockerfile\n")
+    path = write(
+        context,
+        f"FROM {IMAGE}\nCOPY *.txt /glob/\nCOPY . /all\nCOPY --exclude=*.tmp d /some\n"
+        "COPY --parents d/e.txt /parents/\nRUN find /glob /all /some /parents -type f | sort\n",
+    )
+    events = built(wardian, path)
+    found = "".join(str(event["text"]) for event in events if event["kind"] == "output")
+    assert found.split() == [
+        "/all/.dockerignore",
+        "/all/a.txt",
+        "/all/b.txt",
+        "/all/d/e.txt",
+        "/all/d/f.tmp",
+        "/all/d/keep.log",
+        "/all/leaf",
+        "/glob/a.txt",
+        "/glob/b.txt",
+        "/parents/d/e.txt",
+        "/some/e.txt",
+        "/some/keep.log",
+    ]
+
+
+def test_heredocs_and_mounts(wardian: Wardian, context: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    path = write(
+        context,
+        f"FROM {IMAGE}\nARG who=you\nCOPY <<A <<'B' /h/\nhello $who\nA\nhello $who\nB\n"
+        "RUN <<X\ncat /h/A /h/B\nX\n"
+        "RUN --mount=type=secret,id=key --mount=type=cache,target=/cache "
+        "--mount=type=bind,target=/ctx --mount=type=tmpfs,target=/t "
+        "cat /run/secrets/key /ctx/leaf && echo x >> /cache/n && wc -l < /cache/n && touch /t/x\n"
+        "RUN --mount=type=cache,target=/cache echo y >> /cache/n; wc -l < /cache/n\n",
+    )
+    events = built(wardian, "-t", "mounts", "--secret", f"id=key,src={tmp_path / 'key'}", path)
+    text = "".join(str(event["text"]) for event in events if event["kind"] == "output")
+    assert text == "hello you\nhello $who\nsecretgreen\n1\n2\n"
+    left = done_steps(events)[4]
+    assert "changes" not in left, left  # nor is there a trace of what was mounted
+
+
+def test_add_unpacks_an_archive_and_copy_does_not(wardian: Wardian, context: Path) -> None:
+    with tarfile.open(context / "a.tar.gz", "w:gz") as archive:
+        archive.add(context / "leaf", "inside/leaf")
+    path = write(
+        context,
+        f"FROM {IMAGE}\nADD a.tar.gz /add\nCOPY a.tar.gz /copy/\nRUN find /add /copy -type f\n",
+    )
+    text = "".join(str(event["text"]) for event in built(wardian, path) if "text" in event)
+    assert text.split() == ["/add/inside/leaf", "/copy/a.tar.gz"]
+
+
+def test_same_epoch_gives_the_same_digest_without_the_cache(
+    wardian: Wardian, context: Path
+) -> None:
+    path = write(context, f"FROM {IMAGE}\nCOPY leaf /a/leaf\nRUN date > /dev/null; touch /b\n")
+    flags = ("build", "-q", "--no-cache", "--rewrite-timestamp", path)
+    digests = set()
+    for moment in (5, 9_999_999_999):
+        os.utime(context / "leaf", (moment, moment) if moment == 5 else None)
+        os.utime(context / "leaf")
+        digests.add(out(wardian(*flags, SOURCE_DATE_EPOCH="1000")))
+    assert len(digests) == 1
+
+
+def test_context_can_come_by_stdin(wardian: Wardian, state: Path, context: Path) -> None:
+    out_digest = out(wardian("build", "-q", "-", stdin=f"FROM {IMAGE}\nRUN true > /x\n"))
+    assert out_digest.startswith("sha256:")
+    write(context, f"FROM {IMAGE}\nCOPY leaf /\n")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as file:
+        file.add(context, ".")
+    done = subprocess.run(
+        [*PROGRAM, "build", "-q", "-t", "piped", "-"],
+        input=archive.getvalue(),
+        env={**os.environ, "WARDIAN_ROOT": str(state)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout
+    assert out(wardian("run", "--rm", "piped", "cat", "/leaf")) == "green\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("FROM {}\nCOPY nothing /\n", 'Dockerfile:2: "/nothing": not found'),
+        ("FROM {}\nCOPY ../x /\n", "forbidden path outside the build context"),
+        ("FROM {} AS a\nCOPY --from=b /x /\nFROM a AS b\n", "circular dependency"),
+        ("FROM {}\nRUNN x\n", "unknown instruction: RUNN"),
+        ("FROM {}\nRUN exit 3\n", "did not complete successfully: exit code: 3"),
+        ("FROM {}\nCOPY --form=x leaf /\n", "unknown flag: --form"),
+        ("FROM {}\nCOPY leaf\n", "at least two arguments"),
+        ("FROM none/such\n", "Dockerfile:1: no such image"),
+        ("FROM {}\nENV x=${{y?}}\n", "is not allowed to be unset"),
+    ],
+)
+def test_refusal_is_one_error_and_leaves_nothing(
+    wardian: Wardian, context: Path, state: Path, text: str, part: str
+) -> None:
+    before = sorted(os.listdir(state / "layers"))
+    done = wardian("build", "--progress=quiet", "-t", "x", write(context, text.format(IMAGE)))
+    assert done.returncode == 1
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(os.listdir(state / "layers")) == before
+    assert out(wardian("ps", "-aq")) == ""
+    refused_done: Done = wardian("history", "x")
+    refused(refused_done, 1)
+
+
+def test_warnings_are_buildkits(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} as One\nMAINTAINER me\nENV a b\nARG api_key\nrun true\nCMD a\nCMD b\n"
+        "WORKDIR x\n",
+    )
+    events = built(wardian, path)
+    assert {event["why"] for event in events if event["kind"] == "warning"} == {
+        "ConsistentInstructionCasing",
+        "FromAsCasing",
+        "JSONArgsRecommended",
+        "LegacyKeyValueFormat",
+        "MaintainerDeprecated",
+        "MultipleInstructionsDisallowed",
+        "SecretsUsedInArgOrEnv",
+        "StageNameCasing",
+        "WorkdirRelativePath",
+    }
