@@ -58,7 +58,8 @@ BAD_RUNS = {
     "--label =x": "not a label: '=x'",
     "--cap-add NET_NOPE": "NET_NOPE",
     "--no-such-flag": "no such option '--no-such-flag'",
-    "-d -t": "a terminal needs somebody who looks at it",
+    "--detach-keys ctrl-": "not a key for --detach-keys: 'ctrl-'",
+    "--detach-keys x,yy": "not a key for --detach-keys: 'yy'",
 }
 
 

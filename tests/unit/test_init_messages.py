@@ -207,7 +207,7 @@ def test_log_that_init_hands_over_must_be_a_pipe(lying: Lying, kind: str) -> Non
     lying.turn()
     for fd in closing:
         os.close(fd)
-    assert lying.live._log_pipes == {}
+    assert lying.live.relay._sources == {}
 
 
 def test_log_pipe_cannot_be_made_to_block_the_keeper(lying: Lying) -> None:
@@ -215,7 +215,7 @@ def test_log_pipe_cannot_be_made_to_block_the_keeper(lying: Lying) -> None:
     lying.live.ask_for_table()
     lying.init.receive()
     lying.say(m.Table((), ()), read_fd, read_fd)
-    (followed, _) = lying.live._log_pipes
+    (followed, _) = lying.live.relay._sources
     os.set_blocking(read_fd, True)  # init has the same open file description
     assert not os.get_blocking(followed)
     os.write(write_fd, b"fern\n")

@@ -8,7 +8,19 @@ import click
 
 from wardian.cli.program import SECTIONS, Command, Entry, LazyGroup, Sections
 
-_SHORT = ("run", "create", "start", "exec", "stop", "kill", "restart", "pause", "unpause", "wait")
+_SHORT = (
+    "run",
+    "create",
+    "start",
+    "exec",
+    "attach",
+    "stop",
+    "kill",
+    "restart",
+    "pause",
+    "unpause",
+    "wait",
+)
 _MORE = ("update", "rename", "cp", "export", "rm", "logs", "inspect", "diff", "stats", "top")
 _ALL = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
 

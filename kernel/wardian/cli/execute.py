@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wardian.cli.params import container_argument, process_options, stream_options
+from wardian.cli.params import (
+    container_argument,
+    detach_keys_option,
+    process_options,
+    stream_options,
+)
 from wardian.cli.program import Command
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("exec", cls=Command, context_settings={"allow_interspersed_args": False})
 @stream_options
+@detach_keys_option
 @process_options
 @container_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -27,6 +33,7 @@ def execute(
     detach: bool,
     interactive: bool,
     tty: bool,
+    detach_keys: str,
     env: tuple[str, ...],
     env_file: tuple[str, ...],
     workdir: str | None,
@@ -44,6 +51,7 @@ def execute(
     from wardian.cli import foreground, words
     from wardian.runtime.client import Client
 
+    keys = words.key_sequence(detach_keys)
     added = words.environment(env, env_file)
     with Client.connect() as client:
         container = client.container(name)
@@ -61,7 +69,7 @@ def execute(
             container.spawn(spec, fds, terminal=tty) as process,
         ):
             relay.aim(process.signal)
-            return _follow(process, interactive=interactive)
+            return _follow(process, interactive=interactive, keys=keys)
 
 
 def _process(
@@ -89,11 +97,11 @@ def _process(
     )
 
 
-def _follow(process: ContainerProcess, *, interactive: bool) -> int:
+def _follow(process: ContainerProcess, *, interactive: bool, keys: bytes) -> int:
     from wardian.cli import foreground
 
     if process.terminal_fd is not None:
-        terminal = foreground.Terminal(process.terminal_fd, interactive=interactive)
+        terminal = foreground.Terminal(process.terminal_fd, interactive=interactive, keys=keys)
         terminal.join()
         if terminal.was_detached:
             return 0

@@ -11,6 +11,7 @@ from typing import Self
 import click
 
 from wardian.cli import foreground
+from wardian.cli.streams import Streams
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, Keep
@@ -24,11 +25,21 @@ class Following:
     waits for the end.
     """
 
-    def __init__(self, client: Client, *, interactive: bool, terminal: bool) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        interactive: bool,
+        terminal: bool,
+        keys: bytes = foreground.DETACH_KEYS,
+        sig_proxy: bool = True,
+    ) -> None:
         self._client = client
+        self._keys = keys
+        self._sig_proxy = sig_proxy
         self._interactive = interactive
         self.terminal = terminal
-        self.fds = {} if terminal else foreground.standard_fds(interactive=interactive)
+        self.fds = {0: 0} if interactive and not terminal else {}
         self._stack = ExitStack()
         self._relay = foreground.SignalRelay()
 
@@ -57,19 +68,21 @@ class Following:
         foreground.flush_output()
         messenger = self._stack.enter_context(Client.connect(self._client.root))
         with ExitStack() as undone:  # signals are our own again where it does not come to be
-            undone.enter_context(foreground.forwarded_signals(self._relay))
+            if self._sig_proxy:
+                undone.enter_context(foreground.forwarded_signals(self._relay))
             container = begin()
             self._stack.push(undone.pop_all())
         self._relay.aim(Container(messenger, container.id).kill)
         return container
 
     def wait(self, container: Container) -> int:
-        """Join its terminal, if it was given one, and wait; the exit code, 0 if detached from."""
-        if container.terminal_fd is not None:
-            terminal = foreground.Terminal(container.terminal_fd, interactive=self._interactive)
-            terminal.join()
-            if terminal.was_detached:
-                container.attach(Keep.ALWAYS)
-                click.echo(f"\nwardian: detached; {container.info.name} goes on", err=True)
-                return 0
+        """Join its streams and wait; the exit code, 0 if detached from."""
+        streams = Streams(
+            container, container.streams, reads_input=self._interactive, keys=self._keys
+        )
+        streams.follow()
+        if streams.was_detached:
+            container.attach(Keep.ALWAYS)
+            click.echo(f"\nwardian: detached; {container.info.name} goes on", err=True)
+            return 0
         return container.wait()

@@ -86,12 +86,23 @@ class SignalRelay:
 
 
 class Terminal:
-    """Our terminal, joined to the master of the program's."""
+    """Our terminal, joined to the master of the program's.
 
-    def __init__(self, master: int, *, interactive: bool) -> None:
+    What the program shows is read from ``source``, if that is another descriptor.
+    """
+
+    def __init__(
+        self,
+        master: int,
+        *,
+        interactive: bool,
+        keys: bytes = DETACH_KEYS,
+        source: int | None = None,
+    ) -> None:
         self._master = master
+        self._source = master if source is None else source
         self._interactive = interactive
-        self._keys = DetachKeys()
+        self._keys = DetachKeys(keys)
         self._outgoing = bytearray()
         self.was_detached = False
 
@@ -99,7 +110,7 @@ class Terminal:
         """Copy both ways until the program's side is closed or the detach keys are typed."""
         os.set_blocking(self._master, False)
         with self._resizing() as wake, _raw_mode(is_wanted=self._interactive):
-            inputs = [self._master, wake, *([0] if self._interactive else [])]
+            inputs = [self._source, wake, *([0] if self._interactive else [])]
             while not self.was_detached:
                 # While the program does not read, what is typed waits in our own terminal.
                 wanted = inputs if not self._outgoing else inputs[:2]
@@ -112,15 +123,17 @@ class Terminal:
                     self.resize()
                 if 0 in ready and not self._take_typed():
                     inputs.remove(0)
-                if self._master in ready and not self._show():
+                if self._source in ready and not self._show():
                     return
 
     def _show(self) -> bool:
         try:
-            data = os.read(self._master, _CHUNK)
+            data = os.read(self._source, _CHUNK)
         except BlockingIOError:
             return True
         except OSError:  # EIO: nobody has the other side open any more (pty(7))
+            return False
+        if not data:
             return False
         while data:
             data = data[os.write(1, data) :]
@@ -198,11 +211,11 @@ def _raw_mode(*, is_wanted: bool) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed ahead is for the program
     try:
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSAFLUSH, before)
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def flush_output() -> None:

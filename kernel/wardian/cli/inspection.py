@@ -109,6 +109,8 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             "Image": info.image,
             "WorkingDir": main.workdir if main else "/",
             "Labels": info.spec.labels,
+            "Tty": info.spec.tty,
+            "OpenStdin": info.spec.open_stdin,
             "StopSignal": signal_name(info.spec.stop_signal),
             "StopTimeout": info.spec.stop_timeout_s,
         },

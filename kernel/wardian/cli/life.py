@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wardian.cli.params import LIMIT_NAMES, container_argument, containers_argument, limit_options
+from wardian.cli.params import (
+    LIMIT_NAMES,
+    container_argument,
+    containers_argument,
+    follow_options,
+    limit_options,
+)
 from wardian.cli.program import Command, complain
 from wardian.errors import CommandFailed, NotFound, WardianError
 
@@ -45,35 +51,50 @@ def _say_name(name: str, _result: object) -> None:
 @click.command(cls=Command)
 @click.option("-a", "--attach", is_flag=True, help="Follow it, and exit as it does.")
 @click.option("-i", "--interactive", is_flag=True, help="Follow it and give it our input.")
-@click.option("-t", "--tty", is_flag=True, help="Follow it and give it a terminal.")
+@follow_options
 @containers_argument
-def start(*, names: tuple[str, ...], attach: bool, interactive: bool, tty: bool) -> int:
-    """Start containers that have ended or were only created; their files are as they were."""
-    if not (attach or interactive or tty):
+def start(
+    *, names: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str, sig_proxy: bool
+) -> int:
+    """Start containers that have ended or were only created; their files are as they were.
+
+    \b
+    wardian start web
+    wardian start -ai web     # and follow it, with its terminal if it was made with one
+    """  # noqa: D301
+    if not (attach or interactive):
         return for_each(names, lambda container: container.start(), say=_say_name)
     from wardian.errors import InvalidInput
 
     if len(names) > 1:
         raise InvalidInput("only one container can be followed", hint="start the others before")
-    return _start_attached(names[0], interactive=interactive, terminal=tty)
+    from wardian.cli.words import key_sequence
+
+    keys = key_sequence(detach_keys)
+    return _start_attached(names[0], interactive=interactive, keys=keys, sig_proxy=sig_proxy)
 
 
-def _start_attached(name: str, *, interactive: bool, terminal: bool) -> int:
+def _start_attached(name: str, *, interactive: bool, keys: bytes, sig_proxy: bool) -> int:
     """Start one in the foreground and exit as it does."""
     from wardian.cli.following import Following
     from wardian.runtime.client import Client
 
-    with (
-        Client.connect() as client,
-        Following(client, interactive=interactive, terminal=terminal) as following,
-    ):
+    with Client.connect() as client:
         container = client.container(name)
+        spec = container.info.spec
+        with Following(
+            client,
+            interactive=interactive and spec.open_stdin,
+            terminal=spec.tty,
+            keys=keys,
+            sig_proxy=sig_proxy,
+        ) as following:
 
-        def begin() -> Container:
-            container.start(following.fds, terminal=terminal)
-            return container
+            def begin() -> Container:
+                container.start(following.fds, attach=True)
+                return container
 
-        return following.wait(following.start(begin))
+            return following.wait(following.start(begin))
 
 
 def stop_options(function: Any) -> Any:

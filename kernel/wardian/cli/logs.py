@@ -46,8 +46,10 @@ def logs(
 ) -> None:
     """Print what a container's main process has printed, stderr to stderr.
 
-    The output of `wardian run` in the foreground went to your terminal instead.
-    """
+    \b
+    wardian logs --follow --tail 20 web
+    wardian logs --since 10m --timestamps web
+    """  # noqa: D301
     from wardian.cli.words import moment
     from wardian.runtime.client import Client
 

@@ -128,6 +128,25 @@ def process_options(function: F) -> F:
     return function
 
 
+def follow_options(function: F) -> F:
+    """``--detach-keys`` and ``--sig-proxy``."""
+    function = click.option(
+        "--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to it (the default)."
+    )(function)
+    return detach_keys_option(function)
+
+
+def detach_keys_option(function: F) -> F:
+    """``--detach-keys``."""
+    return click.option(
+        "--detach-keys",
+        default="ctrl-p,ctrl-q",
+        metavar="KEYS",
+        show_default=True,
+        help="What to type to leave it and let it go on.",
+    )(function)
+
+
 def stream_options(function: F) -> F:
     """``-d``, ``-i``, ``-t``."""
     options = (

@@ -60,6 +60,8 @@ class Request:
     add_host: tuple[str, ...] = ()
     best_effort: bool = False
     restart: str = "no"
+    interactive: bool = False
+    tty: bool = False
     limits: Mapping[str, Words] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
     security: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +100,8 @@ class Request:
             restart=_restart(self.restart, **life),
             sharing=sharing.parse(self.sharing, self.network, self.hostname),
             extra_hosts=tuple(words.host(word) for word in self.add_host),
+            tty=self.tty,
+            open_stdin=self.interactive,
             stop_signal=_stop_signal(self.stop_signal, image),
             stop_timeout_s=10.0 if self.stop_timeout is None else self.stop_timeout,
             labels={**image_labels(image), **words.labels(self.label, self.label_file)},

@@ -11,6 +11,7 @@ import click
 from wardian.cli.params import (
     LIMIT_NAMES,
     complete_image,
+    follow_options,
     limit_options,
     process_options,
     stream_options,
@@ -122,9 +123,19 @@ SETTINGS = {"allow_interspersed_args": False}
 
 @click.command(cls=RuntimeCommand, context_settings=SETTINGS)
 @stream_options
+@follow_options
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
 @container_options
-def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: Any) -> int:
+def run(
+    *,
+    detach: bool,
+    interactive: bool,
+    tty: bool,
+    remove: bool,
+    detach_keys: str,
+    sig_proxy: bool,
+    **flags: Any,
+) -> int:
     """Create and start a container, and follow it.
 
     \b
@@ -134,19 +145,14 @@ def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: An
     The exit code is the program's own; 125 if the container could not be made, 126 if the program
     could not be started, 127 if it does not exist, 128+n if signal n ended it.
 
-    In the foreground the program writes to your terminal or file itself, so that its output is not
-    in `wardian logs`.
+    Type ctrl-p ctrl-q to leave a terminal and let the container go on; `wardian attach` comes back.
     """  # noqa: D301  # \b is click's, not Python's
     from wardian.cli.request import keep_of
-    from wardian.errors import InvalidInput
+    from wardian.cli.words import key_sequence
     from wardian.runtime.client import Client
 
-    if detach and tty:
-        raise InvalidInput(
-            "a terminal needs somebody who looks at it",
-            hint="leave out --tty (-t) or --detach (-d)",
-        )
-    request = _request(flags)
+    keys = key_sequence(detach_keys)
+    request = _request({**flags, "interactive": interactive, "tty": tty})
     life = keep_of(detach=detach, remove=remove)
     with Client.connect() as client:
         if detach:
@@ -154,10 +160,12 @@ def run(*, detach: bool, interactive: bool, tty: bool, remove: bool, **flags: An
             _warn(container)
             click.echo(container.id)
             return 0
-        return _follow(client, request, life, interactive=interactive, terminal=tty)
+        return _follow(client, request, life, keys=keys, sig_proxy=sig_proxy)
 
 
 @click.command(cls=RuntimeCommand, context_settings=SETTINGS)
+@click.option("-i", "--interactive", is_flag=True, help="Keep its standard input open.")
+@click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
 @container_options
 def create(*, remove: bool, **flags: Any) -> None:
@@ -232,17 +240,23 @@ def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
 
 
 def _follow(
-    client: Client, request: Request, life: dict[str, Any], *, interactive: bool, terminal: bool
+    client: Client, request: Request, life: dict[str, Any], *, keys: bytes, sig_proxy: bool
 ) -> int:
     """Run in the foreground; the program's exit code."""
     from wardian.cli.following import Following
 
-    with Following(client, interactive=interactive, terminal=terminal) as following:
+    with Following(
+        client,
+        interactive=request.interactive,
+        terminal=request.tty,
+        keys=keys,
+        sig_proxy=sig_proxy,
+    ) as following:
 
         def start(spec: ContainerSpec) -> Container:
             with _removed_if_refused(client, spec):
                 return following.start(
-                    lambda: client.run(following.sized(spec), fds=following.fds, terminal=terminal)
+                    lambda: client.run(following.sized(spec), fds=following.fds, attach=True)
                 )
 
         container = _make(client, request, life, start)

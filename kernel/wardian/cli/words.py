@@ -313,6 +313,22 @@ def _profile(path: str) -> str:
     return text
 
 
+def key_sequence(text: str) -> bytes:
+    """Docker's ``--detach-keys``: letters and ``ctrl-…``, with commas between. InvalidInput."""
+    return bytes(_key(word) for word in text.split(","))
+
+
+def _key(word: str) -> int:
+    letter = word.removeprefix("ctrl-").upper()
+    if word.startswith("ctrl-") and len(letter) == 1 and "@" <= letter <= "_":
+        return ord(letter) - 0x40  # as a terminal encodes them (ascii(7))
+    if len(word) == 1 and word.isascii():
+        return ord(word)
+    raise InvalidInput(
+        f"not a key for --detach-keys: {word[:40]!r}", hint="write them like ctrl-p,ctrl-q"
+    )
+
+
 def signal_number(word: str) -> int:
     """``SIGTERM``, ``term``, ``15``, or a real-time signal such as ``SIGRTMIN+3`` (signal(7))."""
     name = word.strip().upper().removeprefix("SIG")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from wardian.errors import CommandFailed, InvalidInput, WardianError
+from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime.house import House
 from wardian.runtime.live import Live, Spawned
 from wardian.runtime.loop import Loop
+from wardian.runtime.relay import Tap
 from wardian.runtime.spec import Keep
-from wardian.runtime.state import Record
+from wardian.runtime.state import Record, Status
 from wardian.runtime.wire import Connection
 
 
@@ -54,6 +56,7 @@ class Calls:
         self._house = house
         self._hold = hold
         self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
+        self._leaving: dict[Connection, list[Callable[[], None]]] = {}
         self._handlers: dict[str, tuple[Any, Handler]] = {
             "create": (m.CreateCall, self._create),
             "run": (m.RunCall, self._run),
@@ -69,6 +72,7 @@ class Calls:
             "inspect": (m.NameCall, self._inspect),
             "list": (type(None), self._list),
             "lend": (m.NameCall, self._lend),
+            "join": (m.JoinCall, self._join),
             "rename": (m.RenameCall, self._rename),
             "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
@@ -83,9 +87,11 @@ class Calls:
         handler(reply, m.decode(request.body, kind), fds)
 
     def forget(self, client: Connection) -> None:
-        """A client is gone: send it no more events."""
+        """A client is gone: send it no more events, nor what containers print."""
         for listener in self._listeners.pop(client, ()):
             self._house.history.leave(listener)
+        for leave in self._leaving.pop(client, ()):
+            leave()
 
     def _create(self, reply: Reply, call: m.CreateCall, _fds: tuple[int, ...]) -> None:
         reply.send(self._house.info(self._house.create(call.spec)))
@@ -93,7 +99,7 @@ class Calls:
     def _run(self, reply: Reply, call: m.RunCall, fds: tuple[int, ...]) -> None:
         record = self._house.create(call.spec, to_start=True)
         try:
-            self._begin(record, reply, call.targets, fds, terminal=call.terminal)
+            self._begin(record, reply, call, fds)
         except BaseException:
             self._house.remove(record)
             raise
@@ -103,33 +109,67 @@ class Calls:
     def _start(self, reply: Reply, call: m.StartCall, fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
         record = self._house.restarts.started(record)
-        self._begin(record, reply, call.targets, fds, terminal=call.terminal)
+        self._begin(record, reply, call, fds)
 
     def _begin(
         self,
         record: Record,
         reply: Reply,
-        targets: tuple[int, ...],
+        call: m.RunCall | m.StartCall,
         fds: tuple[int, ...],
-        *,
-        terminal: bool,
     ) -> None:
         """Start it; the answer is its description, once the main process (if any) runs."""
         main = record.spec.process
 
         def begin(live: Live) -> None:
             if main is not None:
-                live.spawn_main(main, targets, fds, terminal=terminal, done=started)
+                terminal = call.terminal or record.spec.tty
+                live.spawn_main(main, call.targets, fds, terminal=terminal, done=started)
+                if call.attach:
+                    taps.extend(self._tap(live, reply.client))
 
         def started(result: m.SpawnedProcess | WardianError, given: tuple[int, ...]) -> None:
             if isinstance(result, WardianError):
                 reply.fail(result)
             else:
-                reply.send(self._house.info(live.record), given[1:])
+                ends = tuple(tap.reading_end for tap in taps)
+                reply.send(self._house.info(live.record), (*ends, *given[1:]))
+            for tap in taps:
+                os.close(tap.reading_end)
 
-        live = self._house.start(record, begin)
+        taps: list[Tap] = []
+        try:
+            live = self._house.start(record, begin)
+        except BaseException:
+            for tap in taps:
+                os.close(tap.reading_end)
+            raise
         if main is None:
             reply.send(self._house.info(live.record))
+
+    def _tap(self, live: Live, client: Connection) -> list[Tap]:
+        """What the main process prints, for a client as long as it is there."""
+        taps = live.relay.attach(live.streams)
+        self._leaving.setdefault(client, []).append(lambda: live.relay.detach(taps))
+        return taps
+
+    def _join(self, reply: Reply, call: m.JoinCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        if not record.is_running:
+            raise FailedPrecondition(
+                f"cannot attach to {record.spec.name}: it does not run",
+                hint=f"start it with `wardian start {record.spec.name}`",
+            )
+        if record.status is Status.PAUSED:
+            raise FailedPrecondition(
+                f"cannot attach to {record.spec.name}: it is paused",
+                hint=f"let it go on with `wardian unpause {record.spec.name}`",
+            )
+        live = self._house.live(record)
+        ends = tuple(tap.reading_end for tap in self._tap(live, reply.client))
+        reply.send(None, (*ends, *live.inputs))
+        for fd in ends:
+            os.close(fd)
 
     def _spawn(self, reply: Reply, call: m.SpawnCall, fds: tuple[int, ...]) -> None:
         if len(call.targets) != len(fds) or len(set(call.targets)) != len(fds):

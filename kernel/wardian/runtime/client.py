@@ -77,17 +77,25 @@ class Client:
         return Container(self, info.id)
 
     def run(
-        self, spec: ContainerSpec, *, fds: Mapping[int, int] | None = None, terminal: bool = False
+        self,
+        spec: ContainerSpec,
+        *,
+        fds: Mapping[int, int] | None = None,
+        terminal: bool = False,
+        attach: bool = False,
     ) -> Container:
         """A new container, started; ``fds`` are its main process's descriptors by number.
 
         With ``terminal`` the main process gets one, whose master is ``Container.terminal_fd``.
+        With ``attach`` its streams are in ``Container.streams``, as `Container.join` gives them.
         """
         fds = fds or {}
-        body = m.RunCall(spec, tuple(fds), terminal)
+        body = m.RunCall(spec, tuple(fds), terminal, attach)
         info, given = self.call("run", body, ContainerInfo, tuple(fds.values()))
         if spec.keep is not Keep.ALWAYS:
             self.attached[info.id] = m.AttachCall(info.id, spec.keep)
+        if attach:
+            return Container(self, info.id, streams=given)
         return Container(self, info.id, terminal_fd=given[0] if given else None)
 
     def container(self, name: str) -> Container:
@@ -209,7 +217,9 @@ def _always_replaced() -> SetupError:
     return SetupError("the keeper ends again and again", hint="see keeper.log")
 
 
-_REPEATABLE = frozenset({"inspect", "ping", "wait", "attach", "stop", "update", "pause", "unpause"})
+_REPEATABLE = frozenset(
+    {"inspect", "ping", "wait", "join", "attach", "stop", "update", "pause", "unpause"}
+)
 
 
 def start_keeper(root: Path) -> None:

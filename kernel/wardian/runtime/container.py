@@ -77,6 +77,7 @@ class Container:
     client: Client
     id: str
     terminal_fd: int | None = field(default=None, kw_only=True)
+    streams: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def info(self) -> ContainerInfo:
@@ -93,14 +94,30 @@ class Container:
             return False
 
     def start(
-        self, fds: Mapping[int, int] | None = None, *, terminal: bool = False
+        self,
+        fds: Mapping[int, int] | None = None,
+        *,
+        terminal: bool = False,
+        attach: bool = False,
     ) -> ContainerInfo:
-        """Start it (again), its files as they were; ``fds`` and ``terminal`` as in `Client.run`."""
+        """Start it (again), its files as they were; the rest is as in `Client.run`."""
         fds = fds or {}
-        call = m.StartCall(self.id, tuple(fds), terminal)
+        call = m.StartCall(self.id, tuple(fds), terminal, attach)
         info, given = self.client.call("start", call, ContainerInfo, tuple(fds.values()))
-        self.terminal_fd = given[0] if given else None
+        if attach:
+            self.streams = given
+        else:
+            self.terminal_fd = given[0] if given else None
         return info
+
+    def join(self) -> tuple[int, ...]:
+        """The streams of the main process, from now on and as long as the client is connected.
+
+        Pipes of its stdout and stderr, and its stdin if that is kept open; with a terminal, a pipe
+        of what it shows, and its master. They end with the container, and belong to the caller.
+        Raises FailedPrecondition if it does not run or is paused.
+        """
+        return self.client.call("join", m.JoinCall(self.id), type(None))[1]
 
     def spawn(
         self,

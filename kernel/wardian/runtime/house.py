@@ -43,7 +43,8 @@ def _nothing(_live: Live) -> None:
 def _log(live: Live) -> None:
     """Order the main process, if there is one, its output to be kept in the log."""
     if main := live.record.spec.process:
-        live.spawn_main(main, (), (), terminal=False, done=lambda *_: None)
+        tty = live.record.spec.tty
+        live.spawn_main(main, (), (), terminal=tty, done=lambda *_: None)
 
 
 class House:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,12 +25,12 @@ from wardian.runtime import messages as m
 from wardian.runtime import oom
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
+from wardian.runtime.relay import STREAMS, Relay, own_master, own_pipe_end
 from wardian.runtime.spec import ProcessSpec
 from wardian.runtime.state import Record
 from wardian.runtime.wire import Connection, Message
 
 REMEMBERED_EXITS = 512
-STREAMS = ("stdout", "stderr")
 Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
 Ended = Callable[[int], None]
 
@@ -73,9 +72,13 @@ class Live:
     on_stopped: list[Ended] = field(default_factory=list)
     stop_reason: str = ""
     before: Record | None = None
-    _log_pipes: dict[int, str] = field(default_factory=dict)
+    relay: Relay = field(init=False)
+    _inputs: list[int] = field(default_factory=list)
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
+
+    def __post_init__(self) -> None:
+        self.relay = Relay(self.loop, LogWriter(self.home))
 
     def connect(self, init: Connection) -> None:
         """Speak to init through this connection from now on."""
@@ -85,8 +88,8 @@ class Live:
     def give_up(self) -> None:
         """The start has failed: forget what was ordered; whoever starts it tells why."""
         self.starting.clear()
-        for fd in list(self._log_pipes):
-            self._end_log(fd)
+        self.relay.drop()
+        self._drop_inputs()
 
     def _lost(self) -> None:
         self.init = None
@@ -117,17 +120,34 @@ class Live:
         terminal: bool,
         done: Spawned,
     ) -> None:
-        """Start the main process, by whose end the container ends; without targets it is logged."""
-        if targets or terminal:
+        """Start the main process, by whose end the container ends.
+
+        Unless it is given where to write, or a terminal that the caller wants, it is relayed.
+        """
+        if not {1, 2}.isdisjoint(targets) or (terminal and not self.record.spec.tty):
             self._order(m.Spawn(m.MAIN_KEY, spec, tuple(targets), terminal), fds, done)
-            return
-        out_r, out_w = os.pipe2(os.O_CLOEXEC)
-        err_r, err_w = os.pipe2(os.O_CLOEXEC)
-        given = (out_w, err_w, out_r, err_r)  # init keeps the reading ends for the next keeper
-        self._order(m.Spawn(m.MAIN_KEY, spec, (1, 2)), given, done)
-        os.close(out_w)
-        os.close(err_w)
-        self._follow_log(out_r, err_r)
+        elif terminal:  # its master comes when it has started
+            self._order(m.Spawn(m.MAIN_KEY, spec, (), terminal=True), (), done)
+        else:
+            self._spawn_relayed(spec, targets, fds, done)
+
+    def _spawn_relayed(
+        self, spec: ProcessSpec, targets: Sequence[int], fds: Sequence[int], done: Spawned
+    ) -> None:
+        """Init keeps our ends of the pipes, too, for the next keeper."""
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in STREAMS]
+        ours, theirs = [end for end, _ in pipes], [end for _, end in pipes]
+        numbers = [1, 2]
+        if self.record.spec.open_stdin and 0 not in targets:
+            read_end, write_end = os.pipe2(os.O_CLOEXEC)
+            numbers.append(0)
+            theirs.append(read_end)
+            ours.append(write_end)
+        given = (*theirs, *fds, *ours)
+        self._order(m.Spawn(m.MAIN_KEY, spec, (*numbers, *targets)), given, done)
+        for fd in theirs:
+            os.close(fd)
+        self._relay_pipes(ours)
 
     def _order(self, order: m.Spawn, fds: Sequence[int], done: Spawned) -> None:
         if self.init is None:
@@ -220,6 +240,8 @@ class Live:
                 starting.done(_died_meanwhile(), ())
             return
         self.running[event.key] = Running(event.container_pid, host_pid)
+        if event.key == m.MAIN_KEY and starting.has_terminal and self.record.spec.tty:
+            self._relay_terminal(fds[1])
         if starting.spec.oom_score_adj and host_pid:
             oom.prefer(host_pid, starting.spec.oom_score_adj)
         starting.done(m.SpawnedProcess(event.key, event.container_pid, host_pid), fds)
@@ -246,36 +268,43 @@ class Live:
         self.exits.update(table.exited)
         known = [key for key, _ in (*table.running, *table.exited)]
         self._next_key = max([self._next_key, *(key + 1 for key in known)])
-        if len(kept) == len(STREAMS):
-            self._follow_log(*kept)
-        else:
-            for fd in kept:
-                os.close(fd)
-
-    # --- the main process's output -------------------------------------------------------
-
-    def _follow_log(self, out_fd: int, err_fd: int) -> None:
-        writer = LogWriter(self.home)
-        for stream, given in zip(STREAMS, (out_fd, err_fd), strict=True):
-            if (fd := _own_end(given)) is None:
-                continue
-            self._log_pipes[fd] = stream
-            self.loop.watch(fd, lambda fd=fd, stream=stream: self._log(writer, stream, fd))  # type: ignore[misc]
-
-    def _log(self, writer: LogWriter, stream: str, fd: int) -> None:
-        try:
-            data = os.read(fd, 1 << 16)
-        except BlockingIOError:
+        if len(kept) in (len(STREAMS), len(STREAMS) + 1):
+            self._relay_pipes(kept)
             return
-        if data:
-            writer.write(stream, data)
-        else:
-            self._end_log(fd)
+        if len(kept) == 1 and self.record.spec.tty:
+            self._relay_terminal(kept[0])
+        for fd in kept:
+            os.close(fd)
 
-    def _end_log(self, fd: int) -> None:
-        del self._log_pipes[fd]
-        self.loop.unwatch(fd)
-        os.close(fd)
+    # --- the main process's streams ------------------------------------------------------
+
+    def _relay_pipes(self, ends: Sequence[int]) -> None:
+        """Stdout and stderr, and the writing end of stdin if it is kept open; all ours now."""
+        for stream, given in zip(STREAMS, ends, strict=False):
+            if (fd := own_pipe_end(given)) is not None:
+                self.relay.read(fd, stream)
+        for given in ends[len(STREAMS) :]:
+            if (fd := own_pipe_end(given, os.O_WRONLY)) is not None:
+                self._inputs.append(fd)
+
+    def _relay_terminal(self, master: int) -> None:
+        if (fd := own_master(master)) is not None:
+            self.relay.read(fd, "stdout")
+            self._inputs.append(os.dup(fd))
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Where those who attach write to the main process: at most one descriptor."""
+        return tuple(self._inputs)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What there is to see of the main process; a terminal has but one stream."""
+        return STREAMS[:1] if self.record.spec.tty else STREAMS
+
+    def _drop_inputs(self) -> None:
+        while self._inputs:
+            os.close(self._inputs.pop())
 
     def hear_last_words(self) -> None:
         """Init has ended: what it still said counts, such as why the program did not start."""
@@ -287,12 +316,8 @@ class Live:
     def close(self, exit_code: int) -> None:
         """The container has ended: keep the last output, answer everybody who waits."""
         self._kill_rest()
-        writer = LogWriter(self.home)
-        for fd, stream in list(self._log_pipes.items()):
-            with suppress(BlockingIOError):
-                while data := os.read(fd, 1 << 16):
-                    writer.write(stream, data)
-            self._end_log(fd)
+        self.relay.close()
+        self._drop_inputs()
         if self.init is not None:
             self.loop.drop(self.init)
         self._lost()
@@ -316,23 +341,6 @@ def pid_of(pidfd: int) -> int | None:
         return None
     found = re.search(r"^Pid:\t(-?\d+)$", text, re.MULTILINE)
     return max(0, int(found[1])) if found else None
-
-
-def _own_end(given: int) -> int | None:
-    """The reading end of a pipe, opened anew; closes ``given``. None if that is no pipe.
-
-    Whoever else has ``given`` could let it block again, and with it whoever reads (fcntl(2): the
-    flags are those of the open file description).
-    """
-    try:
-        if stat.S_ISFIFO(os.fstat(given).st_mode):
-            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            return os.open(f"/proc/self/fd/{given}", flags)
-    except OSError:
-        pass
-    finally:
-        os.close(given)
-    return None
 
 
 def _died_meanwhile() -> FailedPrecondition:

@@ -43,6 +43,10 @@ class Loop:
         """Call ``callback`` whenever ``fd`` is readable (a pidfd: when its process has ended)."""
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
+    def watch_writable(self, fd: int, callback: Callback) -> None:
+        """Call ``callback`` whenever ``fd`` takes more, or its reader is gone."""
+        self._selector.register(fd, selectors.EVENT_WRITE, callback)
+
     def unwatch(self, fd: int) -> None:
         """Forget a descriptor, before it is closed."""
         self._selector.unregister(fd)

@@ -206,12 +206,14 @@ class CreateCall(Struct, frozen=True):
 class RunCall(Struct, frozen=True):
     """Create and start; ``targets`` number the main process's descriptors (none: the log).
 
+    With ``attach`` the answer has the descriptors of `JoinCall`, from the first byte on.
     A container that is kept ``NEVER`` or ``STOP`` is attached to the calling connection at once.
     """
 
     spec: ContainerSpec
     targets: tuple[int, ...] = ()
     terminal: bool = False
+    attach: bool = False
 
 
 class NameCall(Struct, frozen=True):
@@ -221,11 +223,22 @@ class NameCall(Struct, frozen=True):
 
 
 class StartCall(Struct, frozen=True):
-    """Start a container that exists; ``targets`` and ``terminal`` as in `RunCall`."""
+    """Start a container that exists; all else as in `RunCall`."""
 
     name: str
     targets: tuple[int, ...] = ()
     terminal: bool = False
+    attach: bool = False
+
+
+class JoinCall(Struct, frozen=True):
+    """``join``: see what the main process prints from now on, and be able to write to it.
+
+    The answer's descriptors: pipes of its stdout and stderr, and the writing end of its stdin if
+    that is kept open; of a terminal, a pipe of what it shows and its master.
+    """
+
+    name: str
 
 
 class StopCall(Struct, frozen=True):

@@ -122,6 +122,8 @@ class ContainerSpec:
     ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
     ``extra_hosts`` are (name, address) for its /etc/hosts. ``hides_paths``: parts of /proc and /sys
     are hidden or read-only, as docker has it. With ``landlock`` rules, only what they allow is.
+    With ``tty`` the main process has a terminal; with ``open_stdin`` it has a standard input that
+    those who attach can write to.
     """
 
     name: str
@@ -151,6 +153,8 @@ class ContainerSpec:
     sysctls: dict[str, str] = field(default_factory=dict)
     hides_paths: bool = True
     landlock: tuple[LandlockRule, ...] = ()
+    tty: bool = False
+    open_stdin: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -178,5 +182,7 @@ class ContainerSpec:
             restart=self.restart,
             stop_signal=self.stop_signal,
             stop_timeout_s=self.stop_timeout_s,
+            tty=self.tty,
+            open_stdin=self.open_stdin,
         )
         return self == usual
