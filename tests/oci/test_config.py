@@ -97,6 +97,27 @@ def test_limits_are_in_force(oci: Oci) -> None:
     assert said.split() == ["7", str(64 << 20)]
 
 
+def test_every_kind_of_resource_reaches_the_cgroup(oci: Oci) -> None:
+    disk = os.stat("/").st_dev
+    rate = [{"major": os.major(disk), "minor": os.minor(disk), "rate": 1 << 20}]
+    resources = {
+        "cpu": {"quota": 30000, "period": 60000, "burst": 10000, "mems": "0", "shares": 512},
+        "blockIO": {"throttleReadBpsDevice": rate},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
+        "devices": [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10}],
+    }
+    files = "cpu/cpu.cfs_quota_us cpu/cpu.cfs_burst_us blkio/blkio.throttle.read_bps_device"
+    more = "cpu.max cpu.max.burst io.max hugetlb.2MB.max unified/hugetlb.2MB.max"
+    said = oci.run(
+        "sh",
+        "-c",
+        f"cd /sys/fs/cgroup; cat {files} {more} 2>/dev/null; : </dev/null && echo ok",
+        change=lambda tree: tree["linux"].update(resources=resources),
+    )
+    assert {"30000", "10000", str(4 << 20), "ok"} <= set(said.split())
+    assert f"{os.major(disk)}:{os.minor(disk)} " in said and str(1 << 20) in said
+
+
 def test_seccomp_is_in_force(oci: Oci) -> None:
     rule = {"names": ["sethostname"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
@@ -167,16 +188,14 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
     [
         ("linux.intelRdt", {"closID": "x"}),
         ("linux.resources", {"memory": {"kernel": 0}}),
-        ("linux.resources", {"cpu": {"realtimePeriod": 0}}),
+        ("linux.resources", {"cpu": {"idle": 1}}),
         ("linux.resources", {"memory": {"useHierarchy": False}}),
         ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}),
         ("linux.personality.flags", {"domain": "LINUX32", "flags": ["x"]}),
         ("linux.memoryPolicy", {"mode": "MPOL_DEFAULT", "nodes": "0"}),
         ("process.apparmorProfile", "x"),
         ("process.scheduler", {"policy": "SCHED_ISO"}),
-        ("linux.resources.cpu.period", {"cpu": {"period": 1000}}),
-        ("linux.resources", {"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}),
-        ("linux.resources", {"memory": {"swappiness": 0}}),
+        ("linux.resources", {"blockIO": {"leafWeight": 10}}),
     ],
 )
 def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value: object) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.files import Files, write
 from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.cgroups.limits import Limits
@@ -436,3 +437,10 @@ def test_folder_is_claimed_also_when_it_is_swept_at_that_moment(tmp_path: Path) 
     finally:
         (tmp_path / "enough").touch()
         os.waitpid(sweeper, 0)
+
+
+def test_without_cgroups_only_rules_that_keep_devices_back_are_missed() -> None:
+    absent = AbsentCgroup("no cgroups are mounted")
+    assert absent.unenforced(Limits(device_rules=(DeviceRule.parse("c 10:200 rwm"),))) == []
+    missed = absent.unenforced(Limits(device_rules=(DeviceRule(allow=False),), cpu_burst_usec=0))
+    assert missed == [f"{what} (no cgroups are mounted)" for what in ("cpu burst", "device rules")]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from wardian.cgroups import devices
 from wardian.cgroups.cgroup import Cgroup, Events, Usage
 from wardian.cgroups.limits import Limits
 from wardian.errors import SetupError
@@ -25,7 +27,7 @@ class AbsentCgroup(Cgroup):
         return [
             f"{_words(field.name)} ({self._why})"
             for field in fields(limits)
-            if getattr(limits, field.name) not in (None, ())
+            if _is_missed(field.name, getattr(limits, field.name))
         ]
 
     def create(self, limits: Limits) -> None:
@@ -63,6 +65,13 @@ class AbsentCgroup(Cgroup):
 
     def remove(self) -> None:
         """Nothing was made."""
+
+
+def _is_missed(field: str, value: Any) -> bool:
+    """A rule that lets a device through is in force where none is kept back."""
+    if field == "device_rules":
+        return devices.refuses(value)
+    return value not in (None, ())
 
 
 def _words(field: str) -> str:

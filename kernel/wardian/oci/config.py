@@ -14,6 +14,7 @@ from wardian.errors import InvalidInput
 from wardian.linux import namespaces
 from wardian.linux.idmap import IdRange
 from wardian.oci import schema
+from wardian.oci.resources import Resources
 
 MAX_BYTES = 8 << 20
 KINDS = {
@@ -43,31 +44,22 @@ UNSUPPORTED = (
     "linux.seccomp.listenerMetadata",
     "linux.netDevices",
     "linux.memoryPolicy",
-    "linux.resources.blockIO",
-    "linux.resources.hugepageLimits",
+    "linux.resources.blockIO.leafWeight",
+    "linux.resources.blockIO.weightDevice",
     "linux.resources.network",
     "linux.resources.rdma",
     "linux.resources.unified",
     "linux.resources.memory.kernel",
     "linux.resources.memory.kernelTCP",
-    "linux.resources.memory.swappiness",
-    "linux.resources.memory.disableOOMKiller",
     "linux.resources.memory.useHierarchy",
     "linux.resources.memory.checkBeforeUpdate",
-    "linux.resources.cpu.burst",
     "linux.resources.cpu.idle",
-    "linux.resources.cpu.realtimePeriod",
-    "linux.resources.cpu.realtimeRuntime",
-    "linux.resources.cpu.mems",
 )
 # What the kernel does anyway: to ask for it is no wish that we leave unfulfilled.
 _IN_FORCE = {
-    "linux.resources.memory.disableOOMKiller": False,
     "linux.resources.memory.useHierarchy": True,
     "linux.resources.memory.checkBeforeUpdate": False,
-    "linux.resources.cpu.burst": 0,
     "linux.resources.cpu.idle": 0,
-    "linux.resources.cpu.realtimeRuntime": 0,
 }
 PROPAGATION = ("private", "slave", "shared", "unbindable")
 _VERSION = re.compile(r"1\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?")
@@ -211,48 +203,6 @@ class Device(msgspec.Struct, frozen=True):
     gid: int = 0
 
 
-class DeviceRule(msgspec.Struct, frozen=True):
-    """One line of the device cgroup."""
-
-    allow: bool
-    type: str = "a"
-    major: int | None = None
-    minor: int | None = None
-    access: str = "rwm"
-
-
-class Memory(msgspec.Struct, frozen=True):
-    """Bytes; -1 is unlimited."""
-
-    limit: int | None = None
-    swap: int | None = None
-    reservation: int | None = None
-
-
-class Cpu(msgspec.Struct, frozen=True):
-    """Shares, and quota by period in microseconds."""
-
-    shares: int | None = None
-    quota: int | None = None
-    period: int | None = None
-    cpus: str | None = None
-
-
-class Pids(msgspec.Struct, frozen=True):
-    """How many processes; not positive is unlimited."""
-
-    limit: int = 0
-
-
-class Resources(msgspec.Struct, frozen=True):
-    """What the cgroup limits."""
-
-    memory: Memory = Memory()
-    cpu: Cpu = Cpu()
-    pids: Pids = Pids()
-    devices: tuple[DeviceRule, ...] = ()
-
-
 class Personality(msgspec.Struct, frozen=True):
     """personality(2)."""
 
@@ -370,9 +320,7 @@ def _check(config: Config) -> None:
             raise _wrong("mounts.uidMappings and gidMappings go together")
         for each in (*mount.uidMappings, *mount.gidMappings):
             each.range()
-    cpu = config.linux.resources.cpu
-    if cpu.period and not cpu.quota:
-        raise _wrong("linux.resources.cpu.period without quota is not supported")
+    config.linux.resources.limits()
     if config.process is not None:
         check_process(config.process)
 

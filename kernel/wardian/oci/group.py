@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.cgroups.files import write
 from wardian.cgroups.hierarchy import V1_CONTROLLERS, Hierarchy, Version
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import InvalidInput, SetupError
-from wardian.oci.config import Config, DeviceRule, Resources
+from wardian.oci.config import Config
+from wardian.oci.resources import Resources
 
 TOP = Path("/sys/fs/cgroup")
-PERIOD_USEC = 100_000
-# What every container may use (config-linux.md, "Default Devices") and make.
-_DEFAULT_RULES = (
-    "c *:* m",
-    "b *:* m",
-    *(f"c {numbers} rwm" for numbers in ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2")),
-    "c 136:* rwm",
-)
+_ALL_IDS = ["0", "0", "4294967295"]  # of the first user namespace (user_namespaces(7))
 
 
 def of(path: str, container_id: str) -> Cgroup:
@@ -52,7 +46,6 @@ def create(config: Config, container_id: str) -> Cgroup:
     if any(Path(path).exists() and _busy(path) for path in cgroup.paths.values()):
         raise SetupError("config.json: linux.cgroupsPath is in use", hint="give another one")
     cgroup.create(limits)
-    _restrict_devices(cgroup, config.linux.resources.devices)
     return cgroup
 
 
@@ -61,38 +54,11 @@ def _busy(path: Path) -> bool:
 
 
 def _limits(resources: Resources) -> Limits:
-    memory, cpu = resources.memory, resources.cpu
-    cpus = cpu.quota / (cpu.period or PERIOD_USEC) if cpu.quota and cpu.quota > 0 else None
-    return Limits(
-        memory_bytes=_positive(memory.limit),
-        memory_swap_bytes=_positive(memory.swap),
-        memory_reservation_bytes=_positive(memory.reservation),
-        cpus=cpus,
-        cpu_shares=_positive(cpu.shares),
-        cpuset_cpus=cpu.cpus or None,
-        pids=_positive(resources.pids.limit),
-    )
-
-
-def _positive(value: int | None) -> int | None:
-    return value if value and value > 0 else None
-
-
-def _restrict_devices(cgroup: Cgroup, rules: tuple[DeviceRule, ...]) -> None:
-    if not rules:
-        return
-    path = cgroup.paths.get("devices")
-    if path is None:
-        raise SetupError("config.json: linux.resources.devices is not supported on cgroup v2")
-    for rule in rules:
-        numbers = [("*" if n is None or n < 0 else str(n)) for n in (rule.major, rule.minor)]
-        text = f"{rule.type or 'a'} {numbers[0]}:{numbers[1]} {rule.access or 'rwm'}"
-        everything = rule.type in {"a", ""} and numbers == ["*", "*"]
-        write(
-            path / ("devices.allow" if rule.allow else "devices.deny"), "a" if everything else text
-        )
-    for text in _DEFAULT_RULES:
-        write(path / "devices.allow", text)
+    """Without rules for devices in a user namespace: nobody there may keep devices back."""
+    limits = resources.limits()
+    if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == _ALL_IDS:
+        return limits
+    return replace(limits, device_rules=())
 
 
 def paths(cgroup: Cgroup) -> dict[str, str]:
