@@ -82,7 +82,10 @@ def test_wrong_user_is_said_and_leaves_nothing(wardian: Wardian, user: str) -> N
 
 @pytest.mark.usefixtures("no_container")
 def test_unknown_image_is_said(wardian: Wardian) -> None:
-    assert refused(wardian("run", "no/such:image", "true"), 125) == "no such image: no/such:image"
+    assert (
+        refused(wardian("run", "--pull", "never", "no/such:image", "true"), 125)
+        == "no such image: no/such:image"
+    )
 
 
 @pytest.mark.parametrize("user", ["", "0x0", "root:nosuch"])

@@ -31,14 +31,16 @@ COLUMNS = {
 }
 
 
-def obtain(root: Path, reference: str) -> tuple[Image, tuple[str, ...]]:
+def obtain(root: Path, reference: str, **pulling: Any) -> tuple[Image, tuple[str, ...]]:
     """The image and its layers' directories, uppermost first; an embedded one is made if need be.
 
-    What takes longer than a second says so on stderr.
+    What takes longer than a second says so on stderr. ``pulling`` is as `pulling.ensure` takes it.
     """
+    from wardian.cli.pulling import ensure
     from wardian.images.resolve import resolve
 
     store = _store(root)
+    ensure(store, reference, **pulling)
     with _said_if_slow(f"making {reference} from this machine's own programs …"):
         image = resolve(store, named(store, reference))
     return image, tuple(map(str, image.layer_directories))

@@ -62,6 +62,7 @@ SECTIONS: Sections = {
         "build": Entry("build:build", "Build an image from a Dockerfile."),
         "pull": Entry("transfer:pull", "Get an image from its registry."),
         "push": Entry("transfer:push", "Give an image to its registry."),
+        "manifest": Entry("manifest:manifest", "Look at what a registry has."),
         "login": Entry("login:login", "Log in to a registry."),
         "logout": Entry("login:logout", "Forget the login to a registry."),
         "load": Entry("image:load", "Add the images of an archive."),

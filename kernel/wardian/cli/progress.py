@@ -22,15 +22,15 @@ SHORT_ID = 12
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Progress]:
-    """Somebody to tell of a transfer."""
+def shown(*, quiet: bool, is_aside: bool = False, heading: str = "") -> Iterator[Progress]:
+    """Somebody to tell of a transfer; ``is_aside`` on stderr, ``heading`` once something moves."""
     if quiet:
         yield Progress()
-    elif sys.stdout.isatty():
-        with _bars() as bars:
-            yield _Drawn(bars)
+    elif (sys.stderr if is_aside else sys.stdout).isatty():
+        with _bars(is_aside=is_aside) as bars:
+            yield _Drawn(bars, heading)
     else:
-        yield _Lines()
+        yield _Lines(heading, is_aside=is_aside)
 
 
 def _short(blob: Descriptor) -> str:
@@ -38,12 +38,20 @@ def _short(blob: Descriptor) -> str:
 
 
 class _Lines(Progress):
+    def __init__(self, heading: str, *, is_aside: bool) -> None:
+        self._heading = heading
+        self._is_aside = is_aside
+
     def end(self, blob: Descriptor, word: str) -> None:
-        click.echo(f"{_short(blob)}: {word}")
+        heading, self._heading = self._heading, ""
+        if heading:
+            click.echo(heading, err=self._is_aside)
+        click.echo(f"{_short(blob)}: {word}", err=self._is_aside)
 
 
-def _bars() -> Bars:
+def _bars(*, is_aside: bool) -> Bars:
     from rich import progress
+    from rich.console import Console
 
     return progress.Progress(
         "{task.description}",
@@ -51,12 +59,14 @@ def _bars() -> Bars:
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
+        console=Console(stderr=is_aside),
     )
 
 
 class _Drawn(Progress):
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: Bars, heading: str) -> None:
         self._bars = bars
+        self._heading = heading
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
 
@@ -72,6 +82,9 @@ class _Drawn(Progress):
 
     def _task(self, blob: Descriptor) -> TaskID:
         with self._lock:
+            if self._heading:
+                self._bars.console.print(self._heading, markup=False, highlight=False)
+                self._heading = ""
             if blob.digest not in self._tasks:
                 self._tasks[blob.digest] = self._bars.add_task(_short(blob), total=blob.size)
             return self._tasks[blob.digest]

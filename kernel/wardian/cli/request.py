@@ -63,6 +63,7 @@ class Request:
     interactive: bool = False
     tty: bool = False
     limits: Mapping[str, Words] = field(default_factory=dict)
+    pulling: Mapping[str, Any] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
     security: Mapping[str, Any] = field(default_factory=dict)
 

@@ -17,6 +17,7 @@ from wardian.cli.params import (
     stream_options,
 )
 from wardian.cli.program import RuntimeCommand, complain
+from wardian.cli.pulling import PULL_NAMES, pull_options
 from wardian.cli.security import SECURITY_NAMES, security_options
 from wardian.cli.sharing import SHARING_NAMES, sharing_options
 from wardian.errors import AlreadyExists, CommandFailed, WardianError
@@ -81,7 +82,7 @@ def container_options(function: F) -> F:
     for option in reversed(options):
         function = option(function)
     function = security_options(sharing_options(_rarer_options(function)))
-    return limit_options(process_options(function))
+    return limit_options(process_options(pull_options(function)))
 
 
 def _rarer_options(function: F) -> F:
@@ -189,7 +190,8 @@ def _request(flags: dict[str, Any]) -> Request:
     limits = {name: flags.pop(name) for name in LIMIT_NAMES}
     sharing = {name: flags.pop(name) for name in SHARING_NAMES}
     security = {name: flags.pop(name) for name in SECURITY_NAMES}
-    return Request(limits=limits, sharing=sharing, security=security, **flags)
+    pulling = {name: flags.pop(name) for name in PULL_NAMES}
+    return Request(limits=limits, sharing=sharing, security=security, pulling=pulling, **flags)
 
 
 def _make(
@@ -203,7 +205,7 @@ def _make(
 
     if request.cidfile is not None:
         return _noted(request, lambda plain: _make(client, plain, life, make))
-    image, lowers = images.obtain(client.root, request.image)
+    image, lowers = images.obtain(client.root, request.image, **request.pulling)
     if request.name is not None:
         return make(request.spec(image, lowers, request.name, **life))
     spec = request.spec(image, lowers, names.new_name(), **life)

@@ -360,9 +360,9 @@ class Transport:
         host = self.endpoint.host
         about = f": {what}" if what else ""
         if isinstance(error, NameResolutionError):
-            return RegistryFailed(f"no such host: {host}", hint="see how the name is written")
+            return Unreachable(f"no such host: {host}", hint="see how the name is written")
         if isinstance(error, NewConnectionError):
-            return RegistryFailed(f"cannot connect to {host}: {_reason(error)}", hint=_LATER)
+            return Unreachable(f"cannot connect to {host}: {_reason(error)}", hint=_LATER)
         if isinstance(error, SSLError):
             return RegistryFailed(
                 f"{host} cannot be trusted: {_reason(error)}",
@@ -377,6 +377,10 @@ class Transport:
 
 _LATER = "try again later: what has been transferred is kept"
 _LOGIN_OR_NAME = "see how the name is written; a private one needs `wardian login`"
+
+
+class Unreachable(RegistryFailed):
+    """There is no such registry, or nothing listens there."""
 
 
 class Passing(Exception):
