@@ -18,12 +18,13 @@ from tests.linux.conftest import (  # fixtures, for the tests here
     client,
     spec,
     state,
+    wardian,
 )
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec
 
-__all__ = ["base_layers", "box", "busybox_layer", "client", "spec", "state"]
+__all__ = ["base_layers", "box", "busybox_layer", "client", "spec", "state", "wardian"]
 
 
 @pytest.fixture

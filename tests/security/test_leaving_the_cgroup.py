@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.linux.conftest import python, shell
+from tests.linux.program import IMAGE, Wardian, refused
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 from wardian.runtime.client import Client
@@ -179,3 +180,10 @@ def test_own_group_is_where_the_limits_are(client: Client, spec: ContainerSpec) 
         assert len(folders) == 1
         process.signal(9)
     assert os.path.basename(folders.pop()) == box.id
+
+
+@pytest.mark.parametrize("parent", ["../../x", "/../x", "/", ""])
+def test_parent_group_that_climbs_is_refused(wardian: Wardian, parent: str) -> None:
+    """No container chooses where its group lies: there is no --cgroup-parent."""
+    flags = ("--cgroup-parent", parent)
+    assert "--cgroup-parent" in refused(wardian("run", "--rm", *flags, IMAGE, "true"), 125)
