@@ -58,6 +58,11 @@ BAD_RUNS = {
     "--label =x": "not a label: '=x'",
     "--cap-add NET_NOPE": "NET_NOPE",
     "--no-such-flag": "no such option '--no-such-flag'",
+    "--log-driver syslog": "unknown log driver: syslog",
+    "--log-opt colour=red": "unknown log option: 'colour'",
+    "--log-opt max-size=10XB": "not a size: '10XB'",
+    "--log-opt max-size=0": "not a size of a log: '0'",
+    "--log-opt max-file=0": "not a number of log files: '0'",
     "--detach-keys ctrl-": "not a key for --detach-keys: 'ctrl-'",
     "--detach-keys x,yy": "not a key for --detach-keys: 'yy'",
 }

@@ -153,6 +153,10 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         **modes(info),
         "UsernsMode": spec.user_namespace.value,
         "ReadonlyRootfs": spec.read_only,
+        "LogConfig": {
+            "Type": spec.log.driver,
+            "Config": {"max-size": str(spec.log.max_bytes), "max-file": str(spec.log.max_files)},
+        },
         "RestartPolicy": {
             "Name": spec.restart.when.value,
             "MaximumRetryCount": spec.restart.most,

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,8 @@ import msgspec
 
 from wardian.cli.params import container_argument
 from wardian.cli.program import Command
-from wardian.errors import NotFound
-from wardian.runtime.logs import LogLine, read
+from wardian.errors import FailedPrecondition, NotFound
+from wardian.runtime.logs import LogLine, files
 
 if TYPE_CHECKING:
     from wardian.runtime.container import Container
@@ -60,7 +61,13 @@ def logs(
         math.inf if until is None else moment(until, now_s=now_s),
     )
     with Client.connect() as client:
-        reader = LogReader(client.container(name), timestamps=timestamps)
+        container = client.container(name)
+        if container.info.spec.log.driver == "none":
+            raise FailedPrecondition(
+                f"nothing is kept of what {name} prints: its log driver is none",
+                hint="create it without --log-driver none",
+            )
+        reader = LogReader(container, timestamps=timestamps)
         reader.print_kept(last=last, span=span)
         if follow:
             reader.follow(span=span)
@@ -94,8 +101,8 @@ ALWAYS = Span()
 class LogReader:
     """Reads a container's log from the start or from where it has come to.
 
-    The writer appends to ``log.jsonl`` and now and then renames it, so the open file is read to
-    its end before the next one is opened.
+    The writer appends to ``log.jsonl`` and now and then renames it, so the file that was read last,
+    known by its inode, is read to its end before those that came after.
     """
 
     def __init__(self, container: Container, *, timestamps: bool = False) -> None:
@@ -109,20 +116,11 @@ class LogReader:
 
     def print_kept(self, *, last: int | None, span: Span = ALWAYS) -> None:
         """Print what is there of a time: the ``last`` lines at most."""
-        self.skip()
-        lines = (line for line in read(self._path.parent) if span.has(line))
+        lines = (line for line in self._new_lines() if span.has(line))
         pieces = _by_line(lines)
         for piece in pieces if last is None else deque(pieces, maxlen=last):
             self._printer.print(piece)
         self._printer.flush()
-
-    def skip(self) -> None:
-        """Go on from the present end."""
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            return
-        self._offset, self._inode = status.st_size, status.st_ino
 
     def follow(self, *, span: Span = ALWAYS) -> None:
         """Print what comes, until the container has ended or the time is over."""
@@ -145,18 +143,23 @@ class LogReader:
             return False
 
     def _new_lines(self) -> Iterator[LogLine]:
-        for path in (self._path.with_name("log.jsonl.1"), self._path):
-            try:
-                with open(path, "rb") as file:
-                    yield from self._read_on(file.fileno(), is_current=path == self._path)
-            except FileNotFoundError:
-                continue
+        """What was written since, in the file that was read last and in those after it."""
+        opened = []
+        for path in files(self._path.parent):
+            with suppress(FileNotFoundError):  # a rotation meanwhile
+                opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        inodes = [os.fstat(fd).st_ino for fd in opened]
+        first = inodes.index(self._inode) if self._inode in inodes else 0
+        try:
+            for fd in opened[first:]:
+                yield from self._read_on(fd)
+        finally:
+            for fd in opened:
+                os.close(fd)
 
-    def _read_on(self, fd: int, *, is_current: bool) -> Iterator[LogLine]:
+    def _read_on(self, fd: int) -> Iterator[LogLine]:
         inode = os.fstat(fd).st_ino
         if inode != self._inode:
-            if not is_current:
-                return  # an older file, which was read to its end when it was the current one
             self._inode, self._offset, self._rest = inode, 0, b""
         while data := os.pread(fd, 1 << 16, self._offset):
             self._offset += len(data)

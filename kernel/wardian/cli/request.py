@@ -10,6 +10,7 @@ from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
 from wardian.cli import security, sharing, words
 from wardian.errors import InvalidInput
+from wardian.runtime.logs import LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy, When
 from wardian.runtime.spec import (
     Bind,
@@ -62,6 +63,8 @@ class Request:
     restart: str = "no"
     interactive: bool = False
     tty: bool = False
+    log_driver: str = "json-file"
+    log_opt: tuple[str, ...] = ()
     limits: Mapping[str, Words] = field(default_factory=dict)
     pulling: Mapping[str, Any] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +105,7 @@ class Request:
             sharing=sharing.parse(self.sharing, self.network, self.hostname),
             extra_hosts=tuple(words.host(word) for word in self.add_host),
             tty=self.tty,
+            log=LogPolicy.parse(self.log_driver, self.log_opt),
             open_stdin=self.interactive,
             stop_signal=_stop_signal(self.stop_signal, image),
             stop_timeout_s=10.0 if self.stop_timeout is None else self.stop_timeout,

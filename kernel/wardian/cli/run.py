@@ -94,6 +94,18 @@ def _rarer_options(function: F) -> F:
         click.option(
             "--add-host", multiple=True, metavar="NAME:IP", help="A line more in /etc/hosts."
         ),
+        click.option(
+            "--log-driver",
+            default="json-file",
+            metavar="json-file|local|none",
+            help="Whether what it prints is kept (json-file and local are the same).",
+        ),
+        click.option(
+            "--log-opt",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="max-size=16m of a file, max-file=2 of them: the oldest goes first.",
+        ),
         click.option("--shm-size", metavar="BYTES", help="The size of /dev/shm (64m)."),
         click.option("--group-add", multiple=True, metavar="GROUP", help="Be in a group more."),
         click.option(

@@ -78,7 +78,7 @@ class Live:
     _next_key: int = m.MAIN_KEY + 1
 
     def __post_init__(self) -> None:
-        self.relay = Relay(self.loop, LogWriter(self.home))
+        self.relay = Relay(self.loop, LogWriter(self.home, self.record.spec.log))
 
     def connect(self, init: Connection) -> None:
         """Speak to init through this connection from now on."""

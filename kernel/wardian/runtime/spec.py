@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
+from wardian.runtime.logs import USUAL, LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.sharing import Sharing
 
@@ -155,6 +156,7 @@ class ContainerSpec:
     landlock: tuple[LandlockRule, ...] = ()
     tty: bool = False
     open_stdin: bool = False
+    log: LogPolicy = USUAL
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -182,6 +184,7 @@ class ContainerSpec:
             restart=self.restart,
             stop_signal=self.stop_signal,
             stop_timeout_s=self.stop_timeout_s,
+            log=self.log,
             tty=self.tty,
             open_stdin=self.open_stdin,
         )
