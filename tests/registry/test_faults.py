@@ -298,6 +298,48 @@ def test_token_is_got_with_the_login_and_used(store: ImageStore, bad: Content) -
     assert {one["Authorization"] for one in bad.asked("GET", "/blobs/")} == {"Bearer abc"}
 
 
+def test_identity_token_is_changed_for_a_token(store: ImageStore, bad: Content) -> None:
+    """What a helper keeps under the user <token> goes to the realm, never to the registry."""
+    Logins().put(bad.name, Credentials(user="me", identity_token="leaf"))  # noqa: S106
+    bad.add_image()
+    ask = challenge(bad, f'Bearer realm="http://{bad.name}/token",service="s"')
+    forms: list[bytes] = []
+
+    def trick(request: Handler) -> bool:
+        if request.path != "/token":
+            return ask(request)
+        forms.append(request.rfile.read(int(request.headers["Content-Length"])))
+        request.answer(200, b'{"access_token": "abc"}')
+        return True
+
+    bad.trick = trick
+    assert pull(store, f"{bad.name}/x:1", patience=hasty()).is_new
+    assert b"grant_type=refresh_token" in forms[0]
+    assert b"refresh_token=leaf" in forms[0]
+    assert {one["Authorization"] for one in bad.asked("GET", "/blobs/")} == {"Bearer abc"}
+
+
+def test_interrupted_pull_ends_though_the_registry_stalls(bad: Content, state: Path) -> None:
+    archive = bad.add_image(size_bytes=3_000_000)
+    path = f"/v2/x/blobs/{digest(archive)}"
+
+    def hang(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(archive)))
+        request.end_headers()
+        request.wfile.write(archive[:1_000_000])
+        request.wfile.flush()
+        bad.released.wait(60)
+
+    bad.trick = first(9, path, hang)
+    fetching = state / "content/fetching" / digest(archive).partition(":")[2]
+    command = [*PROGRAM, "--root", str(state), "pull", f"{bad.name}/x:1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: fetching.exists() and fetching.stat().st_size > 500_000)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(25) == 130  # before its patience of 30 s is at an end
+
+
 def test_refusals_are_told(store: ImageStore, bad: Content, wardian: Wardian) -> None:
     with pytest.raises(NotFound, match=r"not found at .*: x:none \(nothing here\)"):
         pull(store, f"{bad.name}/x:none", patience=hasty())

@@ -151,6 +151,7 @@ class _Pull:
                 }
             except BaseException:
                 self._patience.stop.set()
+                self._repository.transport.interrupt()
                 pool.shutdown(wait=True, cancel_futures=True)
                 self._patience.stop.clear()
                 raise

@@ -77,6 +77,7 @@ class _Push:
                     future.result()
             except BaseException:
                 self._patience.stop.set()
+                self._repository.transport.interrupt()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         if not self._repository.has_blob(manifest.config):

@@ -11,6 +11,7 @@ import json
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -98,7 +99,10 @@ class Answer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if self._response.length_remaining == 0:
+            self.done()
+        else:
+            self.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it comes; urllib3's errors if it stalls or is cut."""
@@ -123,6 +127,11 @@ class Answer:
                 self.close()
         self._response.release_conn()
 
+    def interrupt(self) -> None:
+        """Let a thread that waits for more wait no longer."""
+        with suppress(ValueError, RuntimeError, OSError):
+            self._response.shutdown()
+
     def close(self) -> None:
         """Hang up."""
         self._response.close()
@@ -144,6 +153,14 @@ class Transport:
         self._challenge: Challenge | None = None
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
+        self._open: weakref.WeakSet[Answer] = weakref.WeakSet()
+
+    def interrupt(self) -> None:
+        """End what other threads wait for, when everything is to stop."""
+        with self._lock:
+            answers = list(self._open)
+        for answer in answers:
+            answer.interrupt()
 
     def close(self) -> None:
         """End every connection."""
@@ -165,7 +182,7 @@ class Transport:
 
         def ask() -> bytes:
             with self._follow(method, url, headers or {}, body, is_ours=False) as answer:
-                return self._accepted(answer, (200,), url).read(most)
+                return self._accepted(answer, (200,), "a token").read(most)
 
         return self.patiently(ask, _host(url))
 
@@ -285,6 +302,8 @@ class Transport:
             )
             self.was_answered = True
             answer = Answer(response, url, _host(url))
+            with self._lock:
+                self._open.add(answer)
             location = response.headers.get("Location")
             is_redirect = response.status in {301, 302, 303, 307, 308} and location
             if not is_redirect or method not in {"GET", "HEAD"}:
