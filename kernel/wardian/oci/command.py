@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import msgspec
 
-from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
+from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.linux.proc import start_ticks
 from wardian.oci import group, hooks
 from wardian.oci.log import LOG
@@ -23,7 +23,8 @@ from wardian.oci.state import OCI_VERSION, Folder, Record, document
 USAGE = """usage: wardian-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]
                    [--cgroup-manager cgroupfs] COMMAND …
 
-commands: create start state kill delete run exec list ps pause resume features spec"""
+commands: create start state kill delete run exec list ps pause resume update
+          events features spec"""
 GLOBALS = ["root=", "log=", "log-format=", "cgroup-manager=", "systemd-cgroup", "debug", "version"]
 BUNDLE = ["bundle=", "pid-file=", "console-socket=", "preserve-fds=", "no-pivot", "no-new-keyring"]
 EXEC = [
@@ -36,6 +37,16 @@ EXEC = [
     "tty",
     "detach",
 ]
+UPDATES = (
+    "memory",
+    "memory-swap",
+    "memory-reservation",
+    "cpu-quota",
+    "cpu-period",
+    "cpu-share",
+    "cpuset-cpus",
+    "pids-limit",
+)
 FLAGS: dict[str, tuple[str, list[str]]] = {
     "create": ("b:", BUNDLE),
     "run": ("b:d", [*BUNDLE, "detach", "keep"]),
@@ -48,11 +59,13 @@ FLAGS: dict[str, tuple[str, list[str]]] = {
     "ps": ("f:", ["format="]),
     "pause": ("", []),
     "resume": ("", []),
+    "update": ("r:", ["resources=", *(f"{name}=" for name in UPDATES)]),
+    "events": ("", ["stats", "interval="]),
     "features": ("", []),
     "spec": ("b:", ["bundle="]),
 }
 SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-f": "force", "-p": "process", "-e": "env"}
-SHORT |= {"-t": "tty", "-q": "quiet"}
+SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet"}
 
 
 @dataclass(slots=True)
@@ -112,7 +125,10 @@ def _run(invocation: Invocation, argv: list[str]) -> int:
         _print(USAGE)
         return 0
     if "systemd-cgroup" in given or given.get("cgroup-manager", "cgroupfs") != "cgroupfs":
-        raise InvalidInput("only --cgroup-manager=cgroupfs is supported")
+        raise InvalidInput(
+            "--systemd-cgroup and --cgroup-manager=systemd or disabled are not supported",
+            hint="use --cgroup-manager=cgroupfs",
+        )
     if not rest or rest[0] not in FLAGS:
         raise getopt.GetoptError(f"unknown command {rest[0]!r}" if rest else "no command")
     invocation.command = rest[0]
@@ -232,6 +248,8 @@ def _kill(invocation: Invocation) -> int:
 
 def _send(record: Record, number: int) -> None:
     """By a descriptor, so that no other process of the same number is hit."""
+    if not record.pid:
+        return  # its creation was killed: the group is all that there is
     try:
         pidfd = os.pidfd_open(record.pid)
     except ProcessLookupError:
@@ -258,7 +276,13 @@ def _delete(invocation: Invocation) -> int:
     force = "force" in invocation.flags
     if force and not folder.path.exists():
         return 0
-    record = folder.read()
+    try:
+        record = folder.read()
+    except NotFound:
+        if not force:
+            raise
+        folder.remove()  # whoever was to make it was killed before there was anything else
+        return 0
     status = folder.status(record)
     if status != "stopped":
         if not force:
@@ -345,6 +369,22 @@ def _freeze(invocation: Invocation, *, wanted: tuple[str, ...]) -> int:
     return 0
 
 
+def _update(invocation: Invocation) -> int:
+    from wardian.oci import update
+
+    update.update(invocation.folder(), invocation.flags)
+    return 0
+
+
+def _events(invocation: Invocation) -> int:
+    from wardian.oci import events
+
+    interval_s = events.seconds(invocation.flags.get("interval", "5s"))
+    once = "stats" in invocation.flags
+    events.events(invocation.folder(), interval_s=interval_s, once=once)
+    return 0
+
+
 def _features(_: Invocation) -> int:
     from wardian.oci import description
 
@@ -374,6 +414,8 @@ COMMANDS: dict[str, Callable[[Invocation], int]] = {
     "ps": _ps,
     "pause": _pause,
     "resume": _resume,
+    "update": _update,
+    "events": _events,
     "features": _features,
     "spec": _spec,
 }

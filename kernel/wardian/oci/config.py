@@ -251,7 +251,7 @@ class Config(msgspec.Struct, frozen=True):
 
 def load(bundle: str) -> Config:
     """Read and check a bundle's config.json; InvalidInput says which field is wrong."""
-    tree = _without_null(_tree(Path(bundle) / "config.json"))
+    tree = without_null(_tree(Path(bundle) / "config.json"))
     linux = tree.get("linux")
     word = linux.get("rootfsPropagation") if isinstance(linux, dict) else None
     if isinstance(linux, dict) and isinstance(word, str):  # "rprivate" is runc's and podman's word
@@ -268,7 +268,7 @@ def load(bundle: str) -> Config:
 
 def load_process(path: str) -> Process:
     """The process of ``exec --process``, checked alike."""
-    tree = _without_null(_tree(Path(path)))
+    tree = without_null(_tree(Path(path)))
     schema.check(tree, "config-schema.json#/properties/process")
     _refuse({"process": tree})
     try:
@@ -277,6 +277,25 @@ def load_process(path: str) -> Process:
         raise _wrong(str(error)) from error
     check_process(process)
     return process
+
+
+def read_tree(path: str) -> dict[str, Any]:
+    """A JSON object of a file, without what is null."""
+    tree: dict[str, Any] = without_null(_tree(Path(path)))
+    return tree
+
+
+def resources_of(tree: dict[str, Any]) -> Resources:
+    """``linux.resources`` of another file than config.json, checked alike."""
+    schema.check(tree, "config-linux.json#/linux/properties/resources")
+    whole = {"linux": {"resources": tree}}
+    _refuse(whole)
+    try:
+        resources = msgspec.convert(tree, Resources)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error)) from error
+    resources.limits()
+    return resources
 
 
 def _tree(path: Path) -> dict[str, Any]:
@@ -292,11 +311,11 @@ def _tree(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _without_null(value: Any) -> Any:
+def without_null(value: Any) -> Any:
     """A field that is null is as good as absent, as Go's encoders write it."""
     if isinstance(value, dict):
-        return {key: _without_null(each) for key, each in value.items() if each is not None}
-    return [_without_null(each) for each in value] if isinstance(value, list) else value
+        return {key: without_null(each) for key, each in value.items() if each is not None}
+    return [without_null(each) for each in value] if isinstance(value, list) else value
 
 
 def _refuse(tree: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wardian.linux.capabilities import DEFAULT, Capability
+from wardian.linux.syscall import MACHINE
 from wardian.oci.config import KINDS, Hooks
 from wardian.oci.mounts import ATTRIBUTES, PROPAGATION
 from wardian.oci.state import OCI_VERSION
@@ -15,17 +16,36 @@ def features() -> dict[str, object]:
         "ociVersionMin": "1.0.0",
         "ociVersionMax": OCI_VERSION,
         "hooks": list(Hooks.__struct_fields__),
-        "mountOptions": sorted({*ATTRIBUTES, *PROPAGATION, *deep, "bind", "rbind"}),
+        "mountOptions": sorted(
+            {*ATTRIBUTES, *PROPAGATION, *deep, "bind", "rbind", "idmap", "ridmap"}
+        ),
         "linux": {
             "namespaces": sorted(KINDS),
             "capabilities": [f"CAP_{each.name}" for each in Capability],
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False},
-            "seccomp": {"enabled": True},
+            "seccomp": _seccomp(),
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": True}},
         },
+    }
+
+
+def _seccomp() -> dict[str, object]:
+    from wardian.linux.seccomp import FLAGS
+
+    actions = ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRAP")
+    operators = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
+    arches = {"x86_64": ("X86_64", "X86", "X32"), "aarch64": ("AARCH64", "ARM")}
+    return {
+        "enabled": True,
+        "actions": [f"SCMP_ACT_{name}" for name in actions],
+        "operators": [f"SCMP_CMP_{name}" for name in operators],
+        "archs": [f"SCMP_ARCH_{name}" for name in arches.get(MACHINE, ())],
+        "knownFlags": [*FLAGS, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+        "supportedFlags": list(FLAGS),
     }
 
 

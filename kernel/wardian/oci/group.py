@@ -49,6 +49,14 @@ def create(config: Config, container_id: str) -> Cgroup:
     return cgroup
 
 
+def apply(cgroup: Cgroup, resources: Resources) -> None:
+    """Put other limits in force; one that cannot be is an error naming it."""
+    limits = _limits(resources)
+    if missing := cgroup.unenforced(limits):
+        raise SetupError(f"cannot limit {missing[0]}", hint="leave this limit out")
+    cgroup.apply(limits)
+
+
 def _busy(path: Path) -> bool:
     return bool((path / "cgroup.procs").read_text())
 
