@@ -17,6 +17,9 @@ from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.runtime.client import Client
 from wardian.runtime.spec import Keep
 
+HAS_V2 = Hierarchy.detect().version in (Version.V2, Version.HYBRID)
+
+
 # --- run, create, start ----------------------------------------------------------------------
 
 
@@ -92,6 +95,8 @@ def test_limits_of_run_are_in_force(wardian: Wardian) -> None:
     row = json.loads(out(wardian("stats", "--no-stream", "--format", "json")))
     assert row["memory_limit_bytes"] == 64 << 20
     assert row["memory_current_bytes"] > 0
+    has_psi = Path("/proc/pressure/memory").exists() and HAS_V2
+    assert (row["memory_pressure_percent"] is not None) is has_psi
     assert row["cpu_percent"] is not None
     assert row["pids_current"] == 2
 

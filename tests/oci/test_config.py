@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.disks import whole_disk
 from tests.oci.conftest import Oci
 
 
@@ -98,8 +99,8 @@ def test_limits_are_in_force(oci: Oci) -> None:
 
 
 def test_every_kind_of_resource_reaches_the_cgroup(oci: Oci) -> None:
-    disk = os.stat("/").st_dev
-    rate = [{"major": os.major(disk), "minor": os.minor(disk), "rate": 1 << 20}]
+    major, minor = whole_disk()
+    rate = [{"major": major, "minor": minor, "rate": 1 << 20}]
     resources = {
         "cpu": {"quota": 30000, "period": 60000, "burst": 10000, "mems": "0", "shares": 512},
         "blockIO": {"throttleReadBpsDevice": rate},
@@ -115,7 +116,7 @@ def test_every_kind_of_resource_reaches_the_cgroup(oci: Oci) -> None:
         change=lambda tree: tree["linux"].update(resources=resources),
     )
     assert {"30000", "10000", str(4 << 20), "ok"} <= set(said.split())
-    assert f"{os.major(disk)}:{os.minor(disk)} " in said and str(1 << 20) in said
+    assert f"{major}:{minor} " in said and str(1 << 20) in said
 
 
 def test_seccomp_is_in_force(oci: Oci) -> None:

@@ -112,6 +112,24 @@ def test_v1_and_v2_tell_the_same_in_their_own_files(tmp_path: Path) -> None:
     assert two.usage() == USAGE
 
 
+def test_pressure_and_huge_pages_are_read_in_both(tmp_path: Path) -> None:
+    files = {
+        "cpu.pressure": "some avg10=12.50 avg60=1.00 avg300=0.00 total=99\n",
+        "memory.pressure": "some avg10=0.25 avg60=0.00 avg300=0.00 total=1\nfull avg10=9.00 x\n",
+        "io.pressure": "full avg10=9.00 avg60=0.00 avg300=0.00 total=1\n",
+        "hugetlb.2MB.current": "4194304\n",
+        "hugetlb.1GB.current": "0\n",
+    }
+    top = make(tmp_path, {"box": files})
+    for group in (V2Cgroup(top, "box"), V1Cgroup({"unified": top}, "box")):
+        usage = group.usage()
+        assert usage.cpu_pressure_percent == 12.5
+        assert usage.memory_pressure_percent == 0.25
+        assert usage.io_pressure_percent is None
+        if Path("/sys/kernel/mm/hugepages/hugepages-2048kB").exists():
+            assert usage.hugetlb_bytes == 4194304
+
+
 def test_events_are_counted_where_the_kernel_counts_them(tmp_path: Path) -> None:
     one = v1(make(tmp_path / "v1", V1_FILES), ["memory", "pids"])
     two = V2Cgroup(make(tmp_path / "v2", V2_FILES), "box")

@@ -20,7 +20,11 @@ FREEZE_PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a group uses now. None is unknown on this host (never 0), or, for limits, unlimited."""
+    """What a group uses now. None is unknown on this host (never 0), or, for limits, unlimited.
+
+    Pressure is the share of the last ten seconds in which some process had to wait for it
+    ("some avg10" of Documentation/accounting/psi.rst).
+    """
 
     memory_current_bytes: int | None = None
     memory_peak_bytes: int | None = None
@@ -41,6 +45,10 @@ class Usage:
     io_read_bytes: int | None = None
     io_written_bytes: int | None = None
     oom_kill: int | None = None
+    hugetlb_bytes: int | None = None
+    cpu_pressure_percent: float | None = None
+    memory_pressure_percent: float | None = None
+    io_pressure_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from functools import cache
 from pathlib import Path
 
 from wardian.errors import KernelRefused
@@ -81,6 +83,9 @@ def remove_directory(path: Path) -> None:
         raise KernelRefused("rmdir", error.errno or 0, "of a cgroup") from error
 
 
+_PRESSURE = re.compile(r"^some avg10=([0-9.]{1,10}) ", re.MULTILINE)
+
+
 class Files:
     """The readable files of one group, kept open: a reading costs one pread(2)."""
 
@@ -107,6 +112,21 @@ class Files:
         pairs = (line.split() for line in (self.text(path) or "").splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
+    def pressure(self, group: Path, resource: str) -> float | None:
+        """How many percent of the last ten seconds some process waited; None without PSI."""
+        found = _PRESSURE.search(self.text(group / f"{resource}.pressure") or "")
+        return float(found[1]) if found else None
+
+    def huge_pages_bytes(self, group: Path) -> int | None:
+        """Bytes in huge pages of all sizes; None without the controller."""
+        found = [
+            self.number(group / f"hugetlb.{size}.{name}")
+            for size in _huge_page_sizes()
+            for name in ("current", "usage_in_bytes")
+        ]
+        known = [number for number in found if number is not None]
+        return sum(known) if known else None
+
     def close(self) -> None:
         """Close them all."""
         for fd in self._fds.values():
@@ -115,3 +135,14 @@ class Files:
 
     def __del__(self) -> None:
         self.close()
+
+
+@cache
+def _huge_page_sizes() -> tuple[str, ...]:
+    """The kernel's sizes of huge pages, as its files are named (hugetlb_cgroup)."""
+    try:
+        names = os.listdir("/sys/kernel/mm/hugepages")  # hugepages-2048kB
+    except OSError:
+        return ()
+    sizes = [int(name.partition("-")[2].removesuffix("kB")) for name in names]
+    return tuple(f"{size >> 20}GB" if size >= 1 << 20 else f"{size >> 10}MB" for size in sizes)

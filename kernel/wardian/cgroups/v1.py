@@ -194,7 +194,20 @@ class V1Cgroup(Cgroup):
             io_read_bytes=read_bytes,
             io_written_bytes=written_bytes,
             oom_kill=self._table("memory", "memory.oom_control").get("oom_kill"),
+            hugetlb_bytes=self._huge_pages_bytes(),
+            cpu_pressure_percent=self._pressure("cpu"),
+            memory_pressure_percent=self._pressure("memory"),
+            io_pressure_percent=self._pressure("io"),
         )
+
+    def _pressure(self, resource: str) -> float | None:
+        """Of the v2 half: it counts processes, whichever half limits them."""
+        unified = self._paths.get("unified")
+        return self._files.pressure(unified, resource) if unified else None
+
+    def _huge_pages_bytes(self) -> int | None:
+        path = self._paths.get("hugetlb") or self._paths.get("unified")
+        return self._files.huge_pages_bytes(path) if path else None
 
     def _number(self, controller: str, name: str) -> int | None:
         path = self._paths.get(controller)

@@ -167,6 +167,10 @@ class V2Cgroup(Cgroup):
             io_read_bytes=read_bytes,
             io_written_bytes=written_bytes,
             oom_kill=files.table(path / "memory.events").get("oom_kill"),
+            hugetlb_bytes=files.huge_pages_bytes(path),
+            cpu_pressure_percent=files.pressure(path, "cpu"),
+            memory_pressure_percent=files.pressure(path, "memory"),
+            io_pressure_percent=files.pressure(path, "io"),
         )
 
     def _io(self) -> tuple[int | None, int | None]:

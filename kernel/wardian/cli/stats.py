@@ -31,6 +31,13 @@ COLUMNS = {
 }
 
 
+# What only --format shows.
+RARER = (
+    *("io_read_bytes", "io_written_bytes", "hugetlb_bytes"),
+    *("cpu_pressure_percent", "memory_pressure_percent", "io_pressure_percent"),
+)
+
+
 @click.command(cls=Command)
 @click.option("-a", "--all", "show_all", is_flag=True, help="Also those that do not run.")
 @click.option("--no-stream", is_flag=True, help="Print once and leave.")
@@ -176,6 +183,7 @@ def row_of(
         "pids_current": pids,
         "pids_limit": most,
         "oom_kills": frame.oom_kills if frame else None,
+        **{field: getattr(frame, field, None) for field in RARER},
     }
 
 

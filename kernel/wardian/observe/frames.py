@@ -195,7 +195,8 @@ class ResourcesFrame:
 
     ``throttled_percent`` is the share of the last second's CFS periods in which the group was
     stopped for having used up its quota (sched-bwc). ``memory_peak_bytes`` is the kernel's own
-    high-water mark. ``cgroup`` says which version the figures come from.
+    high-water mark. Pressure is the share of the last ten seconds in which a process waited (PSI).
+    ``cgroup`` says which version the figures come from.
     """
 
     view: ClassVar[str] = "resources"
@@ -217,6 +218,12 @@ class ResourcesFrame:
     pids_current: int | None
     pids_limit: int | None
     oom_kills: int | None
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
+    hugetlb_bytes: int | None = None
+    cpu_pressure_percent: float | None = None
+    memory_pressure_percent: float | None = None
+    io_pressure_percent: float | None = None
 
 
 Frame = LayersFrame | ProcessesFrame | ResourcesFrame

@@ -75,6 +75,12 @@ class ResourcesSampler:
             pids_current=usage.pids_current,
             pids_limit=usage.pids_limit,
             oom_kills=usage.oom_kill,
+            io_read_bytes=usage.io_read_bytes,
+            io_written_bytes=usage.io_written_bytes,
+            hugetlb_bytes=usage.hugetlb_bytes,
+            cpu_pressure_percent=usage.cpu_pressure_percent,
+            memory_pressure_percent=usage.memory_pressure_percent,
+            io_pressure_percent=usage.io_pressure_percent,
         )
 
     def _cpu_percent(self, now: _Reading) -> float | None:
