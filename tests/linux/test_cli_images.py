@@ -143,3 +143,46 @@ def test_prune_removes_unused_images(wardian: Wardian, fern: str) -> None:
     shown = out(wardian("image", "prune", "--force", "--all"))
     assert "Deleted: garden/fern:1\n" in shown
     assert out(wardian("image", "ls", "--format", "{{.Repository}}")) == f"{IMAGE}\n"
+
+
+def test_prune_takes_what_the_filters_fit(wardian: Wardian, tree: Path, fern: str) -> None:
+    assert fern
+    old = {"SOURCE_DATE_EPOCH": "1700000000"}
+    out(wardian("import", "-c", "LABEL keep=yes", str(tree), "garden/oak:1", **old))
+    out(wardian("import", str(tree), "garden/elm:1", **old))
+
+    def pruned(*words: str) -> set[str]:
+        shown = out(wardian("image", "prune", "-f", *words)).splitlines()
+        return {line.removeprefix("Deleted: ") for line in shown if line.startswith("Deleted")}
+
+    assert pruned("--filter", "until=24h") == set()  # each has a name
+    assert pruned("-a", "--filter", "until=24h", "--filter", "label=kind=fern") == set()
+    found = pruned("-a", "--filter", "until=24h", "--filter", "label!=keep")
+    assert "garden/elm:1" in found
+    assert not {"garden/oak:1", "garden/fern:1"} & found
+    assert pruned("--filter", "dangling=false", "--filter", "label=kind=fern") == {"garden/fern:1"}
+    assert pruned("-a", "--filter", "label=keep=yes") == {"garden/oak:1"}
+    assert refused(wardian("image", "prune", "-f", "--filter", "colour=red"), 1)
+    assert "dangling=maybe" in refused(wardian("image", "prune", "--filter", "dangling=maybe"), 1)
+
+
+def test_image_of_many_layers_runs(wardian: Wardian, state: Path, busybox_layer: Path) -> None:
+    """More than docker's 127: each layer replaces a file of the one below and adds one."""
+    import io
+
+    from tests.archives import archive
+    from wardian.images.store import ImageStore
+
+    base = io.BytesIO()
+    with tarfile.open(fileobj=base, mode="w") as file:
+        file.add(busybox_layer, ".")
+    many = [archive("n/", ("n/last", b"%d" % n), (f"n/{n}", b"")) for n in range(150)]
+    with ImageStore(state).ingest() as ingest:
+        layers = [ingest.unpack(ingest.add_blob(iter([each]))) for each in (base.getvalue(), *many)]
+        config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["cat", "/n/last"]}}
+        ingest.commit_image("docker.io/many/layers:1", config, layers)
+    assert out(wardian("run", "--rm", "many/layers:1")) == "149"
+    assert len(out(wardian("run", "--rm", "many/layers:1", "ls", "/n")).split()) == 151
+    run = wardian("run", "--name", "box", "many/layers:1", "rm", "/n/0", "/n/last")
+    assert out(run) == ""
+    assert out(wardian("diff", "box")) == "C /n\nD /n/0\nD /n/last\n"

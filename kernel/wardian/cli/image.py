@@ -46,7 +46,7 @@ class ImageGroup(LazyGroup):
             "save": Entry("image:save", "Write images to an archive."),
             "import": Entry("image:import_", "Make an image of the archive of a root tree."),
             "rm": Entry("images:rmi", "Remove images."),
-            "prune": Entry("image:prune", "Remove images without a name, or without a user."),
+            "prune": Entry("image_prune:prune", "Remove images without a name, or without a user."),
         }
     }
 
@@ -265,32 +265,6 @@ def inspect(context: click.Context, *, names: tuple[str, ...], style: str | None
     from wardian.cli.inspection import inspect as inspect_anything
 
     return context.invoke(inspect_anything, names=names, style=style, kind="image")
-
-
-@click.command(cls=Command)
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@click.option("-a", "--all", "all_images", is_flag=True, help="Also named ones without a user.")
-def prune(*, force: bool, all_images: bool) -> int:
-    """Remove images without a name (with --all every one that no container uses)."""
-    from wardian.cli.format import decimal_size
-    from wardian.cli.images import key_of
-    from wardian.images.store import UNNAMED, ImageStore
-    from wardian.runtime.client import Client
-
-    what = "every image that no container uses" if all_images else "every image without a name"
-    if not force and not click.confirm(f"This removes {what}. Go on?"):
-        return 1
-    with Client.connect() as client:
-        store = ImageStore(client.root)
-        used = {Path(lower) for info in client.list() for lower in info.lowers}
-        for each in store.list():
-            is_wanted = all_images or each.reference == UNNAMED
-            if is_wanted and not used & set(each.layer_directories):
-                store.remove(key_of(each))
-                click.echo(f"Deleted: {key_of(each)}")
-        freed = store.prune(keep_layers=used)
-    click.echo(f"Total reclaimed space: {decimal_size(freed)}")
-    return 0
 
 
 def _store() -> ImageStore:

@@ -21,6 +21,7 @@ from wardian.errors import ProtocolError
 HEADER = struct.Struct("!IH")
 MAX_MESSAGE_BYTES = 8 << 20
 MAX_DESCRIPTORS = 64
+SCM_MAX_FD = 253  # what the kernel takes in one message (unix(7))
 MAX_UNSENT_BYTES = 64 << 20
 
 
@@ -42,10 +43,13 @@ class Connection:
 
     ``receive`` blocks; ``receive_ready`` and ``flush`` never do (for a non-blocking socket in an
     event loop). A peer that sends nonsense raises ProtocolError, one that is gone EOFError.
+    ``max_descriptors`` is for a peer that is trusted with more of them, as the keeper is by the
+    sandbox that it gives a mount for each layer.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, max_descriptors: int = MAX_DESCRIPTORS) -> None:
         self.sock = sock
+        self._max_descriptors = max_descriptors
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
         self._unsent: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -70,6 +74,8 @@ class Connection:
 
         The descriptors stay the caller's: copies of those that must wait are made.
         """
+        if len(fds) > SCM_MAX_FD:
+            raise ProtocolError(f"{len(fds)} layers and binds are more than a container can have")
         frame = memoryview(HEADER.pack(len(data), len(fds)) + data)
         if not self._unsent:
             frame, fds = self._push(frame, fds)
@@ -136,14 +142,14 @@ class Connection:
     def _read(self) -> None:
         try:
             data, ancillary, flags, _ = self.sock.recvmsg(
-                1 << 18, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), socket.MSG_CMSG_CLOEXEC
+                1 << 18, socket.CMSG_SPACE(self._max_descriptors * 4), socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionError as error:
             raise EOFError("the other side is gone") from error
         for level, kind, value in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self._descriptors.extend(array.array("i", value[: len(value) // 4 * 4]))
-        if flags & socket.MSG_CTRUNC or len(self._descriptors) > 2 * MAX_DESCRIPTORS:
+        if flags & socket.MSG_CTRUNC or len(self._descriptors) > 2 * self._max_descriptors:
             raise ProtocolError("too many file descriptors in a message")
         if not data:
             raise EOFError("the other side is gone")
@@ -153,7 +159,7 @@ class Connection:
         if len(self._received) < HEADER.size:
             return None
         length, count = HEADER.unpack_from(self._received)
-        if length > MAX_MESSAGE_BYTES or count > MAX_DESCRIPTORS:
+        if length > MAX_MESSAGE_BYTES or count > self._max_descriptors:
             raise ProtocolError(f"message too long: {length} bytes, {count} descriptors")
         end = HEADER.size + length
         if len(self._received) < end:

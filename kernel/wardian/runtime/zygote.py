@@ -20,7 +20,7 @@ from wardian.errors import KernelRefused, ProtocolError, SetupError
 from wardian.linux import namespaces, process
 from wardian.runtime import messages as m
 from wardian.runtime.lending import NOTHING, Loan
-from wardian.runtime.wire import Connection
+from wardian.runtime.wire import SCM_MAX_FD, Connection
 
 Become = Callable[[Connection], NoReturn]
 
@@ -116,7 +116,7 @@ def _clone(
         sync.send(m.encode(m.Cloned(0, error.errno, errand_pid)))
     else:
         if host_pid == 0:
-            become(Connection(socket.socket(fileno=child_end)))
+            become(Connection(socket.socket(fileno=child_end), max_descriptors=SCM_MAX_FD))
         sync.send(m.encode(m.Cloned(host_pid, 0, errand_pid)), (pidfd,))
         os.close(pidfd)
 
