@@ -83,6 +83,24 @@ def test_policy_holds_under_the_next_keeper(wardian: Wardian, client: Client) ->
     assert count(wardian, "ever") == 2
 
 
+def test_keeper_ends_in_order_at_sigterm_and_containers_live_on(
+    wardian: Wardian, client: Client
+) -> None:
+    out(wardian("run", "-d", "--name", "box", IMAGE, "sleep", "1000"))
+    init = client.container("box").info.host_pid
+    keeper = keeper_pid(state_root())
+    assert keeper is not None
+    client.close()  # one that is connected would start the next at once
+    pidfd = os.pidfd_open(keeper)
+    os.kill(keeper, signal.SIGTERM)
+    assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+    assert not (state_root() / "keeper.sock").exists()  # a killed one leaves it
+    known = out(wardian("inspect", "--format", "{{.State.Pid}} {{.State.Status}}", "box"))
+    assert known == f"{init} running\n"
+    assert out(wardian("exec", "box", "echo", "here")) == "here\n"
+
+
 def test_policies_that_make_no_sense_are_refused(wardian: Wardian) -> None:
     for word in ("sometimes", "always:3", "on-failure:x", ""):
         assert "restart policy" in refused(wardian("run", "--restart", word, IMAGE), 125)

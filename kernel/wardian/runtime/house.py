@@ -286,9 +286,10 @@ class House:
         live.shut_down(timeout_s, number)
 
     def close(self) -> None:
-        """The keeper leaves; nothing runs."""
+        """The keeper leaves; what runs goes on, for the next one."""
         self._nursery.close()
-        self._groups.close()
+        if not self._live:
+            self._groups.close()
 
     def remove(self, record: Record) -> None:
         """Forget a container that does not run, and its writable layer."""

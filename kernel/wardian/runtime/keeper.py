@@ -156,10 +156,19 @@ def serve(root: Path, ready_fd: int) -> None:
         raise
     os.write(ready_fd, b"+")
     os.close(ready_fd)
+    _leave_on_sigterm(loop)
     loop.run()
     keeper.close()
     zygote.close()
     (root / SOCKET).unlink(missing_ok=True)
+
+
+def _leave_on_sigterm(loop: Loop) -> None:
+    """SIGTERM is an orderly end: spares are removed, containers live on."""
+    wake, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # select(2) goes on after it: the pipe tells
+    loop.watch(wake, loop.stop)
 
 
 def _daemonize(root: Path, ready_fd: int) -> None:
