@@ -41,7 +41,8 @@ def lender(wardian: Wardian) -> Iterator[str]:
 def test_container_joins_every_namespace_of_another(wardian: Wardian, lender: str) -> None:
     whose = f"container:{lender}"
     flags = [f"--{flag}={whose}" for flag in ("pid", "ipc", "uts", "cgroupns", "network")]
-    out(wardian("run", "-d", "--name", "guest", *flags, IMAGE, "sleep", "2000"))
+    done = wardian("run", "-d", "--name", "guest", *flags, IMAGE, "sleep", "2000")
+    assert (done.returncode, done.stderr.count("its /dev/shm is its own")) == (0, 1)
     first, second = pid(wardian, lender), pid(wardian, "guest")
     for kind in ("pid", "ipc", "uts", "net", "cgroup", "user"):
         assert of(first, kind) == of(second, kind), kind
@@ -79,6 +80,9 @@ def test_sharing_of_the_host_s_pids_ends_with_its_own_processes_only(wardian: Wa
     script = "setsid sleep 4000 & sleep 4000"
     flags = ("--pid=host", "--userns=host", "--ipc=host", "--uts=host", "--cgroupns=host")
     out(wardian("run", "-d", "--name", "wide", *flags, IMAGE, "sh", "-c", script))
+    shm = Path("/dev/shm").stat()  # the host's, to be the container's
+    seen = out(wardian("exec", "wide", "stat", "-c", "%i %d", "/dev/shm"))
+    assert seen == f"{shm.st_ino} {shm.st_dev}\n"
     first = pid(wardian, "wide")
     for kind in ("pid", "ipc", "uts", "cgroup", "user"):
         assert of(first, kind) == of(os.getpid(), kind), kind

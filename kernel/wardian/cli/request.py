@@ -78,6 +78,7 @@ class Request:
         if self.shm_size is not None:
             tmpfs.append(words.shm(self.shm_size))
         devices = security.devices(self.security, self.userns)
+        devices += sharing.shared_memory(self.sharing)
         return ContainerSpec(
             name=name,
             image=self.image,

@@ -10,6 +10,7 @@ import click
 
 from wardian.errors import InvalidInput
 from wardian.runtime.sharing import CONTAINER, HOST, PRIVATE, Sharing
+from wardian.runtime.spec import Bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +85,14 @@ def _clocks(word: str) -> dict[str, int]:
             )
         found[f"{match[1]}_s"] = int(match[2])
     return found
+
+
+def shared_memory(flags: Mapping[str, str]) -> list[Bind]:
+    """With the host's IPC namespace comes its /dev/shm, as docker has it."""
+    if flags.get("ipc") != HOST:
+        return []
+    place = "/dev/shm"  # noqa: S108  # POSIX shared memory's own, shm_overview(7)
+    return [Bind(source=place, target=place, read_only=False, no_exec=True)]
 
 
 def modes(info: ContainerInfo) -> dict[str, str]:

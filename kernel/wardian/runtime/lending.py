@@ -6,6 +6,7 @@ to it, and without its capabilities neither /proc nor /sys nor a device of the n
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from wardian.runtime.sharing import CONTAINER, HOST, KINDS, PRIVATE, Sharing
 from wardian.runtime.spec import ContainerSpec, Network, UserNamespace
 from wardian.runtime.state import Record
 
+OWN_SHM = "its /dev/shm is its own: of the IPC namespace it shares System V's part and the queues"
 Find = Callable[[str], Record]
 _FLAGS = {
     "pid": namespaces.CLONE_NEWPID,
@@ -42,6 +44,7 @@ class Loan:
     owns_network: bool = True
     owns_pids: bool = True
     clocks: tuple[int, int] = (0, 0)
+    warnings: tuple[str, ...] = ()
 
 
 NOTHING = Loan()
@@ -119,7 +122,9 @@ def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
             except OSError as error:
                 raise SetupError(
                     f"cannot join the {kind} namespace {path}: {error.strerror}",
-                    hint="name a namespace that exists, such as /run/netns/blue",
+                    hint="joining it takes root on this machine"
+                    if error.errno in (errno.EACCES, errno.EPERM)
+                    else "name a namespace that exists, such as /run/netns/blue",
                 ) from error
             stack.callback(os.close, fd)
             return fd
@@ -142,6 +147,7 @@ def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
             owns_network=_owns_network(spec, find),
             owns_pids=sharing.owns_pids,
             clocks=(sharing.monotonic_s, sharing.boottime_s),
+            warnings=(OWN_SHM,) if sharing.ipc.startswith(CONTAINER) else (),
         )
 
 

@@ -91,6 +91,7 @@ class Sandbox:
             host_pid, pidfd, ours = _clone(zygote, flags, cgroup, loan)
         ticks, sync = start_ticks(host_pid), wire.Connection(ours)
         sandbox = cls(network, ids, cgroup, host_pid, ticks, pidfd, sync, loan)
+        sandbox.warnings = loan.warnings
         try:
             sandbox._move_in(spec)
         except BaseException:
@@ -189,7 +190,7 @@ class Sandbox:
         assert self.ids is not None
         assert self.ids.first_host_id is not None
         copy = copies.of(Path(layer), self.ids.first_host_id, self.ids.uids[0].count)
-        self.warnings = (COPIED,)
+        self.warnings = (*self.loan.warnings, COPIED)
         return str(copy)
 
     @contextmanager
