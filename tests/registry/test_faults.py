@@ -340,6 +340,17 @@ def test_interrupted_pull_ends_though_the_registry_stalls(bad: Content, state: P
         assert process.wait(25) == 130  # before its patience of 30 s is at an end
 
 
+def test_upload_does_not_lead_away_from_https() -> None:
+    import urllib3
+
+    from wardian.images.registry.repository import location
+    from wardian.images.registry.transport import Answer
+
+    response = urllib3.HTTPResponse(b"", {"Location": "http://lab.test/u"}, status=202)
+    with pytest.raises(RegistryFailed, match="away from https"):
+        location(Answer(response, "https://lab.test/v2/", "lab.test"))
+
+
 def test_refusals_are_told(store: ImageStore, bad: Content, wardian: Wardian) -> None:
     with pytest.raises(NotFound, match=r"not found at .*: x:none \(nothing here\)"):
         pull(store, f"{bad.name}/x:none", patience=hasty())

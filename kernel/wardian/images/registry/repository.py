@@ -169,7 +169,10 @@ def location(answer: Answer) -> str:
     """Where an upload goes on."""
     if not (where := answer.headers.get("Location")):
         raise RegistryFailed("the registry does not say where an upload goes on")
-    return urljoin(answer.url, where)
+    target = urljoin(answer.url, where)
+    if answer.url.startswith("https://") and not target.startswith("https://"):
+        raise RegistryFailed(f"the registry leads an upload away from https: {target[:80]!a}")
+    return target
 
 
 def _describe(data: bytes, kind: str, reference: str, what: str) -> Descriptor:
