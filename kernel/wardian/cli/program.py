@@ -60,6 +60,7 @@ SECTIONS: Sections = {
     "Images": {
         "images": Entry("images:images", "List images."),
         "build": Entry("build:build", "Build an image from a Dockerfile."),
+        "commit": Entry("commit:commit", "Make an image of a container."),
         "pull": Entry("transfer:pull", "Get an image from its registry."),
         "push": Entry("transfer:push", "Give an image to its registry."),
         "manifest": Entry("manifest:manifest", "Look at what a registry has."),
