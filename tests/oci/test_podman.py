@@ -64,3 +64,18 @@ def test_podman_runs_executes_in_stops_and_removes(podman: Podman) -> None:
     assert podman("rm", "one").returncode == 0
     done = podman(*RUN, "--rm", "--tty", "localhost/busybox", "sh", "-c", "test -t 1 && echo tty")
     assert done.stdout.strip() == "tty", done.stderr
+
+
+def test_podman_pauses_tells_of_and_ends_what_runs(podman: Podman) -> None:
+    words = ("--detach", "--name", "one", "localhost/busybox", "sh", "-c", "echo said; sleep 60")
+    assert podman(*RUN, *words).returncode == 0
+    assert podman("logs", "one").stdout == "said\n"
+    done = podman("pause", "one")
+    assert done.returncode == 0, done.stderr
+    assert podman("inspect", "--format", "{{.State.Status}}", "one").stdout.strip() == "paused"
+    assert podman("unpause", "one").returncode == 0
+    done = podman("stats", "--no-stream", "--format", "{{.PIDs}}", "one")
+    assert done.returncode == 0 and int(done.stdout) >= 1, done.stderr
+    assert podman("kill", "one").returncode == 0
+    assert podman("wait", "one").stdout.strip() == "137"
+    assert podman("rm", "one").returncode == 0
