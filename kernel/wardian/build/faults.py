@@ -4,26 +4,56 @@ from __future__ import annotations
 
 from wardian.errors import InvalidInput
 
-MAX_SHOWN_CHARS = 200
+MAX_SHOWN_CHARS = 100
+_BEFORE_PLACE_CHARS = 40  # of a long line, what is shown before the place
 
 
 class DockerfileError(InvalidInput):
     """A Dockerfile that cannot be understood or built.
 
-    ``line`` counts from 1 and is 0 where none is to blame; ``text`` is the first line of the
-    instruction.
+    ``line`` counts from 1 and is 0 where none is to blame. ``text`` is the instruction as it
+    stands in the file, beginning with that line; ``place`` is the part of it that is wrong, if
+    that can be told. ``line`` and ``column`` (from 1) then are those of the place.
     """
 
-    def __init__(self, reason: str, *, line: int = 0, text: str = "", hint: str = "") -> None:
-        self.reason = reason
-        self.line = line
-        self.text = text[:MAX_SHOWN_CHARS]
-        place = f"Dockerfile:{line}: " if line else ""
-        shown = f"\n{line:>6} | {self.text}" if line and self.text else ""
-        super().__init__(f"{place}{reason}{shown}", hint=hint)
+    def __init__(
+        self, reason: str, *, line: int = 0, text: str = "", hint: str = "", place: str = ""
+    ) -> None:
+        self.reason = _printable(reason)
+        self.place = place
+        self.line, self.column, self.text = _located(line, text, place)
+        where = f"Dockerfile:{self.line}:{self.column}: " if line else ""
+        super().__init__(f"{where}{self.reason}{self._excerpt()}", hint=_printable(hint))
 
     def at(self, line: int, text: str) -> DockerfileError:
         """The same fault with its place, unless it has one."""
         if self.line:
             return self
-        return DockerfileError(self.reason, line=line, text=text, hint=self.hint)
+        return DockerfileError(self.reason, line=line, text=text, hint=self.hint, place=self.place)
+
+    def _excerpt(self) -> str:
+        if not self.line or not self.text.strip():
+            return ""
+        begin = max(0, self.column - 1 - _BEFORE_PLACE_CHARS)
+        shown = _printable(self.text[begin : begin + MAX_SHOWN_CHARS])
+        offset = self.column - 1 - begin
+        width = max(1, min(len(self.place.partition("\n")[0]), len(shown) - offset))
+        return f"\n{self.line:>6} | {shown}\n{'':>6} | {' ' * offset}{'^' * width}"
+
+
+def _located(line: int, text: str, place: str) -> tuple[int, int, str]:
+    """The line, column and text of the place; without one, the instruction's beginning."""
+    lines = text.split("\n")
+    if place:
+        for index, each in enumerate(lines):
+            if (at := each.find(place)) >= 0:
+                return line + index, at + 1, each.rstrip("\r")
+    first = lines[0].rstrip("\r")
+    return line, len(first) - len(first.lstrip()) + 1, first
+
+
+def _printable(text: str) -> str:
+    """No control characters: a Dockerfile may be anybody's, and this goes to a terminal."""
+    return "".join(
+        char if char.isprintable() else " " if char in "\t\n" else "\ufffd" for char in text
+    )

@@ -9,10 +9,13 @@ from typing import NoReturn
 
 from wardian.build.faults import DockerfileError
 from wardian.build.tree import Node, chain, quoted
+from wardian.build.whitespace import SPACES
 
 Attributes = dict[str, bool]
 Form = Callable[[str, str], tuple[Node | None, Attributes]]
 WHITESPACE = re.compile(r"[\t\v\f\r ]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile(r"\s+", re.ASCII)
 _JSON_HINT = 'write ["program", "argument"], each in double quotes'
 
 
@@ -59,20 +62,29 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _json_list(rest: str) -> list[str]:
-    text = rest.lstrip()
+    text = _valid(rest.lstrip(SPACES))
     if not text.startswith("["):
         raise _NotJson
     try:
-        # Like Go's decoder, it stops at the end of the first value.
-        words, _ = json.JSONDecoder(parse_constant=_refuse).raw_decode(text)
+        words = _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise _NotJson from error
     if not all(isinstance(word, str) for word in words):
         raise DockerfileError(
             "when using JSON array syntax, arrays must be comprised of strings only",
             hint=_JSON_HINT,
+            place=rest,
         )
-    return list(words)
+    return [_valid(word) for word in words]
+
+
+def _valid(text: str) -> str:
+    """What is no Unicode becomes U+FFFD, as Go's decoders have it."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+# A number is refused whatever its value: reading a long one takes time.
+_JSON = json.JSONDecoder(parse_constant=_refuse, parse_int=len, parse_float=len)
 
 
 def names(rest: str, escape: str) -> tuple[Node | None, Attributes]:
@@ -91,7 +103,9 @@ def pairs(name: str) -> Form:
             key, *value = WHITESPACE.split(rest, maxsplit=1)
             if not value:
                 raise DockerfileError(
-                    f"{name} must have two arguments", hint=f"write {name} {key}=VALUE"
+                    f"{name} must have two arguments",
+                    hint=f"write {name} {key[:60]}=VALUE",
+                    place=key,
                 )
             return chain([key, *value, ""]), {}
         return chain([part for word in words for part in _pair(word, name)]), {}
@@ -103,8 +117,9 @@ def _pair(word: str, name: str) -> tuple[str, str, str]:
     key, equals, value = word.partition("=")
     if not equals:
         raise DockerfileError(
-            f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value",
+            f"Syntax error - can't find = in {quoted(word[:60])}. Must be of the form: name=value",
             hint=f"quote a value with blanks: {name} NAME='first second'",
+            place=word,
         )
     return key, value, equals
 
@@ -113,7 +128,7 @@ def health(rest: str, escape: str) -> tuple[Node | None, Attributes]:
     """CMD or NONE, and then a command (HEALTHCHECK)."""
     if not rest:
         return None, {}
-    kind, *command = rest.split(maxsplit=1)
+    kind, *command = _SPACE.split(rest, maxsplit=1)
     node, attributes = json_or_string("".join(command), escape)
     return Node(value=kind, next=node), attributes
 
@@ -121,23 +136,24 @@ def health(rest: str, escape: str) -> tuple[Node | None, Attributes]:
 def split_words(rest: str, escape: str) -> list[str]:
     """Words with white space between; quotes hold one together and stay in it."""
     words: list[str] = []
-    word, quote, has_word = "", "", False
-    chars = iter(rest)
+    word: list[str] = []
+    quote = ""
+    chars = iter(_valid(rest))
     for char in chars:
-        if not quote and char.isspace():
-            if has_word:
-                words.append(word)
-            word, has_word = "", False
+        if not quote and char in SPACES:
+            if word:
+                words.append("".join(word))
+            word = []
             continue
         if char == escape and quote != "'":
             after = next(chars, None)
-            if after is None:
+            if after is None:  # at the end it escapes nothing
                 break
-            word, has_word = word + char + after, True
+            word += (char, after)
             continue
         if quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
-        word, has_word = word + char, True
-    return [*words, word] if has_word else words
+        word.append(char)
+    return [*words, "".join(word)] if word else words

@@ -11,14 +11,17 @@ import re
 from dataclasses import dataclass, field, replace
 
 from wardian.build import forms
-from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
+from wardian.build.flags import split_command
+from wardian.build.heredocs import heredocs_in
 from wardian.build.tree import Heredoc, Node
+from wardian.build.whitespace import SPACES
 
 MAX_DOCKERFILE_BYTES = 2 << 20  # BuildKit's own limit
 DIRECTIVES = ("check", "escape", "syntax")
-_DIRECTIVE = re.compile(r"^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$")
-_HEREDOC = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
+MAX_LINE_BYTES = 64 * 1024  # with its line end; BuildKit's scanner takes no more
+MAX_ONBUILD_DEPTH = 8  # how deep such nonsense is still shown as a tree
+_DIRECTIVE = re.compile(r"#\s*([a-z][a-z0-9]*)\s*=\s*(\S.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _WITH_HEREDOCS = frozenset({"add", "copy", "run"})
 FORMS: dict[str, forms.Form] = {
     "add": forms.json_or_strings,
@@ -63,7 +66,10 @@ class Dockerfile:
 def parse(data: bytes | str) -> Dockerfile:
     """Parse a Dockerfile. Raises DockerfileError with the line."""
     if len(data) > MAX_DOCKERFILE_BYTES:
-        raise DockerfileError("the Dockerfile is larger than 2 MB", hint="COPY big files instead")
+        raise DockerfileError(
+            "the Dockerfile is larger than 2 MB",
+            hint="COPY big files instead of writing them into it",
+        )
     text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
     return _Parser(text.removeprefix("\ufeff")).parse()
 
@@ -78,13 +84,14 @@ class _Parser:
     def parse(self) -> Dockerfile:
         comments: list[str] = []
         while self._at < len(self._lines):
-            line = self._take().rstrip("\r\n").lstrip()
+            line = self._take().rstrip("\r\n").lstrip(SPACES)
             start = self._at
             if self._direct(line, start):
                 continue
             if line.startswith("#"):
-                comment = line[1:].strip()
-                comments = [*comments, comment] if comment else []
+                comments.append(line[1:].strip(SPACES))
+                if not comments[-1]:
+                    comments.clear()
                 continue
             text, is_whole = self._continued(line)
             if is_whole and not text:
@@ -98,8 +105,15 @@ class _Parser:
         return self._file
 
     def _take(self) -> str:
+        line = self._lines[self._at]
         self._at += 1
-        return self._lines[self._at - 1]
+        if len(line) * 4 > MAX_LINE_BYTES and len(_encoded(line)) > MAX_LINE_BYTES:
+            raise DockerfileError(
+                f"dockerfile line greater than max allowed size of {MAX_LINE_BYTES - 1}",
+                line=self._at,
+                hint="break it with a continuation character, or COPY a file instead",
+            )
+        return line
 
     def _direct(self, line: str, number: int) -> bool:
         """Whether it is a parser directive: those count only above everything else."""
@@ -108,6 +122,7 @@ class _Parser:
         if found is None or name not in DIRECTIVES:
             self._may_be_directive = False
             return False
+        value = found[2].rstrip(" \t\r\f")
         if name in self._file.directives:
             raise DockerfileError(
                 f"only one {name} parser directive can be used",
@@ -115,16 +130,16 @@ class _Parser:
                 text=line,
                 hint="remove this one",
             )
-        self._file.directives[name] = found[2]
-        if name == "escape":
-            if found[2] not in ("\\", "`"):
-                raise DockerfileError(
-                    f"invalid ESCAPE {found[2][:20]!r} does not match ` or \\",
-                    line=number,
-                    text=line,
-                    hint="write # escape=` or # escape=\\",
-                )
-            self._file.escape = found[2]
+        if name == "escape" and value not in ("\\", "`"):
+            raise DockerfileError(
+                f"invalid escape token '{value[:20]}' does not match ` or \\",
+                line=number,
+                text=line,
+                place=value,
+                hint="write # escape=` or # escape=\\",
+            )
+        self._file.directives[name] = value
+        self._file.escape = value if name == "escape" else self._file.escape
         return True
 
     def _continued(self, line: str) -> tuple[str, bool]:
@@ -140,9 +155,9 @@ class _Parser:
         is_whole = has_empty_line = False
         while not is_whole and self._at < len(self._lines):
             line = self._take().rstrip("\r\n")
-            if line.lstrip().startswith("#"):
+            if line.lstrip(SPACES).startswith("#"):
                 continue
-            if not line.strip():
+            if not line.strip(SPACES):
                 has_empty_line = True
                 continue
             part, is_whole = self._continued(line)
@@ -157,16 +172,13 @@ class _Parser:
         return whole
 
     def _add(self, text: str, start: int, comments: list[str]) -> None:
+        source = "".join(self._lines[start - 1 : self._at]).rstrip("\r\n")
         try:
             node = self._node(text)
-            node.comments = comments
-            inner = node
-            if node.value.lower() == "onbuild" and node.next and node.next.children:
-                inner = node.next.children[0]
-            if inner.value.lower() in _WITH_HEREDOCS and not inner.is_json and "<<" in text:
-                node.heredocs = [self._read(one) for one in heredocs_in(text)]
+            node.heredocs = [self._read(one) for one in _announced(node, text)]
         except DockerfileError as error:
-            raise error.at(start, text) from error
+            raise error.at(start, source) from error
+        node.comments, node.source = comments, source
         node.start_line, node.end_line = start, self._at
         root = self._file.root
         if root.start_line < 0:
@@ -184,7 +196,9 @@ class _Parser:
                 return replace(heredoc, content="".join(content))
             content.append(line)
         raise DockerfileError(
-            "unterminated heredoc", hint=f"end it with a line that says {heredoc.name}"
+            "unterminated heredoc",
+            hint=f"end it with a line that says {heredoc.name[:60]} and nothing else",
+            place=heredoc.name,
         )
 
     def _node(self, text: str, depth: int = 0) -> Node:
@@ -196,9 +210,11 @@ class _Parser:
         return Node(value=name, original=text, flags=flags, next=following, attributes=attributes)
 
     def _onbuild(self, name: str, flags: list[str], rest: str, text: str, depth: int) -> Node:
-        if depth:
+        if depth > MAX_ONBUILD_DEPTH:
             raise DockerfileError(
-                "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", hint="write it once"
+                "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
+                place="ONBUILD",
+                hint="write it once",
             )
         node = Node(value=name, original=text, flags=flags)
         if rest:
@@ -206,75 +222,14 @@ class _Parser:
         return node
 
 
-def split_command(line: str, escape: str) -> tuple[str, list[str], str]:
-    """An instruction's name, its flags, and the rest."""
-    name, *rest = forms.WHITESPACE.split(line.strip(), maxsplit=1)
-    if not rest:
-        return name, [], ""
-    flags, arguments = _flags(rest[0], escape)
-    return name, flags, arguments.strip()
-
-
-def _flags(line: str, escape: str) -> tuple[list[str], str]:
-    """Words that begin with ``--``, up to one that does not or is only that."""
-    flags: list[str] = []
-    at = 0
-    while True:
-        while at < len(line) and line[at].isspace():
-            at += 1
-        if not line.startswith("--", at):
-            return flags, line[at:]
-        word, at = _flag(line, at, escape)
-        if word == "--":
-            return flags, line[at:]
-        flags.append(word)
-
-
-def _flag(line: str, at: int, escape: str) -> tuple[str, int]:
-    word, quote = "", ""
-    while at < len(line):
-        char = line[at]
-        if not quote and char.isspace():
-            break
-        at += 1
-        if char == quote:
-            quote = ""
-        elif not quote and char in "'\"":
-            quote = char
-        elif char == escape:
-            word += line[at : at + 1]
-            at += 1
-        else:
-            word += char
-    return word, at
-
-
-def heredocs_in(line: str) -> list[Heredoc]:
-    """The here-documents that a line announces, still without content."""
-    try:
-        words = Expander(raw=True, keep_unset=True).words(line)
-    except DockerfileError:  # a shell's own syntax, which is none of ours
+def _announced(node: Node, text: str) -> list[Heredoc]:
+    """The here-documents that an instruction announces, or the one after its ONBUILD."""
+    if node.value.lower() == "onbuild" and node.next and node.next.children:
+        node = node.next.children[0]
+    if node.value.lower() not in _WITH_HEREDOCS or node.is_json or "<<" not in text:
         return []
-    return [found for word in words if (found := parse_heredoc(word)) is not None]
+    return heredocs_in(text)
 
 
-def parse_heredoc(word: str) -> Heredoc | None:
-    """The here-document that one word announces; None if it is none."""
-    found = _HEREDOC.fullmatch(word)
-    if found is None or not found[3]:
-        return None
-    try:
-        raw = Expander(raw=True, keep_unset=True).words(found[3])
-        plain = Expander(keep_unset=True).words(found[3])
-    except DockerfileError:
-        return None
-    if len(raw) != 1 or len(plain) != 1 or not plain[0]:
-        return None
-    descriptor = int(found[1]) if found[1] and len(found[1]) < 6 else 0
-    return Heredoc(
-        plain[0], "", descriptor, expand=_quotes(raw[0]) == _quotes(plain[0]), chomp=bool(found[2])
-    )
-
-
-def _quotes(word: str) -> int:
-    return word.count("'") + word.count('"')
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -38,10 +38,11 @@ class Instruction:
         """Where it begins, from 1."""
         return self.node.start_line
 
-    def fault(self, reason: str, hint: str = "") -> DockerfileError:
-        """An error that points here."""
-        text = self.node.original.strip().splitlines()
-        return DockerfileError(reason, line=self.line, text=text[0] if text else "", hint=hint)
+    def fault(self, reason: str, hint: str = "", place: str = "") -> DockerfileError:
+        """An error that points here, at ``place`` if that is in the instruction."""
+        return DockerfileError(
+            reason, line=self.line, text=self.node.source, hint=hint, place=place
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +97,11 @@ def recipe(file: Dockerfile) -> Recipe:
     for node in file.root.children:
         one = Instruction(node.value.upper(), node)
         if node.value.lower() not in INSTRUCTIONS:
-            raise one.fault(f"unknown instruction: {node.value[:60]}", hint=_nearest(node.value))
+            raise one.fault(
+                f"unknown instruction: {node.value[:60]}", _nearest(node.value), node.value
+            )
+        if one.name == "ONBUILD":
+            _check_trigger(one)
         if one.name == "FROM":
             found.stages.append(_stage(one, len(found.stages)))
         elif found.stages:
@@ -108,6 +113,22 @@ def recipe(file: Dockerfile) -> Recipe:
     if not found.stages:
         raise DockerfileError("no build stage in current context", hint="add a line FROM IMAGE")
     return found
+
+
+def _check_trigger(one: Instruction) -> None:
+    following = one.node.next
+    if following is None or not following.children:
+        raise one.fault("ONBUILD requires at least one argument", "write ONBUILD INSTRUCTION …")
+    trigger = following.children[0].value
+    if trigger.upper() == "ONBUILD":
+        reason = "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"
+        raise one.fault(reason, "write it once", trigger)
+    if trigger.upper() in ("FROM", "MAINTAINER"):
+        raise one.fault(
+            f"{trigger.upper()} isn't allowed as an ONBUILD trigger", "leave it out", trigger
+        )
+    if trigger.lower() not in INSTRUCTIONS:
+        raise one.fault(f"unknown instruction: {trigger[:60]}", _nearest(trigger), trigger)
 
 
 def _nearest(word: str) -> str:

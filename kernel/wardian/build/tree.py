@@ -37,9 +37,13 @@ class Heredoc:
         return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)  # chains are longer than recursion
 class Node:
-    """One word of an instruction and, in ``next``, the word after it; or a list of children."""
+    """One word of an instruction and, in ``next``, the word after it; or a list of children.
+
+    ``original`` is the instruction on one line, ``source`` as it stands in the file (without its
+    here-documents); lines count from 1.
+    """
 
     value: str = ""
     next: Node | None = None
@@ -47,6 +51,7 @@ class Node:
     heredocs: list[Heredoc] = field(default_factory=list)
     attributes: dict[str, bool] = field(default_factory=dict)
     original: str = ""
+    source: str = ""
     flags: list[str] = field(default_factory=list)
     start_line: int = 0
     end_line: int = 0
