@@ -175,15 +175,15 @@ FAULTS = [
     ("FROM a\nLABEL x=1 \\\n   y z=2\n", (3, 4), 'can\'t find = in "y"'),
     ("FROM a\n  RNU make\n", (2, 3), "unknown instruction: RNU"),
     ("# escape=?\nFROM a\n", (1, 10), "invalid escape token '?'"),
-    ("# escape=`\n#escape=`\n", (2, 1), "only one escape parser directive"),
+    ("# escape=`\n#escape=`\n", (2, 0), "only one escape parser directive"),
     ("FROM a\nENV   x\n", (2, 7), "ENV must have two arguments"),
     ('FROM a\nCMD ["b", 1]\n', (2, 5), "arrays must be comprised of strings only"),
     ("FROM a\nRUN cat <<END\nx\n", (2, 11), "unterminated heredoc"),
     ("FROM a\nONBUILD ONBUILD RUN b\n", (2, 1), "Chaining ONBUILD"),
     ("FROM a\nONBUILD FROM b\n", (2, 9), "FROM isn't allowed as an ONBUILD trigger"),
-    ("FROM a\nONBUILD\n", (2, 1), "ONBUILD requires at least one argument"),
-    ("FROM a\nRUN " + "x" * MAX_LINE_BYTES, (2, 1), "line greater than max allowed size"),
-    ("RUN a\n", (1, 1), "no build stage"),
+    ("FROM a\nONBUILD\n", (2, 0), "ONBUILD requires at least one argument"),
+    ("FROM a\nRUN " + "x" * MAX_LINE_BYTES, (2, 0), "line greater than max allowed size"),
+    ("RUN a\n", (1, 0), "no build stage"),
 ]
 
 
@@ -193,7 +193,8 @@ def test_fault_names_line_place_and_remedy(text: str, place: tuple[int, int], re
         recipe(parse(text))
     error = caught.value
     assert (error.line, error.column) == place
-    assert error.what.startswith(f"Dockerfile:{place[0]}:{place[1]}: ")
+    column = f":{place[1]}" if place[1] else ""
+    assert error.what.startswith(f"Dockerfile:{place[0]}{column}: ")
     assert reason in error.reason
     assert error.hint
 

@@ -177,8 +177,7 @@ class Builder:
             try:
                 self._instruct(stage, state, one)
             except DockerfileError as error:
-                text = one.node.original.strip().splitlines()[0]
-                raise error.at(one.line or stage.source.line, text) from error
+                raise error.at(one.line or stage.source.line, one.node.source) from error
             except CommandFailed:
                 raise
             except WardianError as error:

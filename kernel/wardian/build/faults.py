@@ -13,7 +13,7 @@ class DockerfileError(InvalidInput):
 
     ``line`` counts from 1 and is 0 where none is to blame. ``text`` is the instruction as it
     stands in the file, beginning with that line; ``place`` is the part of it that is wrong, if
-    that can be told. ``line`` and ``column`` (from 1) then are those of the place.
+    that can be told. ``line`` and ``column`` then are those of the place; else ``column`` is 0.
     """
 
     def __init__(
@@ -22,7 +22,8 @@ class DockerfileError(InvalidInput):
         self.reason = _printable(reason)
         self.place = place
         self.line, self.column, self.text = _located(line, text, place)
-        where = f"Dockerfile:{self.line}:{self.column}: " if line else ""
+        numbers = ":".join(str(number) for number in (self.line, self.column) if number)
+        where = f"Dockerfile:{numbers}: " if line else ""
         super().__init__(f"{where}{self.reason}{self._excerpt()}", hint=_printable(hint))
 
     def at(self, line: int, text: str) -> DockerfileError:
@@ -36,20 +37,22 @@ class DockerfileError(InvalidInput):
             return ""
         begin = max(0, self.column - 1 - _BEFORE_PLACE_CHARS)
         shown = _printable(self.text[begin : begin + MAX_SHOWN_CHARS])
+        excerpt = f"\n{self.line:>6} | {shown}"
+        if not self.column:
+            return excerpt
         offset = self.column - 1 - begin
         width = max(1, min(len(self.place.partition("\n")[0]), len(shown) - offset))
-        return f"\n{self.line:>6} | {shown}\n{'':>6} | {' ' * offset}{'^' * width}"
+        return f"{excerpt}\n{'':>6} | {' ' * offset}{'^' * width}"
 
 
 def _located(line: int, text: str, place: str) -> tuple[int, int, str]:
-    """The line, column and text of the place; without one, the instruction's beginning."""
+    """The line, column and text of the place; without one, the instruction's first line."""
     lines = text.split("\n")
     if place:
         for index, each in enumerate(lines):
             if (at := each.find(place)) >= 0:
                 return line + index, at + 1, each.rstrip("\r")
-    first = lines[0].rstrip("\r")
-    return line, len(first) - len(first.lstrip()) + 1, first
+    return line, 0, lines[0].rstrip("\r")
 
 
 def _printable(text: str) -> str:
