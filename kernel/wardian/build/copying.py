@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wardian.build.builder import Builder, State
 
 COPY_FLAGS = {"chown", "chmod", "from", "link", "parents", "exclude"}
-ADD_FLAGS = {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"}
+ADD_FLAGS = {"chown", "chmod", "link", "exclude"}
 REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
 _INLINE = "inline"
 

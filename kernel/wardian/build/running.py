@@ -18,7 +18,7 @@ from wardian.runtime.spec import Bind, Network, ProcessSpec, Tmpfs
 if TYPE_CHECKING:
     from wardian.build.builder import Builder
 
-RUN_FLAGS = {"mount", "network", "security"}
+RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
 
 

@@ -70,6 +70,10 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     if what is not None:
         click.echo(_shown(_dockerfile(context, name), what, target))
         return
+    if flags["pull"]:
+        raise InvalidInput(
+            "--pull is not supported yet", hint="get the base image first: wardian pull IMAGE"
+        )
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
         options = _chosen(flags, target, Path(private))
