@@ -578,7 +578,7 @@ def test_last_folder_of_ours_takes_the_one_above_with_it(hierarchy: Hierarchy) -
     assert not any((parent / top).exists() for parent in hierarchy.parents.values())
 
 
-def test_pressure_is_told_by_the_group_s_v2_half_alone(group: Cgroup) -> None:
+def test_pressure_is_told_where_the_kernel_counts_it(group: Cgroup) -> None:
     usage = group.usage()
     has_psi = bool(told(group, "cpu.pressure"))
     for figure in (
