@@ -39,6 +39,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = tmp_path / "state"
     monkeypatch.setenv("WARDIAN_ROOT", str(root))
     monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
+    monkeypatch.setenv("WARDIAN_SWITCH_IDLE_S", "0.1")
     tmp_path.chmod(0o711)
     yield root
     if root.exists():
@@ -46,11 +47,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             for info in client.list():
                 client.container(info.id).remove(force=True)
         wait_until(lambda: keeper_pid(root) is None)
+        wait_until(lambda: keeper_pid(root, "switch") is None)
 
 
-def keeper_pid(root: Path) -> int | None:
-    """Who holds the keeper's lock; None if nobody."""
-    with open(root / "keeper.lock", "a+") as lock:
+def keeper_pid(root: Path, kind: str = "keeper") -> int | None:
+    """Who holds the keeper's (or the switch's) lock; None if nobody."""
+    if kind == "switch" and not (root / "switch.lock").exists():
+        return None
+    with open(root / f"{kind}.lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

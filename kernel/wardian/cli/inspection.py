@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.networking import network_settings, port_bindings
 from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
 from wardian.cli.sharing import borrowers, modes
@@ -100,6 +101,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
         },
         "HostConfig": _host_config(info),
         "Mounts": _mounts(info),
+        "NetworkSettings": network_settings(info),
         "Config": {
             "Hostname": info.spec.hostname,
             "Domainname": info.spec.domainname,
@@ -151,6 +153,10 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         ],
         "Tmpfs": {tmpfs.target: f"mode={tmpfs.mode:o}" for tmpfs in spec.tmpfs},
         **modes(info),
+        "PortBindings": port_bindings(spec.ports),
+        "Dns": list(spec.dns.servers),
+        "DnsSearch": list(spec.dns.search),
+        "DnsOptions": list(spec.dns.options),
         "UsernsMode": spec.user_namespace.value,
         "ReadonlyRootfs": spec.read_only,
         "LogConfig": {

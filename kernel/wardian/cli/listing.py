@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.networking import networks_of, ports_of
 from wardian.cli.params import format_option
 from wardian.cli.program import Command
 
@@ -24,6 +25,7 @@ COLUMNS = {
     "Command": "COMMAND",
     "RunningFor": "CREATED",
     "Status": "STATUS",
+    "Ports": "PORTS",
     "Names": "NAMES",
 }
 
@@ -91,7 +93,8 @@ def row_of(info: ContainerInfo, now_s: float, *, is_whole: bool = False) -> dict
         "Names": info.name,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(info.spec.labels.items())),
         "Mounts": ",".join(bind.source for bind in info.spec.binds),
-        "Networks": info.spec.network.value,
+        "Networks": ",".join(networks_of(info)),
+        "Ports": ports_of(info),
         "Keep": info.spec.keep.value,
     }
 

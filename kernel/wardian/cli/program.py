@@ -74,6 +74,10 @@ SECTIONS: Sections = {
         "rmi": Entry("images:rmi", "Remove images."),
         "image": Entry("image:image", "All of these, and inspect and prune."),
     },
+    "Networks": {
+        "network": Entry("network:network", "Make networks, connect containers to them."),
+        "port": Entry("network:port", "List the ports that a container has published."),
+    },
     "This machine": {
         "doctor": Entry("doctor:doctor", "Try what this machine allows, and say what lifts it."),
         "system": Entry("system:system", "Disk use, cleaning up, the keeper."),

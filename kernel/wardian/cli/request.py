@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
-from wardian.cli import security, sharing, words
+from wardian.cli import networking, security, sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.logs import LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy, When
@@ -16,7 +16,6 @@ from wardian.runtime.spec import (
     Bind,
     ContainerSpec,
     Keep,
-    Network,
     ProcessSpec,
     Tmpfs,
     UserNamespace,
@@ -43,7 +42,17 @@ class Request:
     mount: tuple[str, ...] = ()
     tmpfs: tuple[str, ...] = ()
     read_only: bool = False
-    network: str = "none"
+    network: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+    mac_address: str = ""
+    network_alias: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_option: tuple[str, ...] = ()
     userns: str = ""
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -95,7 +104,7 @@ class Request:
                 *devices,
             ),
             tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
-            network=_network(self.network),
+            **networking.wishes(self, image_config(image)),
             user_namespace=_user_namespace(self.userns),
             read_only=self.read_only,
             cap_add=("ALL",) if self.security.get("privileged") else self.cap_add,
@@ -187,17 +196,6 @@ def _restart(word: str, *, keep: Keep, remove_on_exit: bool = False) -> RestartP
             hint="leave out one of them",
         )
     return policy
-
-
-def _network(word: str) -> Network:
-    if word.startswith("container:"):
-        return Network.NONE  # `sharing` has whose
-    try:
-        return Network(word)
-    except ValueError:
-        raise InvalidInput(
-            f"unknown network: {word[:40]}", hint="use none, host or container:NAME"
-        ) from None
 
 
 def _user_namespace(word: str) -> UserNamespace:

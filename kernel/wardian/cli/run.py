@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wardian.cli.networking import complete_network, network_options
 from wardian.cli.params import (
     LIMIT_NAMES,
     complete_image,
@@ -49,11 +50,17 @@ def container_options(function: F) -> F:
         ),
         click.option("--read-only", is_flag=True, help="Make the root read-only."),
         click.option(
-            "--network",
-            "--net",
-            default="none",
-            metavar="NETWORK",
-            help="none, host or container:NAME.",
+            *("--network", "--net"),
+            multiple=True,
+            metavar="NAME",
+            shell_complete=complete_network,
+            help="none, host, container:NAME, bridge, or networks of yours.",
+        ),
+        click.option(
+            *("-p", "--publish"),
+            multiple=True,
+            metavar="[[IP:]HOST:]PORT[/udp]",
+            help="Let the host's port lead to the container's.",
         ),
         click.option("--userns", default="", metavar="host", help="`host`: no user namespace."),
         click.option("--cap-add", multiple=True, metavar="CAP", help="Give a capability more."),
@@ -123,6 +130,7 @@ def _rarer_options(function: F) -> F:
             help="How long `wardian stop` waits before SIGKILL (10).",
         ),
         click.option("--cidfile", metavar="FILE", help="Write the container's id to a new file."),
+        *network_options(),
         click.option("--init", is_flag=True, help="As always: an init reaps what is left behind."),
     )
     for option in reversed(options):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wardian.cli.networking import networks_of
 from wardian.errors import InvalidInput
 from wardian.runtime.sharing import CONTAINER, HOST, PRIVATE, Sharing
 from wardian.runtime.spec import Bind
@@ -47,12 +48,13 @@ def sharing_options(function: F) -> F:
     return function
 
 
-def parse(flags: Mapping[str, str], network: str, hostname: str) -> Sharing:
+def parse(flags: Mapping[str, str], networks: Sequence[str], hostname: str) -> Sharing:
     """What the flags come to. Raises InvalidInput."""
     words = {kind: _whose(f"--{kind}", flags.get(kind, "")) for kind in _KINDS}
     words["cgroup"] = _whose("--cgroupns", flags.get("cgroupns", ""))
-    if network.startswith(CONTAINER):
-        words["network"] = _whose("--network", network)
+    for network in networks:
+        if network.startswith(CONTAINER):
+            words["network"] = _whose("--network", network)
     if hostname and words["uts"] != PRIVATE:
         raise InvalidInput("--hostname and --uts exclude each other", hint="leave out one of them")
     if hostname and "network" in words:
@@ -107,7 +109,7 @@ def modes(info: ContainerInfo) -> dict[str, str]:
         "IpcMode": sharing.ipc,
         "UTSMode": mode(sharing.uts),
         "CgroupnsMode": sharing.cgroup,
-        "NetworkMode": mode(sharing.network) or info.spec.network.value,
+        "NetworkMode": networks_of(info)[0],
     }
 
 

@@ -99,6 +99,18 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
         raise KernelRefused("pidfd_send_signal", error.errno or 0) from error
 
 
+def reap(host_pid: int | None) -> int:
+    """A child's exit code, 128+n if by signal n; 137 when it was not our child (adopted)."""
+    if host_pid is None:
+        return 137
+    try:
+        _, status = os.waitpid(host_pid, os.WNOHANG)
+    except ChildProcessError:
+        return 137
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """close_range(2): close every descriptor from ``first`` to ``last``."""
     syscall("close_range", first, last, 0)

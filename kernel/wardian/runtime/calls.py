@@ -74,6 +74,10 @@ class Calls:
             "lend": (m.NameCall, self._lend),
             "join": (m.JoinCall, self._join),
             "rename": (m.RenameCall, self._rename),
+            "connect": (m.ConnectCall, self._connect),
+            "disconnect": (m.DisconnectCall, self._disconnect),
+            "create_network": (m.CreateNetworkCall, self._create_network),
+            "remove_network": (m.NameCall, self._remove_network),
             "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
         }
@@ -254,6 +258,24 @@ class Calls:
     def _rename(self, reply: Reply, call: m.RenameCall, _fds: tuple[int, ...]) -> None:
         record = self._house.rename(self._house.find(call.name), call.new_name)
         reply.send(self._house.info(record))
+
+    def _connect(self, reply: Reply, call: m.ConnectCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        self._house.patch(record, self._house.plugs.connect(record, call.attachment))
+        reply.send(None)
+
+    def _disconnect(self, reply: Reply, call: m.DisconnectCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        self._house.patch(record, self._house.plugs.disconnect(record, call.network))
+        reply.send(None)
+
+    def _create_network(
+        self, reply: Reply, call: m.CreateNetworkCall, _fds: tuple[int, ...]
+    ) -> None:
+        reply.send(m.NetworkInfo(self._house.plugs.create_network(call.request)))
+
+    def _remove_network(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        reply.send(m.NetworkInfo(self._house.plugs.remove_network(call.name)))
 
     def _events(self, reply: Reply, call: m.EventsCall, _fds: tuple[int, ...]) -> None:
         """One answer an event; a null when no more are wanted."""

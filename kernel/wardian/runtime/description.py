@@ -30,4 +30,6 @@ def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo
         warnings=record.warnings,
         log_directory=str(site.home),
         restart_count=record.restart_count,
+        endpoints=record.endpoints,
+        published=record.published,
     )

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.linux import process
 from wardian.linux.proc import start_ticks
 from wardian.runtime import groups, ids, lending, state, sysctls, wire
 from wardian.runtime import messages as m
@@ -23,6 +25,7 @@ from wardian.runtime.history import History
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.nursery import Nursery
+from wardian.runtime.plugs import UNPLUGGED, Plugged, Plugs
 from wardian.runtime.restarts import Restarts
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.site import Site, Sites
@@ -70,6 +73,7 @@ class House:
         )
         self.records: dict[str, Record] = {}
         self.history = History()
+        self.plugs = Plugs(root, loop, self._disk.home, self.records)
         self.restarts = Restarts(
             loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
         )
@@ -165,8 +169,9 @@ class House:
                     sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan, record.spec)
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
-            init = sandbox.enter(record.spec)
-            running = self._note_start(record, sandbox, (*warnings, *sandbox.warnings))
+            plugged = self.plugs.attach(record, sandbox)
+            init = sandbox.enter(record.spec, plugged.files)
+            running = self._note_start(record, sandbox, plugged, (*warnings, *sandbox.warnings))
             live = Live(self._loop, running, self._disk.home(record.id), cgroup, sandbox.pidfd)
             live.init = init
             sandbox.go()
@@ -176,6 +181,7 @@ class House:
             if live is not None:
                 live.give_up()
                 self._put_back(record)
+            self.plugs.detach(record)
             if sandbox is not None:
                 sandbox.discard()
             self._groups.remove(cgroup)
@@ -196,7 +202,9 @@ class House:
         live.before = record
         return live.record
 
-    def _note_start(self, record: Record, sandbox: Sandbox, warnings: tuple[str, ...]) -> Record:
+    def _note_start(
+        self, record: Record, sandbox: Sandbox, plugged: Plugged, warnings: tuple[str, ...]
+    ) -> Record:
         return self._store(
             record,
             status=Status.RUNNING,
@@ -207,7 +215,8 @@ class House:
             finished_at=None,
             exit_code=None,
             exit_reason="",
-            warnings=warnings,
+            warnings=(*warnings, *plugged.warnings),
+            **plugged.changes,
         )
 
     def _put_back(self, record: Record) -> None:
@@ -242,7 +251,7 @@ class House:
 
     def _note_end(self, live: Live) -> None:
         """Init has ended, and with it every process of the container."""
-        code = _reap(live.record.host_pid)
+        code = process.reap(live.record.host_pid)
         live.hear_last_words()
         record = live.record
         del self._live[record.id]
@@ -252,6 +261,7 @@ class House:
         exit_code = live.exits.get(m.MAIN_KEY, code)
         reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
         live.close(exit_code)
+        self.plugs.detach(record)
         if live.before is not None:
             self._note(live.before)
             self._groups.remove(live.cgroup)
@@ -263,6 +273,7 @@ class House:
             finished_at=time.time(),
             exit_code=exit_code,
             exit_reason=reason,
+            **UNPLUGGED,
         )
         (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
         if was_oom_killed:
@@ -337,8 +348,13 @@ class House:
         spec = replace(record.spec, name=name)
         state.ensure_free(self.records, name)
         changed = self._store(record, spec=spec)
+        self.plugs.rename(changed)
         self.history.note("rename", changed)
         return changed
+
+    def patch(self, record: Record, changes: dict[str, Any]) -> None:
+        """Its networks have changed while it runs."""
+        self._store(record, **changes)
 
     def update(self, record: Record, limits: Limits) -> Record:
         """Other limits, in force at once when it runs."""
@@ -402,6 +418,7 @@ class House:
                 self.remove(record)
             elif record.boot_id not in ("", state.boot_id()):
                 self.restarts.booted(record)
+        self.plugs.adopt()
         self._groups.sweep(self._live)
         self._nursery.refill_soon()
         self._sites.sweep(self.records)
@@ -420,6 +437,7 @@ class House:
                 exit_code=137,
                 finished_at=time.time(),
                 exit_reason="ended while no keeper watched",
+                **UNPLUGGED,
             )
             if record.spec.keep is Keep.NEVER or record.spec.remove_on_exit:
                 self.remove(record)
@@ -475,15 +493,3 @@ class House:
     def _note_again(self, container_id: str) -> None:
         if record := self.records.get(container_id):
             self._note(record)
-
-
-def _reap(host_pid: int | None) -> int:
-    """Init's exit code; 137 when it was not our child (adopted)."""
-    if host_pid is None:
-        return 137
-    try:
-        _, status = os.waitpid(host_pid, os.WNOHANG)
-    except ChildProcessError:
-        return 137
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wardian.cgroups.limits import Limits
+from wardian.network.definition import Attachment, Endpoint, Network, NetworkRequest, Port
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
 
@@ -308,6 +309,32 @@ class LimitsCall(Struct, frozen=True):
     limits: Limits
 
 
+class ConnectCall(Struct, frozen=True):
+    """``network connect``."""
+
+    name: str
+    attachment: Attachment
+
+
+class DisconnectCall(Struct, frozen=True):
+    """``network disconnect``."""
+
+    name: str
+    network: str
+
+
+class CreateNetworkCall(Struct, frozen=True):
+    """``network create``."""
+
+    request: NetworkRequest
+
+
+class NetworkInfo(Struct, frozen=True):
+    """A network that was made or removed."""
+
+    network: Network
+
+
 class ContainerInfo(Struct, frozen=True, kw_only=True):
     """A container as clients see it. Paths are the host's; times are seconds since the epoch.
 
@@ -334,6 +361,8 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     log_directory: str = ""
     restart_count: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
+    published: tuple[Port, ...] = ()
 
     @property
     def merged(self) -> str | None:

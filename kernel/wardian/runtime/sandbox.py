@@ -150,12 +150,16 @@ class Sandbox:
         """Whether it has its root."""
         return self._laid is not None
 
-    def enter(self, spec: ContainerSpec) -> wire.Connection:
-        """Ask for all that the spec adds; the way to init, which serves after `go`."""
+    def enter(self, spec: ContainerSpec, files: tuple[Bind, ...] = ()) -> wire.Connection:
+        """Ask for all that the spec adds, and for these files of ours in its /etc.
+
+        Returns the way to init, which serves after `go`.
+        """
+        binds = (*files, *spec.binds)
         order = m.Enter(
             spec=spec,
-            binds=spec.binds,
-            bind_is_directory=tuple(os.path.isdir(bind.source) for bind in spec.binds),
+            binds=binds,
+            bind_is_directory=tuple(os.path.isdir(bind.source) for bind in binds),
             seccomp=None if has_usual_seccomp(spec) else seccomp_program(spec),
             has_usual_seccomp=has_usual_seccomp(spec),
         )

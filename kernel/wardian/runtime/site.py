@@ -80,7 +80,7 @@ class Sites:
             staging = self._root / ".skeleton"  # one keeper at a time; one killed here left half
             for name in ("proc", "dev", "sys", "etc", ".wardian"):
                 (staging / name).mkdir(parents=True, mode=0o755, exist_ok=True)
-            for name in ("hostname", "hosts"):
+            for name in ("hostname", "hosts", "resolv.conf"):
                 (staging / "etc" / name).touch(0o644)
             staging.chmod(0o755)
             staging.rename(skeleton)

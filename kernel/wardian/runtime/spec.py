@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
+from wardian.network.definition import Attachment, Dns, Port
 from wardian.runtime.logs import USUAL, LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.sharing import Sharing
@@ -30,7 +31,10 @@ class Keep(enum.Enum):
 
 
 class Network(enum.Enum):
-    """The network namespace: one of its own with loopback only, or the host's."""
+    """The network namespace: one of its own, or the host's.
+
+    In one of its own there is loopback only, but for the spec's ``attachments``.
+    """
 
     NONE = "none"
     HOST = "host"
@@ -125,6 +129,7 @@ class ContainerSpec:
     are hidden or read-only, as docker has it. With ``landlock`` rules, only what they allow is.
     With ``tty`` the main process has a terminal; with ``open_stdin`` it has a standard input that
     those who attach can write to.
+    ``attachments`` are its bridge networks, the first of them its way out; ``ports`` are published.
     """
 
     name: str
@@ -157,12 +162,20 @@ class ContainerSpec:
     tty: bool = False
     open_stdin: bool = False
     log: LogPolicy = USUAL
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[Port, ...] = ()
+    dns: Dns = field(default_factory=Dns)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise InvalidInput(
                 f"not a container name: {self.name[:40]!r}",
                 hint="use letters, digits, '_', '.' and '-', the first a letter or digit",
+            )
+        if self.ports and not self.attachments:
+            raise InvalidInput(
+                "ports are published from a bridge network only",
+                hint="leave out --network none or host",
             )
 
     @property

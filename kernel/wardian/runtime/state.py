@@ -21,9 +21,11 @@ from pathlib import Path
 import msgspec
 
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError
+from wardian.network.definition import Endpoint, Port
 from wardian.runtime.spec import ContainerSpec
 
 VERSION = 1
+_LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 FILE = "container.json"
 
 
@@ -43,6 +45,7 @@ class Record:
     ``first_host_id`` is the host id that the container's root is (None without a user namespace
     of its own range). ``host_pid``, ``started_ticks`` (proc(5) field 22) and ``boot_id`` together
     name init's process beyond doubt. ``warnings`` are limits that are not in force.
+    ``endpoints`` and ``published`` (with the host's ports) are there while it runs in a network.
     ``restart_count`` counts restarts by policy in a row, which ends with ``was_stopped``.
     """
 
@@ -62,6 +65,8 @@ class Record:
     warnings: tuple[str, ...] = ()
     restart_count: int = 0
     was_stopped: bool = False
+    endpoints: tuple[Endpoint, ...] = ()
+    published: tuple[Port, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -115,7 +120,8 @@ class Records:
         home = self.home(record.id)
         if record.spec.hostname != usual_hostname(record.id) or record.spec.extra_hosts:
             try:
-                _write_names(home, record.spec.hostname, record.spec.extra_hosts)
+                _write_names(home, record.spec.hostname)
+                write_hosts(home, record.spec)
             except OSError as error:
                 raise _cannot_store(error) from error
         if is_known:
@@ -166,11 +172,23 @@ class Records:
                 raise _not_ours(path, str(error).partition("\n")[0]) from error
 
 
-def _write_names(home: Path, hostname: str, extra_hosts: tuple[tuple[str, str], ...] = ()) -> None:
+def _write_names(home: Path, hostname: str) -> None:
     (home / "hostname").write_text(hostname + "\n")
+    (home / "hosts").write_text(_LOCALHOST + f"127.0.1.1\t{hostname}\n")
+
+
+def write_hosts(home: Path, spec: ContainerSpec, endpoints: tuple[Endpoint, ...] = ()) -> None:
+    """The container's /etc/hosts: its own names at the addresses that it has. Raises OSError."""
+    own = [address for endpoint in endpoints for address in endpoint.addresses] or ["127.0.1.1"]
+    names = (
+        spec.hostname
+        if spec.hostname == spec.name or not endpoints
+        else (f"{spec.hostname} {spec.name}")
+    )
+    lines = [(address, names) for address in own]
+    lines += [(address, name) for name, address in spec.extra_hosts]
     (home / "hosts").write_text(
-        f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t{hostname}\n"
-        + "".join(f"{address}\t{name}\n" for name, address in extra_hosts)
+        _LOCALHOST + "".join(f"{address}\t{name}\n" for address, name in lines)
     )
 
 

@@ -1,0 +1,1 @@
+"""Networks of containers: bridges, veth pairs, addresses, NAT, published ports, names."""

@@ -1,0 +1,235 @@
+"""Links, addresses and routes by netlink (rtnetlink(7)): bridges and veth pairs."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from wardian.errors import KernelRefused, SetupError
+from wardian.linux import netlink
+from wardian.linux.netlink import Message, Netlink
+from wardian.network.definition import Block, Endpoint, Network
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR = 20
+_NEWROUTE, _GETROUTE = 24, 26
+_IFF_UP = 1
+_IFA_F_NODAD = 0x02
+_RT_TABLE_MAIN = 254
+_RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 3, 0, 1
+_NEW = netlink.CREATE | netlink.EXCLUSIVE
+
+
+class Links:
+    """The links of one network namespace."""
+
+    def __init__(self, kernel: Netlink) -> None:
+        self._kernel = kernel
+
+    # --- bridges -------------------------------------------------------------------------
+
+    def add_bridge(self, network: Network) -> None:
+        """Make a network's bridge, with the gateways' addresses, and set it up.
+
+        One that is there already (left by a switch that was killed) is used again.
+        """
+        name = network.bridge
+        info = {"attrs": [("IFLA_INFO_KIND", "bridge")]}
+        attrs = [("IFLA_IFNAME", name), ("IFLA_MTU", network.mtu), ("IFLA_LINKINFO", info)]
+        try:
+            self._kernel.ask(_link(_NEWLINK, _NEW, attrs, subject=f"bridge {name}"))
+        except KernelRefused as error:
+            if error.errno != errno.EEXIST or self.kind(name) != "bridge":
+                raise SetupError(
+                    f"cannot make bridge {name}: {error.what}",
+                    hint="containers' networks need root (CAP_NET_ADMIN) and the bridge module",
+                ) from error
+        for sysctl, value in _bridge_settings(network):
+            with suppress(OSError):  # a kernel without IPv6 lacks half of them
+                Path(f"/proc/sys/net/{sysctl}/{name}").joinpath(value[0]).write_text(value[1])
+        index = self.index(name)
+        requests = [
+            _address(index, f"{one.gateway}/{one.network.prefixlen}", netlink.CREATE)
+            for one in network.subnets
+        ]
+        self._kernel.ask(*requests, _up(index))
+
+    def remove(self, name: str) -> None:
+        """Remove a link, if it is there."""
+        with suppress(KernelRefused):
+            self._kernel.ask(_link(_DELLINK, 0, [("IFLA_IFNAME", name)]))
+
+    def kind(self, name: str) -> str:
+        """``bridge``, ``veth`` …; empty if there is no such link."""
+        return next((kind for kind, one in self.all() if one == name), "")
+
+    def all(self) -> Iterator[tuple[str, str]]:
+        """Every link: kind and name."""
+        for data in self._kernel.dump(_link(_GETLINK, 0, [])):
+            message = ifinfmsg(data)
+            message.decode()
+            info = message.get_attr("IFLA_LINKINFO")
+            kind = info.get_attr("IFLA_INFO_KIND") if info else ""
+            yield kind or "", message.get_attr("IFLA_IFNAME")
+
+    def index(self, name: str) -> int:
+        """A link's number."""
+        try:
+            return socket.if_nametoindex(name)
+        except OSError as error:
+            raise SetupError(f"there is no link {name}") from error
+
+    # --- veth pairs ----------------------------------------------------------------------
+
+    def add_pair(self, endpoint: Endpoint, network: Network, namespace_fd: int) -> None:
+        """A veth pair: one end in the bridge, the other inside. Raises KernelRefused."""
+        peer = {
+            "attrs": [
+                ("IFLA_IFNAME", endpoint.interface),
+                ("IFLA_ADDRESS", endpoint.mac),
+                ("IFLA_MTU", network.mtu),
+                ("IFLA_NET_NS_FD", namespace_fd),
+            ]
+        }
+        data = {"attrs": [("VETH_INFO_PEER", peer)]}
+        info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
+        pair = _link(
+            _NEWLINK,
+            _NEW,
+            [
+                ("IFLA_IFNAME", endpoint.veth),
+                ("IFLA_MTU", network.mtu),
+                ("IFLA_MASTER", self.index(network.bridge)),
+                ("IFLA_LINKINFO", info),
+            ],
+            flags=_IFF_UP,
+            subject=f"veth pair {endpoint.veth} ↔ {endpoint.interface}",
+        )
+        self._kernel.ask(pair)
+        # A container's end has nothing to say on the host, and listens to no advertisement.
+        with suppress(OSError):
+            Path(f"/proc/sys/net/ipv6/conf/{endpoint.veth}/disable_ipv6").write_text("1")
+
+    def routes(self) -> Iterator[Block]:
+        """The blocks that the host's routes lead to; not the default routes."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = rtmsg()
+            request["family"] = family
+            try:
+                found = list(self._kernel.dump(_message(request, _GETROUTE, 0)))
+            except KernelRefused:  # no IPv6 here
+                continue
+            for data in found:
+                route = rtmsg(data)
+                route.decode()
+                to = route.get_attr("RTA_DST")
+                is_main = route.get_attr("RTA_TABLE") in (None, _RT_TABLE_MAIN)
+                if to and is_main and route["type"] == _RTN_UNICAST:
+                    yield ip_network(f"{to}/{route['dst_len']}", strict=False)
+
+
+def configure_inside(
+    kernel: Netlink, endpoint: Endpoint, *, has_default_route: bool
+) -> tuple[int, int]:
+    """Give the inner end its addresses and routes: its own index, and its peer's on the host.
+
+    ``kernel`` is a socket in the container's namespace.
+    """
+    for data in kernel.dump(_link(_GETLINK, 0, [])):
+        message = ifinfmsg(data)
+        message.decode()
+        if message.get_attr("IFLA_IFNAME") == endpoint.interface:
+            index, peer = message["index"], message.get_attr("IFLA_LINK")
+            break
+    else:
+        raise SetupError(f"there is no link {endpoint.interface} in the container")
+    requests = [_up(index)]
+    for address, prefix in ((endpoint.ip, endpoint.prefix), (endpoint.ip6, endpoint.prefix6)):
+        if address:
+            requests.append(_address(index, f"{address}/{prefix}", _NEW))
+    if has_default_route:
+        gateways = filter(None, (endpoint.gateway, endpoint.gateway6))
+        requests.extend(_default_route(index, gateway) for gateway in gateways)
+    kernel.ask(*requests)
+    return index, peer
+
+
+def remove_inside(kernel: Netlink, interface: str) -> None:
+    """Remove a container's end, and with it the pair."""
+    kernel.ask(_link(_DELLINK, 0, [("IFLA_IFNAME", interface)], subject=interface))
+
+
+def set_default_route(kernel: Netlink, index: int, gateways: Sequence[str]) -> None:
+    """Make these the way out."""
+    kernel.ask(*(_default_route(index, gateway) for gateway in gateways))
+
+
+def _bridge_settings(network: Network) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Sysctls of a bridge (ip-sysctl.rst of the kernel)."""
+    yield "ipv6/conf", ("accept_ra", "0")  # containers are no routers of ours
+    yield "ipv4/conf", ("send_redirects", "0")
+    if network.subnet(6) is None:
+        yield "ipv6/conf", ("disable_ipv6", "1")
+
+
+def _message(message: Any, kind: int, flags: int, subject: str = "") -> Message:
+    message["header"]["type"] = kind
+    message.encode()
+    return Message(kind, flags, bytes(message.data[16:]), subject)
+
+
+def _link(
+    kind: int,
+    how: int,
+    attrs: Sequence[tuple[str, Any]],
+    *,
+    index: int = 0,
+    flags: int = 0,
+    subject: str = "",
+) -> Message:
+    message = ifinfmsg()
+    message["index"] = index
+    message["flags"] = flags
+    message["change"] = flags
+    message["attrs"] = list(attrs)
+    return _message(message, kind, how, subject)
+
+
+def _up(index: int) -> Message:
+    return _link(_NEWLINK, 0, [], index=index, flags=_IFF_UP)
+
+
+def _address(index: int, word: str, how: int) -> Message:
+    address, _, prefix = word.partition("/")
+    version = ip_address(address).version
+    message = ifaddrmsg()
+    message["family"] = socket.AF_INET if version == 4 else socket.AF_INET6
+    message["prefixlen"] = int(prefix)
+    # Nobody else has it: the pool gave it out. Detection would take a second.
+    message["flags"] = _IFA_F_NODAD if version == 6 else 0
+    message["index"] = index
+    attrs = [("IFA_LOCAL", address), ("IFA_ADDRESS", address)]
+    if version == 4:
+        attrs.append(("IFA_BROADCAST", str(ip_network(word, strict=False).broadcast_address)))
+    message["attrs"] = attrs
+    return _message(message, _NEWADDR, how | netlink.REPLACE, f"address {word}")
+
+
+def _default_route(index: int, gateway: str) -> Message:
+    message = rtmsg()
+    message["family"] = socket.AF_INET if ip_address(gateway).version == 4 else socket.AF_INET6
+    message["table"] = _RT_TABLE_MAIN
+    message["proto"] = _RTPROT_BOOT
+    message["scope"] = _RT_SCOPE_UNIVERSE
+    message["type"] = _RTN_UNICAST
+    message["attrs"] = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
+    return _message(message, _NEWROUTE, netlink.CREATE | netlink.REPLACE, f"route to {gateway}")

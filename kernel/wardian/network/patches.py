@@ -1,0 +1,470 @@
+"""Who is connected to which network: the switch's table, and every change of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+from wardian.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidInput,
+    KernelRefused,
+    NotFound,
+    SetupError,
+    WardianError,
+)
+from wardian.linux import netlink
+from wardian.linux.netlink import Netlink
+from wardian.network import links, pool, resolver
+from wardian.network import messages as m
+from wardian.network.definition import (
+    DEFAULT,
+    Attachment,
+    Dns,
+    Endpoint,
+    Network,
+    NetworkRequest,
+    Port,
+)
+from wardian.network.forwarding import Forwarding
+from wardian.network.links import Links
+from wardian.network.networks import Networks, bridge_name, new_id
+from wardian.network.proxy import Proxy
+from wardian.network.resolver import Names, Resolver
+from wardian.network.rules import Rules
+
+_LINK_NAME = 15  # IFNAMSIZ without its NUL
+
+
+@dataclass(slots=True, kw_only=True)
+class Plugged:
+    """A container that is connected. The descriptors are ours."""
+
+    container_id: str
+    name: str
+    hostname: str
+    dns: Dns
+    ports: tuple[Port, ...]
+    namespace_fd: int
+    pidfd: int
+    endpoints: list[Endpoint] = field(default_factory=list)
+    proxies: list[Proxy] = field(default_factory=list)
+
+
+class Patches:
+    """Every network and endpoint of a state root. Used by one thread only."""
+
+    def __init__(self, root: Path, on_end: Callable[[Plugged], None]) -> None:
+        self._root = root
+        self._on_end = on_end
+        self._networks = Networks(root)
+        self._kernel = Netlink(netlink.ROUTE)
+        self._links = Links(self._kernel)
+        self._rules = Rules(Netlink(netlink.NETFILTER))
+        self._forwarding = Forwarding(root)
+        self._plugged: dict[str, Plugged] = {}
+        self._up: dict[str, list[Resolver]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no container is connected."""
+        return not self._plugged
+
+    def close(self) -> None:
+        """Take down whatever is up, and what a predecessor left."""
+        for plugged in list(self._plugged.values()):
+            self.detach(plugged.container_id)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove the bridges and tables of networks of ours that nobody is connected to."""
+        own = {network.bridge: network for network in self._networks.list()}
+        for bridge in list(self._rules.tables()):
+            if bridge in own and own[bridge].id not in self._up:
+                self._rules.remove_network(bridge)
+        for kind, name in list(self._links.all()):
+            if kind == "bridge" and name in own and own[name].id not in self._up:
+                self._links.remove(name)
+        if not self._up:
+            self._forwarding.restore(is_needed=any(True for _ in self._bridges()))
+
+    # --- networks ------------------------------------------------------------------------
+
+    def create_network(self, request: NetworkRequest) -> Network:
+        """A new network. Raises AlreadyExists, InvalidInput, FailedPrecondition."""
+        networks = self._networks.list()
+        if request.name == DEFAULT:
+            self._network(DEFAULT)
+        if request.name in (DEFAULT, *(one.name for one in networks)):
+            raise AlreadyExists(
+                f"network {request.name} exists already",
+                hint=f"remove it with `wardian network rm {request.name}`, or choose another name",
+            )
+        return self._make(request)
+
+    def _make(self, request: NetworkRequest) -> Network:
+        taken = [one.network for network in self._networks.list() for one in network.subnets]
+        subnets = pool.choose_subnets(request, [*taken, *self._links.routes()])
+        network_id = new_id()
+        bridge = request.bridge or bridge_name(network_id, request.name, self._root)
+        if self._links.kind(bridge):
+            raise AlreadyExists(f"there is a link {bridge} already", hint="choose another name")
+        network = Network(
+            id=network_id,
+            name=request.name,
+            bridge=bridge,
+            subnets=subnets,
+            internal=request.internal,
+            mtu=request.mtu,
+            created_at=time.time(),
+            labels=request.labels,
+        )
+        self._networks.store(network)
+        return network
+
+    def _network(self, name: str) -> Network:
+        """A network by name; the default one is made when it is first wanted."""
+        try:
+            return self._networks.find(name)
+        except NotFound:
+            if name != DEFAULT:
+                raise
+            return self._make(NetworkRequest(name=DEFAULT))
+
+    def remove_network(self, name: str) -> Network:
+        """Forget a network that nobody is in."""
+        network = self._networks.find(name)
+        if network.name == DEFAULT:
+            raise FailedPrecondition(f"{DEFAULT} is the default network and stays")
+        if users := [one.name for one, _ in self._in(network)]:
+            raise FailedPrecondition(
+                f"network {network.name} is in use by {', '.join(sorted(users))}",
+                hint=f"stop them, or `wardian network disconnect {network.name} CONTAINER`",
+            )
+        self._networks.remove(network)
+        return network
+
+    def _in(self, network: Network) -> Iterator[tuple[Plugged, Endpoint]]:
+        for plugged in self._plugged.values():
+            for endpoint in plugged.endpoints:
+                if endpoint.network_id == network.id:
+                    yield plugged, endpoint
+
+    def _ensure_up(self, network: Network) -> None:
+        if network.id in self._up:
+            return
+        for subnet in network.subnets:
+            if not network.internal:
+                self._forwarding.enable(subnet.version)
+        try:
+            self._rules.add_network(network)
+            self._links.add_bridge(network)
+        except WardianError:
+            self._take_down(network)
+            raise
+        self._up[network.id] = self._resolvers(network)
+
+    def _resolvers(self, network: Network) -> list[Resolver]:
+        found = []
+        for subnet in network.subnets:
+            server = Resolver(lambda asker: self._names(network, asker))
+            with suppress(OSError):  # port 53 is another program's: `_servers` goes round it
+                server.start(subnet.gateway)
+                found.append(server)
+        return found
+
+    def _settle(self, network: Network) -> None:
+        """Take a network down when its last container has left it."""
+        if network.id in self._up and not any(self._in(network)):
+            self._take_down(network)
+
+    def _take_down(self, network: Network) -> None:
+        for server in self._up.pop(network.id, ()):
+            server.close()
+        with suppress(WardianError):
+            self._rules.remove_network(network.bridge)
+        self._links.remove(network.bridge)
+        if not self._up:
+            self._forwarding.restore(is_needed=any(True for _ in self._bridges()))
+
+    def _bridges(self) -> Iterator[str]:
+        """Other people's bridges, which may need forwarding, too."""
+        return (name for kind, name in self._links.all() if kind == "bridge")
+
+    # --- containers ----------------------------------------------------------------------
+
+    def attach(self, order: m.Attach, fds: Sequence[int]) -> m.Connected:
+        """Connect a container that starts, all or nothing. The descriptors become ours."""
+        if len(fds) != 2:
+            raise InvalidInput("a container comes with its network namespace and its pidfd")
+        if order.container_id in self._plugged and order.endpoints:
+            plugged = self._plugged[order.container_id]  # a new keeper tells of what goes on
+            for fd in fds:
+                os.close(fd)
+            return self._connected(plugged)
+        self.detach(order.container_id)
+        plugged = Plugged(
+            container_id=order.container_id,
+            name=order.name,
+            hostname=order.hostname,
+            dns=order.dns,
+            ports=(),
+            namespace_fd=fds[0],
+            pidfd=fds[1],
+        )
+        self._plugged[order.container_id] = plugged
+        try:
+            if order.endpoints:
+                self._adopt(plugged, order.endpoints)
+            for attachment in order.attachments if not order.endpoints else ():
+                self._plug(plugged, attachment)
+            self._publish(plugged, order.ports)
+        except BaseException:
+            self.detach(order.container_id)
+            raise
+        self._on_end(plugged)
+        return self._connected(plugged)
+
+    def _adopt(self, plugged: Plugged, endpoints: Sequence[Endpoint]) -> None:
+        """Take over what another switch has connected: the links are there, the rules are new."""
+        for endpoint in endpoints:
+            self._ensure_up(self._networks.find(endpoint.network_id))
+            plugged.endpoints.append(endpoint)
+            self._rules.add_endpoint(endpoint)
+
+    def detach(self, container_id: str) -> None:
+        """Take away all that a container had; nothing if it is not connected."""
+        plugged = self._plugged.pop(container_id, None)
+        if plugged is None:
+            return
+        for proxy in plugged.proxies:
+            proxy.close()
+        for endpoint in plugged.endpoints:
+            self._unplug(plugged, endpoint, is_last=True)
+        os.close(plugged.namespace_fd)
+        os.close(plugged.pidfd)
+
+    def end(self, plugged: Plugged) -> None:
+        """Its init has ended; it may have been started again since."""
+        if self._plugged.get(plugged.container_id) is plugged:
+            self.detach(plugged.container_id)
+
+    def connect(self, order: m.Connect) -> m.Connected:
+        """One network more for a container that runs."""
+        plugged = self._find(order.container_id)
+        network = self._network(order.attachment.network)
+        if any(endpoint.network_id == network.id for endpoint in plugged.endpoints):
+            raise AlreadyExists(f"container {plugged.name} is in network {network.name} already")
+        self._plug(plugged, order.attachment)
+        return self._connected(plugged)
+
+    def disconnect(self, order: m.Disconnect) -> m.Connected:
+        """One network less."""
+        plugged = self._find(order.container_id)
+        network = self._networks.find(order.network)
+        for endpoint in plugged.endpoints:
+            if endpoint.network_id == network.id:
+                break
+        else:
+            raise NotFound(f"container {plugged.name} is not in network {network.name}")
+        with Netlink.inside(plugged.namespace_fd) as inside:
+            links.remove_inside(inside, endpoint.interface)
+        plugged.endpoints.remove(endpoint)
+        self._unplug(plugged, endpoint, is_last=False)
+        if plugged.endpoints:
+            with Netlink.inside(plugged.namespace_fd) as inside:
+                _lead_out(inside, plugged.endpoints[0])
+        return self._connected(plugged)
+
+    def rename(self, order: m.Rename) -> None:
+        """Others find it by its new name from now on."""
+        if plugged := self._plugged.get(order.container_id):
+            plugged.name = order.name
+
+    def _find(self, container_id: str) -> Plugged:
+        try:
+            return self._plugged[container_id]
+        except KeyError:
+            raise FailedPrecondition(
+                "the container is in no network of ours",
+                hint="start it with --network NAME to be able to change that",
+            ) from None
+
+    def _plug(self, plugged: Plugged, attachment: Attachment) -> None:
+        network = self._network(attachment.network)
+        if attachment.aliases and not network.has_names:
+            raise InvalidInput(
+                f"network {network.name} has no aliases: only user-made networks have names",
+                hint="make one with `wardian network create`",
+            )
+        endpoint = self._choose(plugged, network, attachment)
+        try:
+            self._ensure_up(network)
+            plugged.endpoints.append(endpoint)  # its addresses are taken from here on
+            self._rules.add_endpoint(endpoint)
+            self._links.add_pair(endpoint, network, plugged.namespace_fd)
+            with Netlink.inside(plugged.namespace_fd) as inside:
+                is_first = plugged.endpoints[0] is endpoint and not network.internal
+                index, peer = links.configure_inside(inside, endpoint, has_default_route=is_first)
+        except WardianError as error:
+            if endpoint in plugged.endpoints:
+                plugged.endpoints.remove(endpoint)
+                self._unplug(plugged, endpoint, is_last=False)
+                self._links.remove(endpoint.veth)
+            if isinstance(error, KernelRefused):
+                raise SetupError(
+                    f"cannot connect {plugged.name} to network {network.name}: {error.what}"
+                ) from error
+            raise
+        plugged.endpoints[-1] = replace(endpoint, index=index, veth_index=peer)
+
+    def _unplug(self, plugged: Plugged, endpoint: Endpoint, *, is_last: bool) -> None:
+        """Undo what the host knows of an endpoint."""
+        with suppress(WardianError):
+            self._rules.unpublish(endpoint.bridge, _mark(plugged))
+        with suppress(WardianError):
+            self._rules.remove_endpoint(endpoint)
+        if is_last:
+            self._links.remove(endpoint.veth)
+        with suppress(NotFound):
+            self._settle(self._networks.find(endpoint.network_id))
+
+    def _choose(self, plugged: Plugged, network: Network, wish: Attachment) -> Endpoint:
+        taken = {ip_address(address) for _, one in self._in(network) for address in one.addresses}
+        addresses: dict[int, tuple[str, int, str]] = {}
+        for version, wanted in ((4, wish.ip), (6, wish.ip6)):
+            if subnet := network.subnet(version):
+                chosen = pool.choose_address(subnet, taken, wanted, network=network.name)
+                addresses[version] = (str(chosen), subnet.network.prefixlen, subnet.gateway)
+            elif wanted:
+                raise InvalidInput(
+                    f"network {network.name} has no IPv{version} subnet for {wanted}",
+                    hint="make one with `wardian network create --subnet …`",
+                )
+        ip, prefix, gateway = addresses.get(4, ("", 0, ""))
+        ip6, prefix6, gateway6 = addresses.get(6, ("", 0, ""))
+        mac = wish.mac.lower() or pool.mac_of(ip_address(ip or ip6))
+        if any(one.mac == mac for _, one in self._in(network)):
+            raise AlreadyExists(f"MAC address {mac} of network {network.name} is taken")
+        return Endpoint(
+            network=network.name,
+            network_id=network.id,
+            bridge=network.bridge,
+            interface=_free_interface(plugged),
+            veth=self._free_veth(plugged.name),
+            mac=mac,
+            ip=ip,
+            prefix=prefix,
+            gateway=gateway,
+            ip6=ip6,
+            prefix6=prefix6,
+            gateway6=gateway6,
+            aliases=tuple(map(str.lower, wish.aliases)),
+        )
+
+    def _free_veth(self, name: str) -> str:
+        """A link name that people recognise: ``veth-web``; a number where that is taken."""
+        base = "veth-" + re.sub(r"[^a-zA-Z0-9_-]", "", name)
+        for number in range(10_000):
+            end = str(number) if number else ""
+            link = base[: _LINK_NAME - len(end)] + end
+            if not _is_link(link):
+                return link
+        raise SetupError("this host has no free link name")
+
+    # --- ports ---------------------------------------------------------------------------
+
+    def _publish(self, plugged: Plugged, ports: Sequence[Port]) -> None:
+        if not ports:
+            return
+        outward = [one for one in plugged.endpoints if not self._is_internal(one)]
+        if not outward:
+            raise InvalidInput(
+                "ports cannot be published from an internal network",
+                hint="add a --network that is not internal",
+            )
+        for port in ports:
+            plugged.proxies.append(Proxy.reserve(port))
+        plugged.ports = tuple(proxy.port for proxy in plugged.proxies)
+        for proxy in plugged.proxies:
+            proxy.serve(outward[0])
+        self._rules.publish(outward[0], plugged.ports, _mark(plugged))
+
+    def _is_internal(self, endpoint: Endpoint) -> bool:
+        return self._networks.find(endpoint.network_id).internal
+
+    # --- names ---------------------------------------------------------------------------
+
+    def _connected(self, plugged: Plugged) -> m.Connected:
+        servers = tuple(
+            subnet.gateway
+            for endpoint in plugged.endpoints
+            for subnet in self._networks.find(endpoint.network_id).subnets
+            if self._up.get(endpoint.network_id)
+        )[:3]  # what resolv.conf(5) takes
+        warnings: tuple[str, ...] = ()
+        if not servers:
+            servers = plugged.dns.servers or _reachable(resolver.host_servers())
+            warnings = ("port 53 of the bridge is taken: containers are not found by name",)
+        return m.Connected(
+            endpoints=tuple(plugged.endpoints),
+            ports=plugged.ports,
+            resolv_conf=resolver.resolv_conf(servers, plugged.dns),
+            warnings=warnings,
+        )
+
+    def _names(self, network: Network, asker: str) -> Names | None:
+        """What the container at an address may know; None for nobody's address."""
+        found = (one for one, endpoint in self._in(network) if asker in endpoint.addresses)
+        plugged = next(found, None)
+        if plugged is None:
+            return None
+        addresses: dict[str, tuple[str, ...]] = {}
+        names: dict[str, str] = {}
+        for own in plugged.endpoints:
+            known = self._networks.find(own.network_id)
+            for other, place in self._in(known) if known.has_names else ():
+                called = (other.name, other.container_id[:12], other.hostname, *place.aliases)
+                for name in dict.fromkeys(map(str.lower, called)):
+                    addresses[name] = (*addresses.get(name, ()), *place.addresses)
+                for address in place.addresses:
+                    names[address] = f"{other.name}.{known.name}"
+        is_shut_in = all(self._is_internal(own) for own in plugged.endpoints)
+        servers = () if is_shut_in else plugged.dns.servers or resolver.host_servers()
+        return Names(addresses, names, tuple(servers))
+
+
+def _lead_out(inside: Netlink, endpoint: Endpoint) -> None:
+    gateways = list(filter(None, (endpoint.gateway, endpoint.gateway6)))
+    with suppress(KernelRefused):
+        links.set_default_route(inside, endpoint.index, gateways)
+
+
+def _free_interface(plugged: Plugged) -> str:
+    """``eth0`` and so on: the lowest that is free."""
+    used = {endpoint.interface for endpoint in plugged.endpoints}
+    return next(name for number in range(1024) if (name := f"eth{number}") not in used)
+
+
+def _is_link(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except OSError:  # Python's has no errno
+        return False
+    return True
+
+
+def _reachable(servers: Sequence[str]) -> tuple[str, ...]:
+    return tuple(one for one in servers if not ip_address(one.partition("%")[0]).is_loopback)
+
+
+def _mark(plugged: Plugged) -> str:
+    return f"wardian {plugged.name} {plugged.container_id[:12]}"

@@ -1,0 +1,208 @@
+"""The keeper's side of networks: which container is connected, and what it finds in /etc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.network import messages as n
+from wardian.network.client import SwitchClient
+from wardian.network.definition import Attachment, Network, NetworkRequest
+from wardian.runtime.loop import Loop
+from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.spec import Bind
+from wardian.runtime.state import Record, write_hosts
+
+T = TypeVar("T", bound=n.Reply)
+
+UNPLUGGED: Final[dict[str, Any]] = {"endpoints": (), "published": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """What a start adds to the record, to the container's files and to its warnings."""
+
+    changes: dict[str, Any]
+    files: tuple[Bind, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Plugs:
+    """Connects containers by way of the switch. The records tell who is connected."""
+
+    def __init__(
+        self, root: Path, loop: Loop, home: Callable[[str], Path], records: dict[str, Record]
+    ) -> None:
+        self._loop = loop
+        self._home = home
+        self._records = records
+        self._switch = SwitchClient(root, self._remind)
+        self._watched: int | None = None
+
+    def attach(self, record: Record, sandbox: Sandbox) -> Plugged:
+        """Connect a container before its init goes on; nothing for one without a network."""
+        spec = record.spec
+        if not spec.attachments:
+            return Plugged(UNPLUGGED)
+        order = n.Attach(
+            container_id=record.id,
+            name=spec.name,
+            hostname=spec.hostname,
+            attachments=spec.attachments,
+            ports=spec.ports,
+            dns=spec.dns,
+        )
+        connected = self._attach(order, sandbox.host_pid, sandbox.pidfd)
+        self._write(record, connected)
+        source = str(self._home(record.id) / "resolv.conf")
+        resolv_conf = Bind(source=source, target="/etc/resolv.conf", read_only=False)
+        return Plugged(_changes(connected), (resolv_conf,), connected.warnings)
+
+    def detach(self, record: Record) -> None:
+        """Take away what it had. A switch that is gone is told of nothing: it finds out."""
+        if not (record.spec.attachments or record.endpoints) or self._switch.fd is None:
+            return
+        with suppress(WardianError):
+            self._ask(n.Detach(record.id), n.Done)
+        if not any(self._connected(but=record)):
+            self._hang_up()
+
+    def connect(self, record: Record, attachment: Attachment) -> dict[str, Any]:
+        """One network more for a container that runs: what changes in its record."""
+        _check(record)
+        connected = self._ask(n.Connect(record.id, attachment), n.Connected)
+        self._write(record, connected)
+        attachments = (*record.spec.attachments, attachment)
+        return {**_changes(connected), "spec": replace(record.spec, attachments=attachments)}
+
+    def disconnect(self, record: Record, network: str) -> dict[str, Any]:
+        """One network less."""
+        _check(record)
+        connected = self._ask(n.Disconnect(record.id, network), n.Connected)
+        self._write(record, connected)
+        (gone,) = set(record.endpoints) - set(connected.endpoints)
+        spec, names = record.spec, (gone.network, gone.network_id)
+        rest = tuple(one for one in spec.attachments if one.network not in names)
+        spec = replace(spec, attachments=rest, ports=spec.ports if rest else ())
+        return {**_changes(connected), "spec": spec}
+
+    def rename(self, record: Record) -> None:
+        """It has another name for the others."""
+        if record.endpoints:
+            self._ask(n.Rename(record.id, record.spec.name), n.Done)
+
+    def create_network(self, request: NetworkRequest) -> Network:
+        """A new network."""
+        return self._briefly(n.CreateNetwork(request))
+
+    def remove_network(self, name: str) -> Network:
+        """Forget a network that no container is connected to."""
+        return self._briefly(n.RemoveNetwork(name))
+
+    def adopt(self) -> None:
+        """A new keeper: tell the switch, or a new one, of what runs."""
+        if any(self._connected()):
+            self._open()
+
+    def _connected(self, but: Record | None = None) -> Iterable[Record]:
+        return (
+            record
+            for record in self._records.values()
+            if record.is_running and record.endpoints and record is not but
+        )
+
+    def _briefly(self, request: n.CreateNetwork | n.RemoveNetwork) -> Network:
+        try:
+            return self._ask(request, n.Made).network
+        finally:
+            if not any(self._connected()):
+                self._hang_up()
+
+    def _ask(self, request: n.Request, kind: type[T], fds: tuple[int, ...] = ()) -> T:
+        try:
+            return self._switch.ask(request, kind, fds)
+        finally:
+            self._watch()
+
+    def _attach(self, order: n.Attach, host_pid: int, pidfd: int) -> n.Connected:
+        try:
+            namespace_fd = os.open(f"/proc/{host_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SetupError(f"container {order.name} has ended: {error.strerror}") from error
+        try:
+            return self._ask(order, n.Connected, (namespace_fd, pidfd))
+        finally:
+            os.close(namespace_fd)
+
+    def _remind(self) -> None:
+        """A new switch hears of every container that has been connected by another one."""
+        for record in self._connected():
+            assert record.host_pid is not None
+            order = n.Attach(
+                container_id=record.id,
+                name=record.spec.name,
+                hostname=record.spec.hostname,
+                ports=record.published,
+                dns=record.spec.dns,
+                endpoints=record.endpoints,
+            )
+            # One that has just ended is noted in a moment.
+            with suppress(WardianError, ProcessLookupError):
+                pidfd = os.pidfd_open(record.host_pid)
+                try:
+                    self._attach(order, record.host_pid, pidfd)
+                finally:
+                    os.close(pidfd)
+
+    def _watch(self) -> None:
+        """Hear of the switch's end: its proxies and names are gone until there is another."""
+        if self._switch.fd == self._watched:
+            return
+        self._unwatch()
+        if (fd := self._switch.fd) is not None:
+            self._loop.watch(fd, self._lost)
+            self._watched = fd
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._loop.unwatch(self._watched)
+            self._watched = None
+
+    def _lost(self) -> None:
+        self._hang_up()
+        self.adopt()
+
+    def _open(self) -> None:
+        try:
+            self._switch.open()
+        finally:
+            self._watch()
+
+    def _hang_up(self) -> None:
+        self._unwatch()
+        self._switch.close()
+
+    def _write(self, record: Record, connected: n.Connected) -> None:
+        home = self._home(record.id)
+        try:
+            write_hosts(home, record.spec, connected.endpoints)
+            (home / "resolv.conf").write_text(connected.resolv_conf)
+        except OSError as error:
+            raise SetupError(f"cannot write the container's hosts: {error.strerror}") from error
+
+
+def _check(record: Record) -> None:
+    if not record.is_running:
+        raise FailedPrecondition(
+            f"container {record.spec.name} is not running",
+            hint=f"start it with `wardian start {record.spec.name}`",
+        )
+
+
+def _changes(connected: n.Connected) -> dict[str, Any]:
+    return {"endpoints": connected.endpoints, "published": connected.ports}

@@ -1,0 +1,281 @@
+"""Containers in bridge networks: they talk, are reached, are kept apart, and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.linux.conftest import keeper_pid, wait_until
+from tests.linux.program import Wardian, out, program, refused
+from wardian.images.resolve import resolve
+from wardian.images.store import ImageStore
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # docker's word
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+IMAGE = "wardian/base"  # its Python speaks UDP and IPv6, which busybox' nc does not
+SERVER, SLEEPER = ("python3", "/echo.py", "serve"), ("sleep", "1000")
+PROGRAM = Path(__file__).with_name("echo_program.py")
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path) -> Iterator[None]:
+    """The host's links, tables and forwarding are the same afterwards."""
+    before = _host()
+    yield
+    wait_until(lambda: _host() == before)
+    if (log := tmp_path / "state" / "switch.log").exists():
+        assert log.read_text() == ""
+
+
+def _host() -> tuple[list[str], str, str]:
+    links = sorted(name for _, name in socket.if_nameindex())
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return links, tables.stdout, FORWARDING.read_text()
+
+
+@pytest.fixture
+def wardian(host: None, state: Path) -> Wardian:
+    """The command, with the base image made already."""
+    del host
+    resolve(ImageStore(state), IMAGE)
+    return program(state)
+
+
+@pytest.fixture
+def lab(wardian: Wardian) -> str:
+    """A network with both IP versions."""
+    out(wardian("network", "create", "--ipv6", "--subnet", "10.213.7.0/24", "lab"))
+    return "lab"
+
+
+def start(wardian: Wardian, name: str, command: tuple[str, ...], *flags: str) -> None:
+    """A container that does this in the background."""
+    volume = f"{PROGRAM}:/echo.py:ro"
+    out(wardian("run", "-d", "--name", name, "-v", volume, *flags, IMAGE, *command))
+
+
+def ask(wardian: Wardian, name: str, *words: str) -> str:
+    """What the echo program in a container prints, be it an error."""
+    done = wardian("exec", name, "python3", "/echo.py", *words)
+    return done.stdout + done.stderr
+
+
+def cat(wardian: Wardian, name: str, *command: str) -> str:
+    """What a command in a container prints."""
+    return out(wardian("exec", name, *command))
+
+
+def settings(wardian: Wardian, name: str) -> dict[str, dict[str, str]]:
+    """The container's networks by name."""
+    (info,) = json.loads(out(wardian("inspect", name)))
+    networks: dict[str, dict[str, str]] = info["NetworkSettings"]["Networks"]
+    return networks
+
+
+def answers(host: str, port: int, *, udp: bool = False) -> bool:
+    """Whether a word sent from the host comes back."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with closing(socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)) as sock:
+        sock.settimeout(1)
+        try:
+            sock.connect((host, port))
+            sock.send(b"fern")
+            return sock.recv(16) == b"fern"
+        except OSError:
+            return False
+
+
+def own_address() -> str:
+    """An address of this host that is not the loopback's."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.connect(("192.0.2.1", 9))  # sends nothing
+        return str(sock.getsockname()[0])
+
+
+def test_containers_talk_by_name_over_tcp_and_udp_v4_and_v6(wardian: Wardian, lab: str) -> None:
+    start(wardian, "server", SERVER, "--network", lab, "--network-alias", "db")
+    start(wardian, "asker", SLEEPER, "--network", lab)
+    ours = settings(wardian, "server")["lab"]
+    assert ours["IPAddress"] == "10.213.7.2"
+    assert ours["HostInterface"] == "veth-server"
+    assert ours["Pair"].startswith("veth-server@if2 ↔ eth0@if")
+    wait_until(lambda: ask(wardian, "asker", "ask", "server", "7") == "fern\n")
+    for name in ("db", ours["IPAddress"], ours["GlobalIPv6Address"]):
+        assert ask(wardian, "asker", "ask", name, "7") == "fern\n"
+        assert ask(wardian, "asker", "ask", name, "7", "udp") == "fern\n"
+    both = f"10.213.7.2 {ours['GlobalIPv6Address']}\n"
+    assert ask(wardian, "asker", "names", "server", "10.213.7.2") == f"{both}server.lab\n"
+    hosts = cat(wardian, "server", "cat", "/etc/hosts")
+    assert f"{ours['IPAddress']}\t" in hosts
+    assert "127.0.1.1" not in hosts
+    assert cat(wardian, "server", "cat", "/etc/resolv.conf").startswith("nameserver 10.213.7.1\n")
+    out(wardian("rename", "server", "renamed"))
+    assert ask(wardian, "asker", "names", "renamed") == both
+
+
+def test_published_ports_answer_on_loopback_and_on_the_host_s_address(wardian: Wardian) -> None:
+    start(wardian, "web", SERVER, "-p", "7", "-p", "7/udp", "-p", "127.0.0.1::7")
+    ports = out(wardian("port", "web")).splitlines()
+    assert len(ports) == 5
+    everywhere = [line for line in ports if f" {EVERYWHERE}:" in line]
+    tcp, udp = (int(line.rpartition(":")[2]) for line in everywhere)
+    for address in ("127.0.0.1", "::1", own_address()):
+        wait_until(partial(answers, address, tcp))
+    for address in ("127.0.0.1", own_address()):
+        wait_until(partial(answers, address, udp, udp=True))
+    assert f"{EVERYWHERE}:{tcp}->7/tcp" in out(wardian("ps"))
+    # By way of the host's address, from the same network: the hairpin.
+    start(wardian, "other", SLEEPER, "--network", "bridge")
+    assert ask(wardian, "other", "ask", own_address(), str(tcp)) == "fern\n"
+    taken = wardian("run", "--rm", "-p", f"{tcp}:7", IMAGE, "true")
+    assert "is in use on the host" in refused(taken, 125)
+    out(wardian("rm", "-f", "web"))
+    start(wardian, "next", SERVER, "-p", f"{tcp}:7")  # free at once
+    wait_until(partial(answers, own_address(), tcp))
+
+
+def test_a_container_reaches_no_port_of_the_host_and_no_other_network(
+    wardian: Wardian, lab: str
+) -> None:
+    out(wardian("network", "create", "--internal", "shut"))
+    start(wardian, "server", SERVER, "--network", lab)
+    start(wardian, "stranger", SLEEPER, "--network", "bridge")
+    start(wardian, "inmate", SLEEPER, "--network", "shut")
+    address = settings(wardian, "server")["lab"]["IPAddress"]
+    wait_until(partial(answers, address, 7))  # the host itself may
+    gateways = {
+        "stranger": settings(wardian, "stranger")["bridge"]["Gateway"],
+        "inmate": settings(wardian, "inmate")["shut"]["Gateway"],
+    }
+    with closing(socket.create_server((EVERYWHERE, 0))) as listener:
+        port = str(listener.getsockname()[1])
+        socket.create_connection((own_address(), int(port)), timeout=1).close()
+        for name, gateway in gateways.items():
+            for host in (gateway, own_address()):
+                assert "reached" not in ask(wardian, name, "reach", host, port)
+            assert "reached" not in ask(wardian, name, "reach", address, "7")
+            assert "fern" not in ask(wardian, name, "ask", address, "7", "udp")
+            assert "10.213.7" not in ask(wardian, name, "names", "server")
+    assert "default" in cat(wardian, "stranger", "ip", "route")
+    assert "default" not in cat(wardian, "inmate", "ip", "route")
+
+
+def test_a_container_cannot_send_from_another_address(wardian: Wardian, lab: str) -> None:
+    start(wardian, "server", SERVER, "--network", lab)
+    start(wardian, "liar", SLEEPER, "--network", lab, "--cap-add", "NET_ADMIN")
+
+    def is_heard(source: str) -> bool:
+        return ask(wardian, "liar", "ask-from", source, "10.213.7.2", "7") == "fern\n"
+
+    wait_until(partial(is_heard, "10.213.7.3"))
+    out(wardian("exec", "liar", "ip", "addr", "add", "10.213.7.77/24", "dev", "eth0"))
+    assert not is_heard("10.213.7.77")
+    assert is_heard("10.213.7.3")
+    out(wardian("exec", "liar", "ip", "link", "set", "eth0", "address", "02:42:0a:d5:07:09"))
+    assert not is_heard("10.213.7.3")
+
+
+def test_connect_and_disconnect_while_it_runs(wardian: Wardian, lab: str) -> None:
+    out(wardian("network", "create", "second"))
+    start(wardian, "server", SERVER, "--network", lab)
+    start(wardian, "both", SLEEPER, "--network", "second")
+    assert "fern" not in ask(wardian, "both", "ask", "10.213.7.2", "7")
+    out(wardian("network", "connect", "--ip", "10.213.7.40", "--alias", "two", lab, "both"))
+    assert settings(wardian, "both")["lab"]["Interface"] == "eth1"
+    wait_until(lambda: ask(wardian, "both", "ask", "server", "7") == "fern\n")
+    assert "10.213.7.40" in ask(wardian, "server", "names", "two")
+    inside = json.loads(out(wardian("network", "inspect", lab)))[0]["Containers"]
+    assert {one["Name"] for one in inside.values()} == {"server", "both"}
+    assert "is in network lab already" in refused(wardian("network", "connect", lab, "both"), 1)
+    out(wardian("network", "disconnect", "second", "both"))
+    assert list(settings(wardian, "both")) == ["lab"]
+    assert "default via 10.213.7.1" in cat(wardian, "both", "ip", "route")
+    assert "10.213.7.40" in cat(wardian, "both", "cat", "/etc/hosts")
+    out(wardian("stop", "-t", "0", "both"))
+    out(wardian("start", "both"))
+    assert list(settings(wardian, "both")) == ["lab"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--network", "nowhere"), "no such network: nowhere"),
+        (("--network", "lab", "--ip", "10.9.9.9"), "is not an address of network lab"),
+        (("--network", "lab", "--ip", "10.213.7.1"), "is taken"),
+        (("--network", "lab", "--ip6", "::g"), "not an IPv6 address"),
+        (("--network", "lab", "--mac-address", "01:00:00:00:00:01"), "multicast"),
+        (("--network", "none", "-p", "80"), "ports are published from a bridge network only"),
+        (("--network", "host", "--network", "lab"), "excludes others"),
+        (("--network", "bridge", "--network-alias", "x"), "only user-made networks have names"),
+        (("-p", "80000:80"), "not a port or a range of ports"),
+        (("-p", "192.0.2.200:0:80"), "cannot publish port 80/tcp"),
+    ],
+)
+def test_a_wrong_wish_is_one_line_and_nothing_half_made(
+    wardian: Wardian, lab: str, flags: tuple[str, ...], said: str
+) -> None:
+    del lab
+    assert said in refused(wardian("run", "--name", "never", *flags, IMAGE, "true"), 125)
+    assert out(wardian("ps", "-aq")) == ""
+
+
+def test_wrong_networks_are_one_line(wardian: Wardian, lab: str) -> None:
+    create = ("network", "create")
+    assert "overlaps" in refused(wardian(*create, "--subnet", "10.213.0.0/16", "x"), 1)
+    assert "exists already" in refused(wardian(*create, lab), 1)
+    assert "not a subnet" in refused(wardian(*create, "--subnet", "10.1.0.0/8", "x"), 1)
+    assert "not in subnet" in refused(
+        wardian(*create, "--subnet", "10.214.0.0/24", "--gateway", "10.1.1.1", "x"), 1
+    )
+    assert "not a network name" in refused(wardian(*create, "x y"), 1)
+    assert "no name for a network" in refused(wardian(*create, "host"), 1)
+    start(wardian, "user", SLEEPER, "--network", lab)
+    assert "in use by user" in refused(wardian("network", "rm", lab), 1)
+    out(wardian("rm", "-f", "user"))
+    assert out(wardian("network", "rm", lab)) == "lab\n"
+    assert "no such network" in refused(wardian("network", "rm", lab), 1)
+
+
+@pytest.mark.parametrize("victim", ["keeper", "switch"])
+def test_a_killed_keeper_or_switch_is_replaced_and_the_network_goes_on(
+    wardian: Wardian, state: Path, lab: str, victim: str
+) -> None:
+    start(wardian, "server", SERVER, "--network", lab, "-p", "7")
+    (line, *_) = out(wardian("port", "server", "7")).splitlines()
+    port = int(line.rpartition(":")[2])
+    wait_until(partial(answers, "127.0.0.1", port))
+    pid = keeper_pid(state, victim)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: keeper_pid(state, victim) not in (None, pid) or victim == "keeper")
+    out(wardian("ps"))
+    wait_until(partial(answers, "127.0.0.1", port))
+    start(wardian, "asker", SLEEPER, "--network", lab)
+    assert settings(wardian, "asker")["lab"]["IPAddress"] == "10.213.7.3"
+    wait_until(lambda: ask(wardian, "asker", "ask", "server", "7") == "fern\n")
+
+
+def test_the_end_of_a_container_takes_its_network_away_though_no_keeper_sees_it(
+    wardian: Wardian, state: Path, lab: str
+) -> None:
+    before = _host()
+    start(wardian, "server", SERVER, "--network", lab, "-p", "7")
+    (info,) = json.loads(out(wardian("inspect", "server")))
+    keeper = keeper_pid(state)
+    assert keeper is not None
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(info["State"]["Pid"], signal.SIGKILL)
+    wait_until(lambda: _host() == before)
+    out(wardian("start", "server"))
+    assert settings(wardian, "server")["lab"]["IPAddress"] == "10.213.7.2"
