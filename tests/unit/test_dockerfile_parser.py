@@ -124,7 +124,7 @@ def test_outline_lists_arguments_with_their_comments() -> None:
     )
     shown = outline(recipe(parse(text)))
     assert [(one["name"], one["value"]) for one in shown["args"]] == [("base", "a"), ("speed", "3")]
-    assert shown["args"][1]["description"] == "speed is how fast"
+    assert shown["args"][1]["description"] == "is how fast"
     assert shown["secrets"] == [{"name": "key", "required": True, "line": 6}]
     assert [stage["base"] for stage in shown["stages"]] == ["$base", "one"]
 

@@ -8,12 +8,14 @@ The expected trees were compared with those that BuildKit's own parser prints fo
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from wardian.build.faults import DockerfileError
 from wardian.build.parser import MAX_LINE_BYTES, parse
 from wardian.build.stages import recipe
+from wardian.cli.program import run
 
 EVERY_INSTRUCTION = r"""
 ARG release=12 mirror quoted="a b"
@@ -209,3 +211,32 @@ def test_fault_brings_no_control_characters_to_a_terminal() -> None:
     with pytest.raises(DockerfileError) as caught:
         recipe(parse("FROM a\n\x1b[31mRUN\x9b b\n"))
     assert "\x1b" not in str(caught.value) and "\x9b" not in str(caught.value)
+
+
+OUTLINE = """\
+(outline
+  (target "app")
+  (args ((name "v") (value nil) (line 5) (description "which one")))
+  (stages ((index 0) (name "app") (base "a") (description "what runs") (line 2) \
+(instructions "ARG v" "RUN \\"b\\"") (onbuild)))
+  (secrets)
+  (ssh))
+"""
+
+
+def test_outline_can_be_an_s_expression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '# app what runs\nFROM a AS app\n# about it\n# v which one\nARG v\nRUN "b"\n'
+    (tmp_path / "Dockerfile").write_text(text)
+    assert run(["build", "--print=outline,format=sexpr", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == OUTLINE
+
+
+def test_command_refuses_a_wrong_file_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").write_text("FROM a\nENV x\n")
+    assert run(["build", "--print=ast", "-f", str(tmp_path / "other"), str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[0] == "wardian: Dockerfile:2:5: ENV must have two arguments"
+    assert printed.err.splitlines()[-1] == "hint: write ENV x=VALUE"

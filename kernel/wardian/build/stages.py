@@ -226,6 +226,7 @@ def outline(found: Recipe, target: str = "") -> dict[str, Any]:
                 "index": stage.index,
                 "name": stage.name,
                 "base": stage.base,
+                "description": _description(stage.source, stage.name),
                 "line": stage.source.line,
                 "instructions": [one.node.original.strip() for one in stage.instructions],
                 "onbuild": [
@@ -247,12 +248,18 @@ def _arguments(found: Recipe, wanted: Stage) -> list[list[dict[str, Any]]]:
                 "name": name,
                 "value": default,
                 "line": one.line,
-                "description": " ".join(one.node.comments),
+                "description": _description(one, name),
             }
             for name, default in arg_pairs(one)
         ]
         for one in [*found.globals, *own]
     ]
+
+
+def _description(one: Instruction, name: str) -> str:
+    """What the comment above says of it, if that begins with the name (BuildKit's rule)."""
+    told = (line for line in one.node.comments if line.startswith(f"{name} "))
+    return next(told, "").removeprefix(f"{name} ")
 
 
 def _mounts(instructions: Sequence[Instruction], kind: str) -> list[dict[str, Any]]:

@@ -191,6 +191,7 @@ def _shown(data: bytes, what: str, target: str) -> str:
     """The Dockerfile as ``--print`` asks for it."""
     import json
 
+    from wardian.build.expression import expression
     from wardian.build.parser import parse
     from wardian.build.stages import outline, recipe
 
@@ -199,13 +200,14 @@ def _shown(data: bytes, what: str, target: str) -> str:
     if kind not in ("ast", "outline") or form not in ("json", "sexpr"):
         raise InvalidInput(
             f"not something to print: {what[:40]!r}",
-            hint="use ast or outline, and with ast ,format=json or ,format=sexpr",
+            hint="use ast or outline, and after it ,format=json or ,format=sexpr",
         )
     file = parse(data)
+    if kind == "outline":
+        known = outline(recipe(file), target)
+        return expression(kind, known) if form == "sexpr" else json.dumps(known, indent=2)
     if form == "sexpr":
         return file.root.dump()
-    if kind == "outline":
-        return json.dumps(outline(recipe(file), target), indent=2)
     document = {
         "escape": file.escape,
         "directives": file.directives,
