@@ -1,4 +1,4 @@
-"""The Dockerfile's parser and its expansion of words, against BuildKit's own test data."""
+"""The Dockerfile's parser: modifiers, here-documents, faults, and whatever bytes it is given."""
 
 from __future__ import annotations
 
@@ -14,56 +14,6 @@ from wardian.build.faults import DockerfileError
 from wardian.build.parser import parse
 from wardian.build.stages import outline, recipe
 from wardian.cli.program import run
-
-DATA = Path(__file__).parent / "dockerfiles"
-ENV = {"PWD": "/home", "SHELL": "bash", "KOREAN": "한국어", "NULL": ""}
-
-
-def words_and_values() -> list[tuple[str, str]]:
-    rows = []
-    for line in (DATA / "envVarTest").read_text().splitlines():
-        platform, *fields = (field.strip() for field in line.split("|", 2))
-        if platform in ("A", "U"):
-            rows.append((fields[0], fields[1]))
-    return rows
-
-
-def words_and_lists() -> list[tuple[dict[str, str], str, str]]:
-    env: dict[str, str] = {}
-    rows = []
-    for line in (DATA / "wordsTest").read_text().splitlines():
-        if line.startswith("ENV "):
-            name, _, value = line.removeprefix("ENV ").partition("=")
-            env[name] = value
-        elif line and not line.startswith("#"):
-            source, _, expected = line.partition(" | ")
-            rows.append((dict(env), source.strip(), expected.lstrip()))
-    return rows
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in (DATA / "trees").iterdir()))
-def test_tree_is_the_one_that_buildkit_has(name: str) -> None:
-    folder = DATA / "trees" / name
-    found = parse((folder / "Dockerfile").read_bytes()).root.dump() + "\n"
-    assert found == (folder / "result").read_text()
-
-
-@pytest.mark.parametrize(("source", "expected"), words_and_values())
-def test_word_expands_as_in_buildkit(source: str, expected: str) -> None:
-    if expected == "error":
-        with pytest.raises(DockerfileError):
-            Expander(env=ENV).word(source)
-    else:
-        assert Expander(env=ENV).word(source) == expected
-
-
-@pytest.mark.parametrize(("env", "source", "expected"), words_and_lists())
-def test_words_are_split_as_in_buildkit(env: dict[str, str], source: str, expected: str) -> None:
-    if expected == "error":
-        with pytest.raises(DockerfileError):
-            Expander(env=env).words(source)
-    else:
-        assert Expander(env=env).words(source) == expected.split(",")
 
 
 @pytest.mark.parametrize(
