@@ -42,5 +42,5 @@ def test_the_lectures_dockerfile_is_built_and_shown(page: Page, tmp_path: Path) 
 def test_a_fault_of_the_dockerfile_shows_its_line(page: Page) -> None:
     failed = page.run("%%dockerfile\nFROM wardian/base\nRUNN x\n")
     assert failed.status == "error"
-    assert "Dockerfile:2: unknown instruction: RUNN" in str(failed.reply)
+    assert "Dockerfile:2:1: unknown instruction: RUNN" in str(failed.reply)
     assert "did you mean RUN?" in str(failed.reply)
