@@ -13,7 +13,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,16 +47,20 @@ class Downloads:
         """Where a blob is being gathered."""
         return self._directory / blob.digest.removeprefix("sha256:")
 
-    def fetch(self, repository: Repository, blob: Descriptor) -> Path:
-        """Have the whole blob, verified; the caller links it and then calls `forget`.
+    def fetch(
+        self, repository: Repository, blob: Descriptor, adopt: Callable[[Path], None]
+    ) -> None:
+        """Have the whole blob, verified; `adopt` links it while it is surely there.
 
-        Raises RegistryFailed, NotFound; SetupError if the disk is full.
+        When the image is in the store, the caller calls `forget`. Raises RegistryFailed,
+        NotFound; SetupError if the disk is full.
         """
         self._progress.begin(blob)
         with storing(), self._locked(blob) as fd:
             for attempt in (1, 2):
                 if _Fetch(repository, blob, fd, self._progress, self._stop).run():
-                    return self.path(blob)
+                    adopt(self.path(blob))
+                    return
                 os.ftruncate(fd, 0)
                 if attempt == 1:
                     continue
@@ -66,9 +70,14 @@ class Downloads:
             )
 
     def forget(self, blob: Descriptor) -> None:
-        """The blob is in the store."""
+        """The blob is in the store. Who else is fetching it forgets it, too, when they have it."""
         with storing(), suppress(FileNotFoundError):
-            os.unlink(self.path(blob))
+            fd = os.open(self.path(blob), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if _try_lock(fd):
+                    os.unlink(self.path(blob))
+            finally:
+                os.close(fd)
 
     @contextmanager
     def _locked(self, blob: Descriptor) -> Iterator[int]:

@@ -160,8 +160,7 @@ class _Pull:
         """Have a blob in the ingest or, on its lease, in the store."""
         if ingest.has(blob):
             return "Already exists"
-        path = downloads.fetch(self._repository, blob)
-        ingest.adopt_blob(path, blob)
+        downloads.fetch(self._repository, blob, lambda path: ingest.adopt_blob(path, blob))
         return "Pull complete"
 
 
