@@ -88,7 +88,7 @@ class Downloads:
                 while not _try_lock(fd):
                     if self._stop.wait(POLL_S):
                         raise RegistryFailed("the transfer was stopped")
-                if os.fstat(fd).st_nlink:  # else another process has just finished with it
+                if _is_at(fd, self.path(blob)):  # else another process has just finished with it
                     yield fd
                     return
             finally:
@@ -199,6 +199,14 @@ class _Fetch:
             return error.error
         what = f"a layer of {self._repository.path}"
         return self._repository.transport.explain(error, what)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether the open file is still the one of this name; it has others in the store."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(fd: int) -> bool:
