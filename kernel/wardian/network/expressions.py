@@ -1,6 +1,6 @@
 """Expressions of nftables rules, as the kernel reads them (linux/netfilter/nf_tables.h).
 
-pyroute2 encodes these, too, but not the fib expression's result, and a rule took it a millisecond.
+pyroute2 encodes these, too, but takes the fib expression's result for flags, and is slow at it.
 """
 
 from __future__ import annotations
