@@ -131,7 +131,9 @@ def test_events_tell_of_programs_and_of_memory(wardian: Wardian) -> None:
     assert wardian("run", "--name", "eater", "-m", "16m", IMAGE, "sh", "-c", eat).returncode == 137
     told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"))
     actions = told.splitlines()
-    assert actions[:4] == ["create", "start", "exec_start: sh -c exit 5", "exec_die"]
+    words = "sh -c exit 5"
+    assert actions[:2] == ["create", "start"]
+    assert actions[2:5] == [f"exec_create: {words}", f"exec_start: {words}", "exec_die"]
     assert actions[-2:] == ["oom", "die"]
 
 

@@ -61,7 +61,7 @@ def events(
 
 def attributes(event: Event) -> dict[str, str]:
     """What docker calls the actor's attributes."""
-    found = {"image": event.image, "name": event.name}
+    found = {**event.attributes, "image": event.image, "name": event.name}
     if event.exit_code is not None:
         found["exitCode"] = str(event.exit_code)
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.health import described, described_check
 from wardian.cli.networking import network_settings, port_bindings
 from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
@@ -115,6 +116,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             "OpenStdin": info.spec.open_stdin,
             "StopSignal": signal_name(info.spec.stop_signal),
             "StopTimeout": info.spec.stop_timeout_s,
+            **({"Healthcheck": described_check(check)} if (check := info.spec.healthcheck) else {}),
         },
         "Wardian": {
             "Keep": info.spec.keep.value,
@@ -140,6 +142,7 @@ def _state(info: ContainerInfo) -> dict[str, Any]:
         "Error": info.exit_reason,
         "StartedAt": timestamp(info.started_at),
         "FinishedAt": timestamp(info.finished_at),
+        **({"Health": described(info.health)} if info.health else {}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.health import health_of, remark
 from wardian.cli.networking import networks_of, ports_of
 from wardian.cli.params import format_option
 from wardian.cli.program import Command
@@ -89,6 +90,7 @@ def row_of(info: ContainerInfo, now_s: float, *, is_whole: bool = False) -> dict
         "CreatedAt": timestamp(info.created_at),
         "RunningFor": f"{duration(now_s - info.created_at)} ago",
         "State": info.status.value,
+        "Health": health_of(info),
         "Status": status_of(info, now_s),
         "Names": info.name,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(info.spec.labels.items())),
@@ -112,7 +114,7 @@ def status_of(info: ContainerInfo, now_s: float) -> str:
             return f"Exited ({info.exit_code}) {ago} ago"
         case Status.PAUSED | Status.RUNNING:
             up = f"Up {duration(now_s - (info.started_at or now_s))}"
-            return f"{up} (Paused)" if info.status is Status.PAUSED else up
+            return f"{up} (Paused)" if info.status is Status.PAUSED else f"{up}{remark(info)}"
 
 
 def _has_label(info: ContainerInfo, value: str) -> bool:
@@ -126,6 +128,7 @@ TESTS: dict[str, Callable[[Any, str], bool]] = {
     "status": lambda info, value: info.status.value == value,
     "label": _has_label,
     "ancestor": lambda info, value: info.image in (value, f"{value}:latest"),
+    "health": lambda info, value: health_of(info) == value,
     "exited": lambda info, value: info.finished_at is not None and str(info.exit_code) == value,
 }
 

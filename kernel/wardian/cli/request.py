@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
-from wardian.cli import networking, security, sharing, words
+from wardian.cli import health, networking, security, sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.logs import LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy, When
@@ -78,6 +78,7 @@ class Request:
     pulling: Mapping[str, Any] = field(default_factory=dict)
     sharing: Mapping[str, str] = field(default_factory=dict)
     security: Mapping[str, Any] = field(default_factory=dict)
+    health: Mapping[str, Any] = field(default_factory=dict)
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
         """The container that is asked for. Raises InvalidInput."""
@@ -105,6 +106,7 @@ class Request:
             ),
             tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
             **networking.wishes(self, image_config(image)),
+            healthcheck=health.check(self.health, image_config(image)),
             user_namespace=_user_namespace(self.userns),
             read_only=self.read_only,
             cap_add=("ALL",) if self.security.get("privileged") else self.cap_add,

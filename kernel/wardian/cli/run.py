@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wardian.cli.health import HEALTH_NAMES, health_options
 from wardian.cli.networking import complete_network, network_options
 from wardian.cli.params import (
     LIMIT_NAMES,
@@ -88,7 +89,7 @@ def container_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    function = security_options(sharing_options(_rarer_options(function)))
+    function = security_options(sharing_options(health_options(_rarer_options(function))))
     return limit_options(process_options(pull_options(function)))
 
 
@@ -211,7 +212,10 @@ def _request(flags: dict[str, Any]) -> Request:
     sharing = {name: flags.pop(name) for name in SHARING_NAMES}
     security = {name: flags.pop(name) for name in SECURITY_NAMES}
     pulling = {name: flags.pop(name) for name in PULL_NAMES}
-    return Request(limits=limits, sharing=sharing, security=security, pulling=pulling, **flags)
+    health = {name: flags.pop(name) for name in HEALTH_NAMES}
+    return Request(
+        limits=limits, sharing=sharing, security=security, pulling=pulling, health=health, **flags
+    )
 
 
 def _make(

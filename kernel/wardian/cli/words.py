@@ -17,7 +17,8 @@ from wardian.runtime.spec import Bind, Tmpfs, Ulimit
 
 RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", re.ASCII)
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # What is not named here of nosuid, nodev and rro is always so.
 _VOLUME_OPTIONS = (
     "ro",
@@ -354,11 +355,25 @@ def signal_name(number: int) -> str:
     return f"SIGRTMIN+{number - RTMIN}" if number > RTMIN else str(number)
 
 
+def duration_s(word: str) -> float:
+    """A time as Go writes it: ``30s``, ``1m30s``, ``500ms``; ``0`` is one, too. In seconds."""
+    seconds = 0.0 if word == "0" else _duration_s(word)
+    if seconds is None:
+        raise InvalidInput(f"not a duration: {word[:40]!r}", hint="write it like 30s or 1m30s")
+    return seconds
+
+
+def _duration_s(word: str) -> float | None:
+    parts = _PART.findall(word)
+    if not parts or "".join(number + unit for number, unit in parts) != word:
+        return None
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
 def moment(word: str, *, now_s: float) -> float:
     """``--since``: ``10m`` or ``1h30m`` ago, an RFC 3339 time, or seconds since the epoch."""
-    if (ago := _DURATION.fullmatch(word)) and word:
-        hours, minutes, seconds = (float(part or 0) for part in ago.groups())
-        return now_s - hours * 3600 - minutes * 60 - seconds
+    if (ago_s := _duration_s(word)) is not None:
+        return now_s - ago_s
     if re.fullmatch(r"\d+(\.\d+)?", word):
         return float(word)
     try:

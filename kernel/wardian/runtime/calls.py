@@ -12,9 +12,11 @@ import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
 from wardian.runtime import messages as m
+from wardian.runtime.health import HealthStatus
+from wardian.runtime.history import Execution
 from wardian.runtime.house import House
 from wardian.runtime.live import Live, Spawned
-from wardian.runtime.loop import Loop
+from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.relay import Tap
 from wardian.runtime.spec import Keep
 from wardian.runtime.state import Record, Status
@@ -34,9 +36,9 @@ class Reply:
         answer = m.Answer(self._id, msgspec.Raw(m.encode(value)))
         self._loop.send(self.client, m.encode(answer), fds)
 
-    def later(self, delay_s: float, act: Callable[[], None]) -> None:
+    def later(self, delay_s: float, act: Callable[[], None]) -> Timer:
         """Go on with the answer after a while."""
-        self._loop.later(delay_s, act)
+        return self._loop.later(delay_s, act)
 
     def fail(self, error: WardianError) -> None:
         """Answer with an error of the tree."""
@@ -63,6 +65,7 @@ class Calls:
             "start": (m.StartCall, self._start),
             "spawn": (m.SpawnCall, self._spawn),
             "wait": (m.WaitCall, self._wait),
+            "wait_healthy": (m.HealthCall, self._wait_healthy),
             "stop": (m.StopCall, self._stop),
             "kill": (m.KillCall, self._kill),
             "remove": (m.RemoveCall, self._remove),
@@ -180,14 +183,16 @@ class Calls:
             raise InvalidInput("every descriptor needs a number of its own")
         record = self._house.find(call.name)
         live = self._house.live(record)
-        answer, history = _answer(reply), self._house.history
+        answer = _answer(reply)
+        execution = Execution(self._house.history, record, call.process.argv)
 
         def done(result: m.SpawnedProcess | WardianError, given: tuple[int, ...]) -> None:
             answer(result, given)
             if not isinstance(result, WardianError):
-                history.note(f"exec_start: {' '.join(call.process.argv)}"[:200], record)
-                live.wait(result.key, lambda code: history.note("exec_die", record, exit_code=code))
+                execution.has_started()
+                live.wait(result.key, execution.has_ended)
 
+        execution.was_asked_for()
         live.spawn(call.process, call.targets, fds, terminal=call.terminal, done=done)
 
     def _wait(self, reply: Reply, call: m.WaitCall, _fds: tuple[int, ...]) -> None:
@@ -200,6 +205,29 @@ class Calls:
             live.on_stopped.append(reply.send)
         else:
             live.wait(call.key, reply.send)
+
+    def _wait_healthy(self, reply: Reply, call: m.HealthCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        self._house.live(record)
+        if record.spec.healthcheck is None:
+            raise FailedPrecondition(
+                f"container {record.spec.name} has no healthcheck",
+                hint="give it one with --health-cmd, or its image one with HEALTHCHECK",
+            )
+        health, timers = self._house.health, list[Timer]()
+
+        def told(status: HealthStatus | None) -> None:
+            for timer in timers:
+                timer.cancel()
+            reply.send(m.HealthAnswer(status))
+
+        def expire() -> None:
+            health.leave(record.id, told)
+            reply.send(m.HealthAnswer(HealthStatus.STARTING))
+
+        if call.timeout_s is not None:
+            timers.append(reply.later(call.timeout_s, expire))
+        health.wait(record, told)
 
     def _stop(self, reply: Reply, call: m.StopCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
@@ -249,7 +277,7 @@ class Calls:
     def _list(self, reply: Reply, _call: None, _fds: tuple[int, ...]) -> None:
         """One answer a container, then a null: no answer grows with the number of containers."""
         for record in sorted(self._house.records.values(), key=lambda record: record.created_at):
-            reply.send(self._house.info(record))
+            reply.send(self._house.info(record, in_brief=True))
         reply.send(None)
 
     def _lend(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:

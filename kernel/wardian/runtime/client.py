@@ -218,7 +218,8 @@ def _always_replaced() -> SetupError:
 
 
 _REPEATABLE = frozenset(
-    {"inspect", "ping", "wait", "join", "attach", "stop", "update", "pause", "unpause"}
+    {"inspect", "ping", "wait", "wait_healthy"}
+    | {"join", "attach", "stop", "update", "pause", "unpause"}
 )
 
 

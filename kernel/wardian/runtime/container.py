@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from wardian.cgroups.limits import Limits
-from wardian.errors import NotFound, WardianError
+from wardian.errors import FailedPrecondition, NotFound, WardianError
 from wardian.runtime import messages as m
+from wardian.runtime.health import HealthStatus
 from wardian.runtime.messages import ContainerInfo
 from wardian.runtime.spec import Keep, ProcessSpec
 
@@ -146,6 +147,23 @@ class Container:
     def wait(self) -> int:
         """Wait until the container has ended; its exit code."""
         return self.client.call("wait", m.WaitCall(self.id), int)[0]
+
+    def wait_healthy(self, *, timeout_s: float | None = None) -> None:
+        """Wait until its healthcheck says that it is well.
+
+        Raises FailedPrecondition if it has none, does not run, ends or turns out unhealthy, and
+        TimeoutError.
+        """
+        call = m.HealthCall(self.id, timeout_s)
+        answer, _ = self.client.call("wait_healthy", call, m.HealthAnswer)
+        if answer.status is HealthStatus.STARTING:
+            raise TimeoutError(f"the container is not healthy after {timeout_s} s")
+        if answer.status is not HealthStatus.HEALTHY:
+            what = "ended before it was healthy" if answer.status is None else "is unhealthy"
+            raise FailedPrecondition(
+                f"the container {what}",
+                hint="`wardian inspect` shows what its healthcheck said",
+            )
 
     def stop(self, *, timeout_s: float = 10.0, signal: int = signals.SIGTERM) -> int:
         """Signal its processes, kill them after the timeout; the exit code. Its files stay."""

@@ -32,4 +32,5 @@ def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo
         restart_count=record.restart_count,
         endpoints=record.endpoints,
         published=record.published,
+        health=record.health,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from wardian.runtime.messages import Event
-from wardian.runtime.state import Record
+from wardian.runtime.state import Record, new_id
 
+MAX_ACTION_CHARS = 200
 REMEMBERED = 256  # as many as docker's daemon keeps
 Listener = Callable[[Event], None]
 
@@ -20,10 +21,18 @@ class History:
         self._events: deque[Event] = deque(maxlen=REMEMBERED)
         self._listeners: list[Listener] = []
 
-    def note(self, action: str, record: Record, *, exit_code: int | None = None) -> None:
-        """Something happened to a container now."""
+    def note(
+        self,
+        action: str,
+        record: Record,
+        *,
+        exit_code: int | None = None,
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Something happened to a container now; ``attributes`` are what docker tells of it."""
         spec = record.spec
-        event = Event(time.time(), action, record.id, spec.name, spec.image, exit_code)
+        said = {**spec.labels, **(attributes or {})}
+        event = Event(time.time(), action, record.id, spec.name, spec.image, exit_code, said)
         self._events.append(event)
         for listener in list(self._listeners):
             listener(event)
@@ -40,3 +49,29 @@ class History:
         """Call it no more."""
         if listener in self._listeners:
             self._listeners.remove(listener)
+
+
+class Execution:
+    """What is told of one program that was started beside the main process."""
+
+    def __init__(self, history: History, record: Record, argv: Sequence[str]) -> None:
+        self._history = history
+        self._record = record
+        self._words = " ".join(argv)
+        self._attributes = {"execID": new_id()}
+
+    def was_asked_for(self) -> None:
+        """``exec_create: …``."""
+        self._note(f"exec_create: {self._words}")
+
+    def has_started(self) -> None:
+        """``exec_start: …``."""
+        self._note(f"exec_start: {self._words}")
+
+    def has_ended(self, exit_code: int) -> None:
+        """``exec_die``."""
+        self._note("exec_die", exit_code)
+
+    def _note(self, action: str, exit_code: int | None = None) -> None:
+        action = action[:MAX_ACTION_CHARS]
+        self._history.note(action, self._record, exit_code=exit_code, attributes=self._attributes)

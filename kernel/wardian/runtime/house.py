@@ -21,10 +21,13 @@ from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
 from wardian.runtime.groups import Groups
+from wardian.runtime.health import Health
+from wardian.runtime.health_monitor import HealthMonitors
 from wardian.runtime.history import History
 from wardian.runtime.live import Live
-from wardian.runtime.loop import Loop, Timer
+from wardian.runtime.loop import Loop
 from wardian.runtime.nursery import Nursery
+from wardian.runtime.orphans import Orphans
 from wardian.runtime.plugs import UNPLUGGED, Plugged, Plugs
 from wardian.runtime.restarts import Restarts
 from wardian.runtime.sandbox import Sandbox
@@ -34,8 +37,6 @@ from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.wire import Connection
 from wardian.runtime.zygote import Zygote
 
-ORPHAN_GRACE_S = float(os.environ.get("WARDIAN_ORPHAN_GRACE_S", "600"))
-ADOPTION_GRACE_S = 30.0
 NOTE_AGAIN_S = 5.0
 
 
@@ -61,7 +62,6 @@ class House:
         self._sites = Sites(root, self._disk)
         self._groups = Groups(root, loop)
         self._live: dict[str, Live] = {}
-        self._graces: dict[str, Timer] = {}
         self._nursery = Nursery(
             loop,
             zygote,
@@ -77,11 +77,15 @@ class House:
         self.restarts = Restarts(
             loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
         )
+        self.health = HealthMonitors(loop, self.records.get, note=self._note, history=self.history)
+        self.orphans = Orphans(
+            loop, self.records.get, discard=self._discard, stop=self._stop_orphan
+        )
 
     @property
     def is_busy(self) -> bool:
         """Whether anything runs or is about to be ended."""
-        return bool(self._live or self._graces or self.restarts.are_due)
+        return bool(self._live or self.orphans.are_there or self.restarts.are_due)
 
     def find(self, name: str) -> Record:
         """The container of this name or id; NotFound."""
@@ -200,6 +204,7 @@ class House:
         """Make it run with init alone, for somebody who wants its files; nothing is noted of it."""
         live = self.start(record)
         live.before = record
+        self.health.stop(record.id)
         return live.record
 
     def _note_start(
@@ -215,6 +220,7 @@ class House:
             finished_at=None,
             exit_code=None,
             exit_reason="",
+            health=(record.health or Health()).started() if record.spec.healthcheck else None,
             warnings=(*warnings, *plugged.warnings),
             **plugged.changes,
         )
@@ -227,6 +233,7 @@ class House:
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
         self._loop.watch(live.pidfd, lambda: self._note_end(live))
+        self.health.watch(live)
 
     def _ids_of(self, record: Record) -> ids.IdMaps | None:
         if record.spec.user_namespace is UserNamespace.HOST:
@@ -253,6 +260,7 @@ class House:
         """Init has ended, and with it every process of the container."""
         code = process.reap(live.record.host_pid)
         live.hear_last_words()
+        self.health.ended(live.record.id)
         record = live.record
         del self._live[record.id]
         was_oom_killed = False
@@ -273,6 +281,7 @@ class House:
             finished_at=time.time(),
             exit_code=exit_code,
             exit_reason=reason,
+            health=record.health.ended() if record.health else None,
             **UNPLUGGED,
         )
         (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
@@ -309,7 +318,7 @@ class House:
                 f"container {record.spec.name} is running",
                 hint=f"stop it first, or use `wardian rm --force {record.spec.name}`",
             )
-        self._cancel_grace(record.id)
+        self.orphans.cancel(record.id)
         self.restarts.cancel(record.id)
         self._release(record.id)
         self.records.pop(record.id, None)
@@ -335,11 +344,15 @@ class House:
     def set_paused(self, record: Record, *, paused: bool) -> Record:
         """Freeze or thaw every process of the container."""
         live = self.live(record)
-        if paused:
-            live.cgroup.freeze()
-        else:
-            live.cgroup.thaw()
-        live.record = self._store(record, status=Status.PAUSED if paused else Status.RUNNING)
+        self.health.stop(record.id)
+        try:
+            if paused:
+                live.cgroup.freeze()
+            else:
+                live.cgroup.thaw()
+            self._store(record, status=Status.PAUSED if paused else Status.RUNNING)
+        finally:
+            self.health.watch(live)
         self.history.note("pause" if paused else "unpause", record)
         return live.record
 
@@ -369,32 +382,9 @@ class House:
 
     def held(self, record: Record, keep: Keep) -> None:
         """Somebody holds the container (again); ``keep`` is also for the keeper after this one."""
-        self._cancel_grace(record.id)
+        self.orphans.cancel(record.id)
         if record.spec.keep is not keep:
             self._store(record, spec=replace(record.spec, keep=keep))
-
-    def abandoned(self, container_id: str, keep: Keep) -> None:
-        """Nobody holds the container any more."""
-        record = self.records.get(container_id)
-        if record is None or keep is Keep.ALWAYS:
-            return
-        if keep is Keep.NEVER:
-            self._discard(record)
-        else:
-            self._grace(container_id, ORPHAN_GRACE_S, self._stop_orphan)
-
-    def _grace(self, container_id: str, delay_s: float, act: Callable[[Record], None]) -> None:
-        def due() -> None:
-            self._graces.pop(container_id, None)
-            if record := self.records.get(container_id):
-                act(record)
-
-        self._cancel_grace(container_id)
-        self._graces[container_id] = self._loop.later(delay_s, due)
-
-    def _cancel_grace(self, container_id: str) -> None:
-        if timer := self._graces.pop(container_id, None):
-            timer.cancel()
 
     def _stop_orphan(self, record: Record) -> None:
         if record.id in self._live:
@@ -437,6 +427,7 @@ class House:
                 exit_code=137,
                 finished_at=time.time(),
                 exit_reason="ended while no keeper watched",
+                health=record.health.ended() if record.health else None,
                 **UNPLUGGED,
             )
             if record.spec.keep is Keep.NEVER or record.spec.remove_on_exit:
@@ -445,9 +436,7 @@ class House:
                 self.restarts.ended(record, 137)
             return
         self._watch(live)
-        if record.spec.keep is not Keep.ALWAYS:
-            never = record.spec.keep is Keep.NEVER
-            self._grace(record.id, ADOPTION_GRACE_S, self._discard if never else self._stop_orphan)
+        self.orphans.adopted(record)
 
     def _reconnect(self, record: Record, cgroup: Cgroup) -> Live:
         """Init's pidfd and socket; OSError if that process is gone."""
@@ -468,9 +457,11 @@ class House:
 
     # --- what others see -----------------------------------------------------------------
 
-    def info(self, record: Record) -> m.ContainerInfo:
-        """The container as clients see it."""
+    def info(self, record: Record, *, in_brief: bool = False) -> m.ContainerInfo:
+        """The container as clients see it; in brief without what its healthchecks said."""
         live = self._live.get(record.id)
+        if in_brief and record.health:
+            record = replace(record, health=record.health.in_brief())
         return describe(record, self.site(record), live.cgroup if live else None)
 
     def _store(self, record: Record, **changes: object) -> Record:

@@ -39,6 +39,7 @@ class Child:
     container_pid: int
     pidfd: int
     kept: list[int] = field(default_factory=list)
+    exit_code: int = 0
 
 
 @dataclass(slots=True)
@@ -269,7 +270,9 @@ class Init:
 
     def _note_exit(self, child: Child, status: int) -> None:
         code = os.waitstatus_to_exitcode(status)
-        self._exits[child.key] = code if code >= 0 else 128 - code
+        child.exit_code = code if code >= 0 else 128 - code
+        if child.key >= m.MAIN_KEY:  # nobody asks for a probe's later
+            self._exits[child.key] = child.exit_code
         while len(self._exits) > REMEMBERED_EXITS:
             self._exits.popitem(last=False)
         for fd in child.kept:
@@ -280,9 +283,9 @@ class Init:
 
     def _report(self, child: Child) -> None:
         for keeper in self._keepers:
-            self._tell(keeper, m.Exited(child.key, self._exits.get(child.key, 0)))
+            self._tell(keeper, m.Exited(child.key, child.exit_code))
         if child.key == m.MAIN_KEY:
-            os._exit(self._exits.get(child.key, 0))
+            os._exit(child.exit_code)
 
     def _end_if_empty(self) -> None:
         """After Shutdown: leave when alone or when the time is up (the kernel ends the rest)."""

@@ -111,7 +111,7 @@ class Keeper:
         self._calls.forget(client)
         for container_id, keep in self._holds.pop(client, {}).items():
             if not any(container_id in held for held in self._holds.values()):
-                self._house.abandoned(container_id, keep)
+                self._house.orphans.abandoned(container_id, keep)
 
     def _leave_if_idle(self) -> None:
         self._accept()  # somebody may be at the door

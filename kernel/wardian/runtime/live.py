@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -76,6 +77,7 @@ class Live:
     _inputs: list[int] = field(default_factory=list)
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
+    _next_probe: int = m.MAIN_KEY - 1
 
     def __post_init__(self) -> None:
         self.relay = Relay(self.loop, LogWriter(self.home, self.record.spec.log))
@@ -110,6 +112,12 @@ class Live:
         """Start a process; ``done`` hears its numbers and pidfd, or why not."""
         key, self._next_key = self._next_key, self._next_key + 1
         self._order(m.Spawn(key, spec, tuple(targets), terminal), fds, done)
+
+    def spawn_probe(self, spec: ProcessSpec, output: int, done: Spawned) -> int:
+        """Start a process for a healthcheck, with one descriptor for its output; its key."""
+        key, self._next_probe = self._next_probe, self._next_probe - 1
+        self._order(m.Spawn(key, spec, (1, 2)), (output, output), done)
+        return key
 
     def spawn_main(
         self,
@@ -162,14 +170,15 @@ class Live:
         Until it answers, we know no key that is taken; ours begin where no earlier keeper's were.
         """
         self._next_key = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000 << 20
+        self._next_probe = -self._next_key
         if self.init is not None:
             self._awaits_table = True
             self.loop.send(self.init, m.encode(m.Hello()))
 
-    def signal(self, number: int, key: int | None) -> None:
-        """Send a signal to one process or to all but init."""
+    def signal(self, number: int, key: int | None, *, group: bool = False) -> None:
+        """Send a signal to one process (or to its process group), or to all but init."""
         if self.init is not None:
-            self.loop.send(self.init, m.encode(m.SendSignal(number, key)))
+            self.loop.send(self.init, m.encode(m.SendSignal(number, key, group)))
 
     def shut_down(self, timeout_s: float, number: int) -> None:
         """Ask init to end everything, and make sure of it a second after the time is up."""
@@ -252,7 +261,8 @@ class Live:
         if key not in self.running and key not in self.waiting and key != m.MAIN_KEY:
             return
         self.running.pop(key, None)
-        self.exits[key] = exit_code
+        if key >= m.MAIN_KEY:
+            self.exits[key] = exit_code
         while len(self.exits) > REMEMBERED_EXITS:
             self.exits.pop(next(iter(self.exits)))
         for done in self.waiting.pop(key, ()):
@@ -262,7 +272,9 @@ class Live:
         """A new keeper learns what runs: processes, exit codes, the main process's output."""
         pidfds, kept = fds[: len(table.running)], fds[len(table.running) :]
         for (key, container_pid), pidfd in zip(table.running, pidfds, strict=False):
-            if host_pid := pid_of(pidfd):
+            if key < m.MAIN_KEY:  # the last keeper's question: nobody hears the answer
+                self.signal(signal.SIGKILL, key, group=True)
+            elif host_pid := pid_of(pidfd):
                 self.running[key] = Running(container_pid, host_pid)
             os.close(pidfd)
         self.exits.update(table.exited)

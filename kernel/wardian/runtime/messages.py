@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from wardian.cgroups.limits import Limits
 from wardian.network.definition import Attachment, Endpoint, Network, NetworkRequest, Port
+from wardian.runtime.health import Health, HealthStatus
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
 
@@ -28,6 +29,7 @@ class Spawn(Struct, frozen=True, tag=True):
     """Start a process; the message's descriptors become the numbers in ``targets``.
 
     Descriptors beyond those are kept by init for the next keeper, as long as the process runs.
+    Keys of probes (healthchecks) are below `MAIN_KEY`.
     """
 
     key: int
@@ -295,6 +297,19 @@ class WaitCall(Struct, frozen=True):
     key: int | None = None
 
 
+class HealthCall(Struct, frozen=True):
+    """``wait_healthy``: until it is healthy or unhealthy, has ended, or the time is up."""
+
+    name: str
+    timeout_s: float | None = None
+
+
+class HealthAnswer(Struct, frozen=True):
+    """How it is; ``starting`` when the time is up, None if it has ended."""
+
+    status: HealthStatus | None
+
+
 class AttachCall(Struct, frozen=True):
     """``attach``: hold the container with this connection."""
 
@@ -363,6 +378,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     restart_count: int = 0
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[Port, ...] = ()
+    health: Health | None = None
 
     @property
     def merged(self) -> str | None:
@@ -373,8 +389,9 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 class Event(Struct, frozen=True):
     """Something happened to a container.
 
-    Docker's words: create, start, exec_start: …, exec_die, oom, die, pause, unpause, update,
-    rename, destroy.
+    Docker's words: create, start, exec_create: …, exec_start: …, exec_die, health_status: …, kill,
+    stop, oom, die, pause, unpause, update, rename, destroy. ``attributes`` has the container's
+    labels and what else docker tells of such an event.
     """
 
     time: float
@@ -383,6 +400,7 @@ class Event(Struct, frozen=True):
     name: str
     image: str
     exit_code: int | None = None
+    attributes: dict[str, str] = {}
 
 
 class SpawnedProcess(Struct, frozen=True):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 from wardian.network.definition import Attachment, Dns, Port
+from wardian.runtime.health import Healthcheck
 from wardian.runtime.logs import USUAL, LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.sharing import Sharing
@@ -130,6 +131,7 @@ class ContainerSpec:
     With ``tty`` the main process has a terminal; with ``open_stdin`` it has a standard input that
     those who attach can write to.
     ``attachments`` are its bridge networks, the first of them its way out; ``ports`` are published.
+    The ``healthcheck`` runs as the main process would, and only beside one.
     """
 
     name: str
@@ -165,6 +167,7 @@ class ContainerSpec:
     attachments: tuple[Attachment, ...] = ()
     ports: tuple[Port, ...] = ()
     dns: Dns = field(default_factory=Dns)
+    healthcheck: Healthcheck | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -200,5 +203,6 @@ class ContainerSpec:
             log=self.log,
             tty=self.tty,
             open_stdin=self.open_stdin,
+            healthcheck=self.healthcheck,
         )
         return self == usual

@@ -22,6 +22,7 @@ import msgspec
 
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError
 from wardian.network.definition import Endpoint, Port
+from wardian.runtime.health import Health
 from wardian.runtime.spec import ContainerSpec
 
 VERSION = 1
@@ -47,6 +48,7 @@ class Record:
     name init's process beyond doubt. ``warnings`` are limits that are not in force.
     ``endpoints`` and ``published`` (with the host's ports) are there while it runs in a network.
     ``restart_count`` counts restarts by policy in a row, which ends with ``was_stopped``.
+    ``health`` is there if it has a healthcheck and was started.
     """
 
     version: int
@@ -67,6 +69,7 @@ class Record:
     was_stopped: bool = False
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[Port, ...] = ()
+    health: Health | None = None
 
     @property
     def is_running(self) -> bool:
