@@ -88,3 +88,16 @@ class RegistryFailed(WardianError):
 
 class ProtocolError(WardianError):
     """The other side of a socket said something impossible; treat it as hostile."""
+
+
+def revived(kind: str, what: str, hint: str = "", exit_code: int | None = None) -> WardianError:
+    """An error that crossed a socket as the name of its class and its words, as an exception again.
+
+    One of the kernel's is a SetupError here: its call was another process's.
+    """
+    found = globals().get(kind, WardianError)
+    if not (isinstance(found, type) and issubclass(found, WardianError)):
+        return ProtocolError(what)
+    if found is CommandFailed:
+        return CommandFailed(what, exit_code=exit_code or 125, hint=hint)
+    return (SetupError if found is KernelRefused else found)(what, hint=hint)

@@ -273,6 +273,23 @@ def test_a_killed_keeper_or_switch_is_replaced_and_the_network_goes_on(
     wait_until(lambda: ask(wardian, "asker", "ask", "server", "7") == "fern\n")
 
 
+def test_a_switch_that_is_told_to_end_leaves_what_is_used_to_the_next_one(
+    wardian: Wardian, state: Path, lab: str
+) -> None:
+    start(wardian, "server", SERVER, "--network", lab, "-p", "7")
+    port = int(out(wardian("port", "server", "7")).splitlines()[0].rpartition(":")[2])
+    links = _host()
+    first = keeper_pid(state, "switch")
+    assert first is not None
+    os.kill(first, signal.SIGTERM)
+    wait_until(lambda: keeper_pid(state, "switch") not in (None, first))
+    wait_until(partial(answers, "127.0.0.1", port))
+    assert _host() == links
+    said = state / "switch.log"
+    assert said.read_text() == "ended while connected: server; their links stay\n"
+    said.write_text("")
+
+
 def test_the_end_of_a_container_takes_its_network_away_though_no_keeper_sees_it(
     wardian: Wardian, state: Path, lab: str
 ) -> None:

@@ -6,7 +6,6 @@ import array
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -196,16 +195,3 @@ def test_noise_never_does_more_than_end_the_connection(noise: bytes) -> None:
     except (EOFError, ProtocolError):
         pass
     two.close()
-
-
-def test_paths_of_sockets_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    with wire.listen(folder / "keeper.sock") as listener:
-        assert len(str(folder)) > 108
-        one = wire.connect(folder / "keeper.sock")
-        two, _ = listener.accept()
-        one.close()
-        two.close()
-    with pytest.raises(FileNotFoundError):
-        wire.connect(folder / "nosuch.sock")

@@ -126,6 +126,18 @@ class Netlink:
         self._send(data)
         self._hear(waiting)
 
+    def get(self, request: Message) -> bytes:
+        """The one message that answers, its header included; KernelRefused if none does."""
+        number, data = self._number((request,), 0)
+        self._send(data)
+        while True:
+            for sequence, kind, message in self._receive():
+                if sequence != number:
+                    continue
+                if kind == _ERROR:
+                    raise _refusal(message, request)
+                return message
+
     def transact(self, begin: Message, requests: Sequence[Message], end: Message) -> None:
         """The same for a nfnetlink batch: all of the requests are carried out, or none."""
         _, opening = self._number((begin,), 0)

@@ -1,4 +1,4 @@
-"""Processes: clone3(2), pidfds, close_range(2), prctl(2)."""
+"""Processes: clone3(2), pidfds, close_range(2), prctl(2), daemons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import ctypes
 import errno
 import os
 import signal as signals
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 from wardian.errors import KernelRefused
 from wardian.linux.proc import Stat
@@ -170,3 +173,53 @@ def set_title(text: str) -> None:
         title = text.encode()[: size_bytes - 1]
         ctypes.memset(start, 0, size_bytes)
         ctypes.memmove(start, title, len(title))
+
+
+def start_daemon(
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    program_fd: int | None = None,
+) -> bytes:
+    """Run a module of ours that becomes a daemon, and wait until it is ready: what it says of that.
+
+    Its last argument is the descriptor to say it through (`daemonize` keeps it); nothing was said
+    if it ended without a word. ``program_fd`` is the interpreter to run, ours if None.
+    """
+    import subprocess  # which who starts no daemon does without
+
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+    with open(read_fd, "rb") as ready:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", module, *arguments, str(write_fd)],
+                executable=None if program_fd is None else f"/proc/self/fd/{program_fd}",
+                pass_fds=(write_fd,) if program_fd is None else (write_fd, program_fd),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                check=False,
+            )
+        finally:
+            os.close(write_fd)
+        return ready.read()
+
+
+def daemonize(log: Path, *kept: int) -> None:
+    """Leave the caller's session, directory and descriptors but these (daemon(7)).
+
+    Returns in the daemon alone, which only SIGTERM and SIGKILL end. What goes wrong from here on
+    is in ``log``.
+    """
+    keep_only(*kept)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for target in (1, 2):
+        os.dup2(fd, target)
+    os.close(fd)
+    os.chdir("/")
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    for number in (signals.SIGHUP, signals.SIGINT, signals.SIGPIPE):
+        signals.signal(number, signals.SIG_IGN)

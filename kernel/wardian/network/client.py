@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from wardian import errors
-from wardian.errors import ProtocolError, SetupError, WardianError
+from wardian.errors import ProtocolError, SetupError, WardianError, revived
+from wardian.linux import process, unix_socket
 from wardian.network import messages as m
 
 SOCKET = "switch.sock"
@@ -21,17 +19,41 @@ PATIENCE_S = 20.0
 T = TypeVar("T", bound=m.Reply)
 
 
+class Watcher(Protocol):
+    """An event loop, as far as it is needed here."""
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever ``fd`` is readable."""
+
+    def unwatch(self, fd: int) -> None:
+        """Forget a descriptor."""
+
+
 class SwitchClient:
-    """A connection that is opened when it is needed.
+    """A connection that is opened when it is needed. While it is there, so is the switch.
 
     ``remind`` is called with every new switch, before anything else is asked of it: it tells what
-    runs already.
+    runs already. A switch that is lost is replaced at once if anything does (``is_needed``).
     """
 
-    def __init__(self, root: Path, remind: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        loop: Watcher,
+        *,
+        remind: Callable[[], None],
+        is_needed: Callable[[], bool],
+    ) -> None:
         self._root = root
+        self._loop = loop
         self._remind = remind
+        self._is_needed = is_needed
         self._socket: socket.socket | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a switch that knows us."""
+        return self._socket is not None
 
     def ask(self, request: m.Request, kind: type[T], fds: Sequence[int] = ()) -> T:
         """The answer; raises what the switch refused it with. Starts a switch if need be."""
@@ -49,18 +71,21 @@ class SwitchClient:
         """Find the switch, or start one, and tell it of what runs."""
         if self._socket is None:
             self._socket = self._open()
+            self._loop.watch(self._socket.fileno(), self._lost)
             self._remind()
-
-    @property
-    def fd(self) -> int | None:
-        """Readable when the switch is gone."""
-        return self._socket.fileno() if self._socket is not None else None
 
     def close(self) -> None:
         """Hang up: it may leave when nobody is connected."""
         if self._socket is not None:
+            self._loop.unwatch(self._socket.fileno())
             self._socket.close()
             self._socket = None
+
+    def _lost(self) -> None:
+        """It says nothing unasked: its proxies and names are gone until there is another."""
+        self.close()
+        if self._is_needed():
+            self.open()
 
     def _exchange(self, request: m.Request, kind: type[T], fds: Sequence[int]) -> T:
         assert self._socket is not None
@@ -76,7 +101,7 @@ class SwitchClient:
             raise EOFError
         reply = m.decode_reply(data)
         if isinstance(reply, m.Failed):
-            raise _as_error(reply)
+            raise _revived(reply)
         if not isinstance(reply, kind):
             raise ProtocolError(f"the switch answered {type(reply).__name__}")
         return reply
@@ -96,45 +121,16 @@ class SwitchClient:
             raise SetupError(f"cannot reach the switch: {error.strerror}") from error
 
     def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        directory = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            connection.settimeout(PATIENCE_S)
-            connection.connect(f"/proc/self/fd/{directory}/{SOCKET}")
-        except OSError:
-            connection.close()
-            raise
-        finally:
-            os.close(directory)
-        return connection
+        return unix_socket.connect(self._root / SOCKET, socket.SOCK_SEQPACKET, timeout_s=PATIENCE_S)
 
     def _start(self) -> None:
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        try:
-            subprocess.run(
-                [sys.executable, "-m", "wardian.network.switch", str(self._root), str(write_fd)],
-                pass_fds=(write_fd,),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
-            os.close(write_fd)
-            write_fd = -1
-            answer = os.read(read_fd, 1 << 16)
-        finally:
-            os.close(read_fd)
-            if write_fd >= 0:
-                os.close(write_fd)
+        answer = process.start_daemon("wardian.network.switch", str(self._root))
         if answer != b"+":
             failure = m.decode_reply(answer) if answer else None
             if isinstance(failure, m.Failed):
-                raise _as_error(failure)
+                raise _revived(failure)
             raise SetupError("the switch does not start", hint=f"see {self._root / 'switch.log'}")
 
 
-def _as_error(failure: m.Failed) -> WardianError:
-    kind = getattr(errors, failure.kind, WardianError)
-    if not (isinstance(kind, type) and issubclass(kind, WardianError)):
-        return ProtocolError(failure.what)
-    return kind(failure.what, hint=failure.hint)
+def _revived(failure: m.Failed) -> WardianError:
+    return revived(failure.kind, failure.what, failure.hint)

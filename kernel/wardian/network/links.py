@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -22,6 +23,8 @@ from wardian.network.definition import Block, Endpoint, Network
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR = 20
 _NEWROUTE, _GETROUTE = 24, 26
+_IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg
+_IFNAME, _LINK = 3, 5  # IFLA_*
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
@@ -37,8 +40,8 @@ class Links:
 
     # --- bridges -------------------------------------------------------------------------
 
-    def add_bridge(self, network: Network) -> None:
-        """Make a network's bridge, with the gateways' addresses, and set it up.
+    def add_bridge(self, network: Network) -> int:
+        """Make a network's bridge, with the gateways' addresses, and set it up; its index.
 
         One that is there already (left by a switch that was killed) is used again.
         """
@@ -48,7 +51,7 @@ class Links:
         try:
             self._kernel.ask(_link(_NEWLINK, _NEW, attrs, subject=f"bridge {name}"))
         except KernelRefused as error:
-            if error.errno != errno.EEXIST or self.kind(name) != "bridge":
+            if error.errno != errno.EEXIST or name not in self.bridges():
                 raise SetupError(
                     f"cannot make bridge {name}: {error.what}",
                     hint="containers' networks need root (CAP_NET_ADMIN) and the bridge module",
@@ -56,47 +59,47 @@ class Links:
         for sysctl, value in _bridge_settings(network):
             with suppress(OSError):  # a kernel without IPv6 lacks half of them
                 Path(f"/proc/sys/net/{sysctl}/{name}").joinpath(value[0]).write_text(value[1])
-        index = self.index(name)
+        index, _ = _find(self._kernel, name)
         requests = [
             _address(index, f"{one.gateway}/{one.network.prefixlen}", netlink.CREATE)
             for one in network.subnets
         ]
         self._kernel.ask(*requests, _up(index))
+        return index
 
     def remove(self, name: str) -> None:
         """Remove a link, if it is there."""
         with suppress(KernelRefused):
             self._kernel.ask(_link(_DELLINK, 0, [("IFLA_IFNAME", name)]))
 
-    def kind(self, name: str) -> str:
-        """``bridge``, ``veth`` …; empty if there is no such link."""
-        return next((kind for kind, one in self.all() if one == name), "")
+    def exists(self, name: str) -> bool:
+        """Whether there is a link of this name."""
+        try:
+            _find(self._kernel, name)
+        except KernelRefused:
+            return False
+        return True
 
-    def all(self) -> Iterator[tuple[str, str]]:
-        """Every link: kind and name."""
+    def bridges(self) -> list[str]:
+        """Every bridge, whoever made it."""
+        found = []
         for data in self._kernel.dump(_link(_GETLINK, 0, [])):
             message = ifinfmsg(data)
             message.decode()
             info = message.get_attr("IFLA_LINKINFO")
-            kind = info.get_attr("IFLA_INFO_KIND") if info else ""
-            yield kind or "", message.get_attr("IFLA_IFNAME")
-
-    def index(self, name: str) -> int:
-        """A link's number."""
-        try:
-            return socket.if_nametoindex(name)
-        except OSError as error:
-            raise SetupError(f"there is no link {name}") from error
+            if info and info.get_attr("IFLA_INFO_KIND") == "bridge":
+                found.append(message.get_attr("IFLA_IFNAME"))
+        return found
 
     # --- veth pairs ----------------------------------------------------------------------
 
-    def add_pair(self, endpoint: Endpoint, network: Network, namespace_fd: int) -> None:
+    def add_pair(self, endpoint: Endpoint, bridge_index: int, mtu: int, namespace_fd: int) -> None:
         """A veth pair: one end in the bridge, the other inside. Raises KernelRefused."""
         peer = {
             "attrs": [
                 ("IFLA_IFNAME", endpoint.interface),
                 ("IFLA_ADDRESS", endpoint.mac),
-                ("IFLA_MTU", network.mtu),
+                ("IFLA_MTU", mtu),
                 ("IFLA_NET_NS_FD", namespace_fd),
             ]
         }
@@ -107,8 +110,8 @@ class Links:
             _NEW,
             [
                 ("IFLA_IFNAME", endpoint.veth),
-                ("IFLA_MTU", network.mtu),
-                ("IFLA_MASTER", self.index(network.bridge)),
+                ("IFLA_MTU", mtu),
+                ("IFLA_MASTER", bridge_index),
                 ("IFLA_LINKINFO", info),
             ],
             flags=_IFF_UP,
@@ -144,14 +147,7 @@ def configure_inside(
 
     ``kernel`` is a socket in the container's namespace.
     """
-    for data in kernel.dump(_link(_GETLINK, 0, [])):
-        message = ifinfmsg(data)
-        message.decode()
-        if message.get_attr("IFLA_IFNAME") == endpoint.interface:
-            index, peer = message["index"], message.get_attr("IFLA_LINK")
-            break
-    else:
-        raise SetupError(f"there is no link {endpoint.interface} in the container")
+    index, peer = _find(kernel, endpoint.interface)
     requests = [_up(index)]
     for address, prefix in ((endpoint.ip, endpoint.prefix), (endpoint.ip6, endpoint.prefix6)):
         if address:
@@ -179,6 +175,14 @@ def _bridge_settings(network: Network) -> Iterator[tuple[str, tuple[str, str]]]:
     yield "ipv4/conf", ("send_redirects", "0")
     if network.subnet(6) is None:
         yield "ipv6/conf", ("disable_ipv6", "1")
+
+
+def _find(kernel: Netlink, name: str) -> tuple[int, int]:
+    """A link's number, and its peer's where that is. Raises KernelRefused (ENODEV)."""
+    data = kernel.get(Message(_GETLINK, 0, bytes(_IFINFO.size) + netlink.text(_IFNAME, name), name))
+    _, _, index, _, _ = _IFINFO.unpack_from(data, 16)
+    (peer,) = struct.unpack("=i", dict(netlink.attributes(data[32:])).get(_LINK, bytes(4)))
+    return index, peer
 
 
 def _message(message: Any, kind: int, flags: int, subject: str = "") -> Message:

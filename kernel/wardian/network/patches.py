@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,8 +23,8 @@ from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
 from wardian.network import links, pool, resolver
 from wardian.network import messages as m
+from wardian.network.bridges import Bridges
 from wardian.network.definition import (
-    DEFAULT,
     Attachment,
     Dns,
     Endpoint,
@@ -34,11 +32,9 @@ from wardian.network.definition import (
     NetworkRequest,
     Port,
 )
-from wardian.network.forwarding import Forwarding
 from wardian.network.links import Links
-from wardian.network.networks import Networks, bridge_name, new_id
 from wardian.network.proxy import Proxy
-from wardian.network.resolver import Names, Resolver
+from wardian.network.resolver import Names
 from wardian.network.rules import Rules
 
 _LINK_NAME = 15  # IFNAMSIZ without its NUL
@@ -63,93 +59,31 @@ class Patches:
     """Every network and endpoint of a state root. Used by one thread only."""
 
     def __init__(self, root: Path, on_end: Callable[[Plugged], None]) -> None:
-        self._root = root
         self._on_end = on_end
-        self._networks = Networks(root)
-        self._kernel = Netlink(netlink.ROUTE)
-        self._links = Links(self._kernel)
+        self._links = Links(Netlink(netlink.ROUTE))
         self._rules = Rules(Netlink(netlink.NETFILTER))
-        self._forwarding = Forwarding(root)
+        self._bridges = Bridges(root, self._links, self._rules, self._names)
         self._plugged: dict[str, Plugged] = {}
-        self._up: dict[str, list[Resolver]] = {}
 
     @property
-    def is_empty(self) -> bool:
-        """Whether no container is connected."""
-        return not self._plugged
-
-    def close(self) -> None:
-        """Take down whatever is up, and what a predecessor left."""
-        for plugged in list(self._plugged.values()):
-            self.detach(plugged.container_id)
-        self.sweep()
+    def users(self) -> list[str]:
+        """The names of the containers that are connected."""
+        return sorted(plugged.name for plugged in self._plugged.values())
 
     def sweep(self) -> None:
-        """Remove the bridges and tables of networks of ours that nobody is connected to."""
-        own = {network.bridge: network for network in self._networks.list()}
-        for bridge in list(self._rules.tables()):
-            if bridge in own and own[bridge].id not in self._up:
-                self._rules.remove_network(bridge)
-        for kind, name in list(self._links.all()):
-            if kind == "bridge" and name in own and own[name].id not in self._up:
-                self._links.remove(name)
-        if not self._up:
-            self._forwarding.restore(is_needed=any(True for _ in self._bridges()))
+        """Remove what a predecessor left and nobody uses."""
+        self._bridges.sweep()
 
     # --- networks ------------------------------------------------------------------------
 
     def create_network(self, request: NetworkRequest) -> Network:
         """A new network. Raises AlreadyExists, InvalidInput, FailedPrecondition."""
-        networks = self._networks.list()
-        if request.name == DEFAULT:
-            self._network(DEFAULT)
-        if request.name in (DEFAULT, *(one.name for one in networks)):
-            raise AlreadyExists(
-                f"network {request.name} exists already",
-                hint=f"remove it with `wardian network rm {request.name}`, or choose another name",
-            )
-        return self._make(request)
-
-    def _make(self, request: NetworkRequest) -> Network:
-        taken = [one.network for network in self._networks.list() for one in network.subnets]
-        subnets = pool.choose_subnets(request, [*taken, *self._links.routes()])
-        network_id = new_id()
-        bridge = request.bridge or bridge_name(network_id, request.name, self._root)
-        if self._links.kind(bridge):
-            raise AlreadyExists(f"there is a link {bridge} already", hint="choose another name")
-        network = Network(
-            id=network_id,
-            name=request.name,
-            bridge=bridge,
-            subnets=subnets,
-            internal=request.internal,
-            mtu=request.mtu,
-            created_at=time.time(),
-            labels=request.labels,
-        )
-        self._networks.store(network)
-        return network
-
-    def _network(self, name: str) -> Network:
-        """A network by name; the default one is made when it is first wanted."""
-        try:
-            return self._networks.find(name)
-        except NotFound:
-            if name != DEFAULT:
-                raise
-            return self._make(NetworkRequest(name=DEFAULT))
+        return self._bridges.create(request)
 
     def remove_network(self, name: str) -> Network:
         """Forget a network that nobody is in."""
-        network = self._networks.find(name)
-        if network.name == DEFAULT:
-            raise FailedPrecondition(f"{DEFAULT} is the default network and stays")
-        if users := [one.name for one, _ in self._in(network)]:
-            raise FailedPrecondition(
-                f"network {network.name} is in use by {', '.join(sorted(users))}",
-                hint=f"stop them, or `wardian network disconnect {network.name} CONTAINER`",
-            )
-        self._networks.remove(network)
+        network = self._bridges.find(name)
+        self._bridges.remove(network, {one.name for one, _ in self._in(network)})
         return network
 
     def _in(self, network: Network) -> Iterator[tuple[Plugged, Endpoint]]:
@@ -157,47 +91,6 @@ class Patches:
             for endpoint in plugged.endpoints:
                 if endpoint.network_id == network.id:
                     yield plugged, endpoint
-
-    def _ensure_up(self, network: Network) -> None:
-        if network.id in self._up:
-            return
-        for subnet in network.subnets:
-            if not network.internal:
-                self._forwarding.enable(subnet.version)
-        try:
-            self._rules.add_network(network)
-            self._links.add_bridge(network)
-        except WardianError:
-            self._take_down(network)
-            raise
-        self._up[network.id] = self._resolvers(network)
-
-    def _resolvers(self, network: Network) -> list[Resolver]:
-        found = []
-        for subnet in network.subnets:
-            server = Resolver(lambda asker: self._names(network, asker))
-            with suppress(OSError):  # port 53 is another program's: `_servers` goes round it
-                server.start(subnet.gateway)
-                found.append(server)
-        return found
-
-    def _settle(self, network: Network) -> None:
-        """Take a network down when its last container has left it."""
-        if network.id in self._up and not any(self._in(network)):
-            self._take_down(network)
-
-    def _take_down(self, network: Network) -> None:
-        for server in self._up.pop(network.id, ()):
-            server.close()
-        with suppress(WardianError):
-            self._rules.remove_network(network.bridge)
-        self._links.remove(network.bridge)
-        if not self._up:
-            self._forwarding.restore(is_needed=any(True for _ in self._bridges()))
-
-    def _bridges(self) -> Iterator[str]:
-        """Other people's bridges, which may need forwarding, too."""
-        return (name for kind, name in self._links.all() if kind == "bridge")
 
     # --- containers ----------------------------------------------------------------------
 
@@ -236,7 +129,7 @@ class Patches:
     def _adopt(self, plugged: Plugged, endpoints: Sequence[Endpoint]) -> None:
         """Take over what another switch has connected: the links are there, the rules are new."""
         for endpoint in endpoints:
-            self._ensure_up(self._networks.find(endpoint.network_id))
+            self._bridges.ensure_up(self._bridges.find(endpoint.network_id))
             plugged.endpoints.append(endpoint)
             self._rules.add_endpoint(endpoint)
 
@@ -260,7 +153,7 @@ class Patches:
     def connect(self, order: m.Connect) -> m.Connected:
         """One network more for a container that runs."""
         plugged = self._find(order.container_id)
-        network = self._network(order.attachment.network)
+        network = self._bridges.find(order.attachment.network)
         if any(endpoint.network_id == network.id for endpoint in plugged.endpoints):
             raise AlreadyExists(f"container {plugged.name} is in network {network.name} already")
         self._plug(plugged, order.attachment)
@@ -269,7 +162,7 @@ class Patches:
     def disconnect(self, order: m.Disconnect) -> m.Connected:
         """One network less."""
         plugged = self._find(order.container_id)
-        network = self._networks.find(order.network)
+        network = self._bridges.find(order.network)
         for endpoint in plugged.endpoints:
             if endpoint.network_id == network.id:
                 break
@@ -299,7 +192,7 @@ class Patches:
             ) from None
 
     def _plug(self, plugged: Plugged, attachment: Attachment) -> None:
-        network = self._network(attachment.network)
+        network = self._bridges.find(attachment.network)
         if attachment.aliases and not network.has_names:
             raise InvalidInput(
                 f"network {network.name} has no aliases: only user-made networks have names",
@@ -307,10 +200,10 @@ class Patches:
             )
         endpoint = self._choose(plugged, network, attachment)
         try:
-            self._ensure_up(network)
+            up = self._bridges.ensure_up(network)
             plugged.endpoints.append(endpoint)  # its addresses are taken from here on
             self._rules.add_endpoint(endpoint)
-            self._links.add_pair(endpoint, network, plugged.namespace_fd)
+            self._links.add_pair(endpoint, up.index, network.mtu, plugged.namespace_fd)
             with Netlink.inside(plugged.namespace_fd) as inside:
                 is_first = plugged.endpoints[0] is endpoint and not network.internal
                 index, peer = links.configure_inside(inside, endpoint, has_default_route=is_first)
@@ -334,8 +227,9 @@ class Patches:
             self._rules.remove_endpoint(endpoint)
         if is_last:
             self._links.remove(endpoint.veth)
-        with suppress(NotFound):
-            self._settle(self._networks.find(endpoint.network_id))
+        network = self._bridges.up(endpoint.network_id).network
+        if not any(self._in(network)):
+            self._bridges.take_down(network)
 
     def _choose(self, plugged: Plugged, network: Network, wish: Attachment) -> Endpoint:
         taken = {ip_address(address) for _, one in self._in(network) for address in one.addresses}
@@ -376,7 +270,7 @@ class Patches:
         for number in range(10_000):
             end = str(number) if number else ""
             link = base[: _LINK_NAME - len(end)] + end
-            if not _is_link(link):
+            if not self._links.exists(link):
                 return link
         raise SetupError("this host has no free link name")
 
@@ -399,17 +293,14 @@ class Patches:
         self._rules.publish(outward[0], plugged.ports, _mark(plugged))
 
     def _is_internal(self, endpoint: Endpoint) -> bool:
-        return self._networks.find(endpoint.network_id).internal
+        return self._bridges.up(endpoint.network_id).network.internal
 
     # --- names ---------------------------------------------------------------------------
 
     def _connected(self, plugged: Plugged) -> m.Connected:
-        servers = tuple(
-            subnet.gateway
-            for endpoint in plugged.endpoints
-            for subnet in self._networks.find(endpoint.network_id).subnets
-            if self._up.get(endpoint.network_id)
-        )[:3]  # what resolv.conf(5) takes
+        ups = [self._bridges.up(endpoint.network_id) for endpoint in plugged.endpoints]
+        named = (subnet.gateway for up in ups if up.resolvers for subnet in up.network.subnets)
+        servers = tuple(named)[:3]  # what resolv.conf(5) takes
         warnings: tuple[str, ...] = ()
         if not servers:
             servers = plugged.dns.servers or _reachable(resolver.host_servers())
@@ -430,7 +321,7 @@ class Patches:
         addresses: dict[str, tuple[str, ...]] = {}
         names: dict[str, str] = {}
         for own in plugged.endpoints:
-            known = self._networks.find(own.network_id)
+            known = self._bridges.up(own.network_id).network
             for other, place in self._in(known) if known.has_names else ():
                 called = (other.name, other.container_id[:12], other.hostname, *place.aliases)
                 for name in dict.fromkeys(map(str.lower, called)):
@@ -452,14 +343,6 @@ def _free_interface(plugged: Plugged) -> str:
     """``eth0`` and so on: the lowest that is free."""
     used = {endpoint.interface for endpoint in plugged.endpoints}
     return next(name for number in range(1024) if (name := f"eth{number}") not in used)
-
-
-def _is_link(name: str) -> bool:
-    try:
-        socket.if_nametoindex(name)
-    except OSError:  # Python's has no errno
-        return False
-    return True
 
 
 def _reachable(servers: Sequence[str]) -> tuple[str, ...]:

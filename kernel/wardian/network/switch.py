@@ -15,7 +15,6 @@ import fcntl
 import os
 import signal
 import socket
-import struct
 import sys
 import traceback
 from contextlib import suppress
@@ -24,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from wardian.errors import KernelRefused, WardianError
-from wardian.linux import process
+from wardian.linux import process, unix_socket
 from wardian.network import messages as m
 from wardian.network.patches import Patches, Plugged
 
@@ -42,13 +41,18 @@ class Switch:
         self._patches = Patches(root, self._watch)
         self._clients: set[socket.socket] = set()
         self.is_done = asyncio.Event()
-        self._listener = _listen(root)
+        self._listener = unix_socket.listen(root / SOCKET, socket.SOCK_SEQPACKET)
+        self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._accept)
         self._loop.call_later(IDLE_S, self._leave_if_idle)
 
     def close(self) -> None:
-        """Leave nothing behind."""
-        self._patches.close()
+        """Leave nothing behind, but for what containers use: that is the next switch's."""
+        if users := self._patches.users:
+            said = f"ended while connected: {', '.join(users)}; their links stay\n"
+            sys.stderr.write(said)  # switch.log
+        else:
+            self._patches.sweep()
 
     def _watch(self, plugged: Plugged) -> None:
         """Detach a container as soon as its init has ended, whoever hears of it."""
@@ -64,7 +68,7 @@ class Switch:
     def _accept(self) -> None:
         with suppress(BlockingIOError):
             client, _ = self._listener.accept()
-            if not _is_ours(client):
+            if unix_socket.peer(client).uid != os.geteuid():
                 client.close()
                 return
             client.settimeout(0)
@@ -121,34 +125,15 @@ class Switch:
 
     def _leave_if_idle(self) -> None:
         self._accept()  # somebody may be at the door
-        if self._clients or not self._patches.is_empty:
+        if self._clients or self._patches.users:
             self._loop.call_later(IDLE_S, self._leave_if_idle)
         else:
             self.is_done.set()
 
 
-def _listen(root: Path) -> socket.socket:
-    """The socket at ``root``, however long that path is (unix(7) allows 108 bytes)."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    (root / SOCKET).unlink(missing_ok=True)
-    listener.bind(f"/proc/self/fd/{directory}/{SOCKET}")
-    os.close(directory)
-    (root / SOCKET).chmod(0o600)
-    listener.listen(16)
-    listener.settimeout(0)
-    return listener
-
-
-def _is_ours(client: socket.socket) -> bool:
-    """Whether the peer is our own user (SO_PEERCRED, unix(7))."""
-    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return bool(uid == os.geteuid())
-
-
 async def _serve(root: Path, ready_fd: int) -> None:
     switch = Switch(root)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, switch.is_done.set)
     os.write(ready_fd, b"+")
     os.close(ready_fd)
     await switch.is_done.wait()
@@ -157,13 +142,11 @@ async def _serve(root: Path, ready_fd: int) -> None:
 
 
 def main(root: Path, ready_fd: int) -> None:
-    """Be the switch of ``root`` until it is idle; write "+" when ready, else why not."""
+    """Be the switch of ``root`` until idle or told to end; write "+" when ready, else why not."""
     lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)  # one that leaves is waited for
     process.set_name("wardian-switch")
     process.set_title(f"wardian-switch {root}")
-    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(ignored, signal.SIG_IGN)
     try:
         asyncio.run(_serve(root, ready_fd))
     except WardianError as error:
@@ -171,19 +154,7 @@ def main(root: Path, ready_fd: int) -> None:
         raise
 
 
-def _daemonize(root: Path, ready_fd: int) -> None:
-    """Leave the caller's session and file descriptors; what goes wrong is in switch.log."""
-    process.keep_only(ready_fd)
-    log = os.open(root / "switch.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    for target in (1, 2):
-        os.dup2(log, target)
-    os.close(log)
-    os.chdir("/")
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-
-
 if __name__ == "__main__":
-    _daemonize(Path(sys.argv[1]), int(sys.argv[2]))
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
+    process.daemonize(state_root / "switch.log", ready)
+    main(state_root, ready)

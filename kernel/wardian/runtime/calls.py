@@ -288,12 +288,12 @@ class Calls:
         reply.send(self._house.info(record))
 
     def _connect(self, reply: Reply, call: m.ConnectCall, _fds: tuple[int, ...]) -> None:
-        record = self._house.find(call.name)
+        record = self._house.live(self._house.find(call.name)).record
         self._house.patch(record, self._house.plugs.connect(record, call.attachment))
         reply.send(None)
 
     def _disconnect(self, reply: Reply, call: m.DisconnectCall, _fds: tuple[int, ...]) -> None:
-        record = self._house.find(call.name)
+        record = self._house.live(self._house.find(call.name)).record
         self._house.patch(record, self._house.plugs.disconnect(record, call.network))
         reply.send(None)
 

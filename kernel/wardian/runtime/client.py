@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,10 +13,9 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from wardian import errors
-from wardian.errors import NotFound, ProtocolError, SetupError, WardianError
+from wardian.errors import NotFound, SetupError, WardianError, revived
+from wardian.linux import unix_socket
 from wardian.runtime import messages as m
-from wardian.runtime import wire
 from wardian.runtime.container import Container
 from wardian.runtime.messages import ContainerInfo, Event
 from wardian.runtime.paths import state_root
@@ -170,7 +167,7 @@ class Client:
                 break
             message.close()  # the late answer to a request that was given up
         if answer.failure is not None:
-            raise _as_error(answer.failure)
+            raise _revived(answer.failure)
         return bytes(answer.body), message.fds
 
     def _reopen(self) -> None:
@@ -190,7 +187,7 @@ class Client:
     def _open(self) -> None:
         for _ in range(ATTEMPTS):
             try:
-                self._connection = Connection(wire.connect(self.root / "keeper.sock"))
+                self._connection = Connection(unix_socket.connect(self.root / "keeper.sock"))
                 # One that was just killed or is leaving takes callers and hears them no more.
                 self._exchange("ping", None, ())
             except EOFError:
@@ -225,31 +222,20 @@ _REPEATABLE = frozenset(
 
 def start_keeper(root: Path) -> None:
     """Start a keeper for ``root`` and wait until it listens (or another one does)."""
-    from wardian.runtime import interpreter  # ctypes, which who finds a keeper does without
+    # ctypes, which who finds a keeper does without
+    from wardian.linux import process
+    from wardian.runtime import interpreter
 
     _prepare(root)
-    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-    try:
-        with interpreter.read_only() as program_fd:
-            subprocess.run(
-                [sys.executable, "-m", "wardian.runtime.keeper", str(root), str(write_fd)],
-                executable=None if program_fd is None else f"/proc/self/fd/{program_fd}",
-                pass_fds=(write_fd,) if program_fd is None else (write_fd, program_fd),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=_keeper_environment(),
-                check=False,
-            )
-        os.close(write_fd)
-        write_fd = -1
-        answer = os.read(read_fd, 1 << 16)  # nothing when it failed and does not know why
-    finally:
-        os.close(read_fd)
-        if write_fd >= 0:
-            os.close(write_fd)
+    with interpreter.read_only() as program_fd:
+        answer = process.start_daemon(
+            "wardian.runtime.keeper",
+            str(root),
+            environment=_keeper_environment(),
+            program_fd=program_fd,
+        )
     if answer not in (b"+", b""):
-        raise _as_error(m.decode(answer, m.Failure))
+        raise _revived(m.decode(answer, m.Failure))
 
 
 def _keeper_environment() -> dict[str, str]:
@@ -289,14 +275,5 @@ def _make_a_file(root: Path) -> None:
             raise
 
 
-def _as_error(failure: m.Failure) -> WardianError:
-    kind = getattr(errors, failure.kind, WardianError)
-    if kind is errors.CommandFailed:
-        return errors.CommandFailed(
-            failure.what, exit_code=failure.exit_code or 125, hint=failure.hint
-        )
-    if not (isinstance(kind, type) and issubclass(kind, WardianError)):
-        return ProtocolError(failure.what)
-    if kind is errors.KernelRefused:
-        return SetupError(failure.what, hint=failure.hint)
-    return kind(failure.what, hint=failure.hint)
+def _revived(failure: m.Failure) -> WardianError:
+    return revived(failure.kind, failure.what, failure.hint, failure.exit_code)

@@ -14,9 +14,9 @@ from typing import Any
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
-from wardian.linux import process
+from wardian.linux import process, unix_socket
 from wardian.linux.proc import start_ticks
-from wardian.runtime import groups, ids, lending, state, sysctls, wire
+from wardian.runtime import groups, ids, lending, state, sysctls
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
@@ -446,7 +446,7 @@ class House:
         try:
             if start_ticks(record.host_pid) != record.started_ticks:
                 raise ProcessLookupError
-            init = Connection(wire.connect(self._disk.home(record.id) / "init.sock"))
+            init = Connection(unix_socket.connect(self._disk.home(record.id) / "init.sock"))
         except OSError:
             os.close(pidfd)
             raise

@@ -11,16 +11,14 @@ import fcntl
 import gc
 import os
 import signal
-import socket
-import struct
 import sys
 from pathlib import Path
 
 import msgspec
 
 from wardian.errors import ProtocolError, WardianError
-from wardian.linux import process
-from wardian.runtime import inside, wire
+from wardian.linux import process, unix_socket
+from wardian.runtime import inside
 from wardian.runtime import messages as m
 from wardian.runtime.calls import Calls, Reply
 from wardian.runtime.confinement import usual_seccomp
@@ -45,8 +43,7 @@ class Keeper:
         self._calls = Calls(self._house, self._hold)
         self._clients: set[Connection] = set()
         self._holds: dict[Connection, dict[str, Keep]] = {}
-        self._listener = wire.listen(root / SOCKET)
-        os.chmod(root / SOCKET, 0o600)
+        self._listener = unix_socket.listen(root / SOCKET)
         self._listener.settimeout(0)
         loop.watch(self._listener.fileno(), self._accept)
         self._house.adopt()
@@ -61,7 +58,7 @@ class Keeper:
             sock, _ = self._listener.accept()
         except BlockingIOError:
             return
-        if not _is_ours(sock):
+        if unix_socket.peer(sock).uid not in (0, os.geteuid()):
             sock.close()
             return
         client = Connection(sock)
@@ -121,13 +118,6 @@ class Keeper:
             self._loop.stop()
 
 
-def _is_ours(sock: socket.socket) -> bool:
-    """Whether the peer is our own user or root (SO_PEERCRED, unix(7))."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return uid in (0, os.geteuid())
-
-
 def serve(root: Path, ready_fd: int) -> None:
     """Be the keeper of ``root`` until idle; write "+" to ``ready_fd`` when all is well, or why not.
 
@@ -141,8 +131,6 @@ def serve(root: Path, ready_fd: int) -> None:
         return
     process.set_name("wardian-keeper")
     process.set_title(f"wardian-keeper {root}")
-    for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(ignored, signal.SIG_IGN)
     m.warm_up()
     usual_seccomp()
     gc.collect()
@@ -171,20 +159,7 @@ def _leave_on_sigterm(loop: Loop) -> None:
     loop.watch(wake, loop.stop)
 
 
-def _daemonize(root: Path, ready_fd: int) -> None:
-    """Leave the caller's session and file descriptors; what goes wrong is in keeper.log."""
-    process.keep_only(ready_fd)
-    log = os.open(root / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    for target in (1, 2):
-        os.dup2(log, target)
-    os.close(log)
-    os.chdir("/")
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-
-
 if __name__ == "__main__":
     state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
-    _daemonize(state_root, ready)
+    process.daemonize(state_root / "keeper.log", ready)
     serve(state_root, ready)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.errors import SetupError, WardianError
 from wardian.network import messages as n
 from wardian.network.client import SwitchClient
 from wardian.network.definition import Attachment, Network, NetworkRequest
@@ -17,8 +17,6 @@ from wardian.runtime.loop import Loop
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.spec import Bind
 from wardian.runtime.state import Record, write_hosts
-
-T = TypeVar("T", bound=n.Reply)
 
 UNPLUGGED: Final[dict[str, Any]] = {"endpoints": (), "published": ()}
 
@@ -38,11 +36,9 @@ class Plugs:
     def __init__(
         self, root: Path, loop: Loop, home: Callable[[str], Path], records: dict[str, Record]
     ) -> None:
-        self._loop = loop
         self._home = home
         self._records = records
-        self._switch = SwitchClient(root, self._remind)
-        self._watched: int | None = None
+        self._switch = SwitchClient(root, loop, remind=self._remind, is_needed=self._is_needed)
 
     def attach(self, record: Record, sandbox: Sandbox) -> Plugged:
         """Connect a container before its init goes on; nothing for one without a network."""
@@ -65,25 +61,23 @@ class Plugs:
 
     def detach(self, record: Record) -> None:
         """Take away what it had. A switch that is gone is told of nothing: it finds out."""
-        if not (record.spec.attachments or record.endpoints) or self._switch.fd is None:
+        if not (record.spec.attachments or record.endpoints) or not self._switch.is_open:
             return
         with suppress(WardianError):
-            self._ask(n.Detach(record.id), n.Done)
+            self._switch.ask(n.Detach(record.id), n.Done)
         if not any(self._connected(but=record)):
-            self._hang_up()
+            self._switch.close()
 
     def connect(self, record: Record, attachment: Attachment) -> dict[str, Any]:
         """One network more for a container that runs: what changes in its record."""
-        _check(record)
-        connected = self._ask(n.Connect(record.id, attachment), n.Connected)
+        connected = self._switch.ask(n.Connect(record.id, attachment), n.Connected)
         self._write(record, connected)
         attachments = (*record.spec.attachments, attachment)
         return {**_changes(connected), "spec": replace(record.spec, attachments=attachments)}
 
     def disconnect(self, record: Record, network: str) -> dict[str, Any]:
         """One network less."""
-        _check(record)
-        connected = self._ask(n.Disconnect(record.id, network), n.Connected)
+        connected = self._switch.ask(n.Disconnect(record.id, network), n.Connected)
         self._write(record, connected)
         (gone,) = set(record.endpoints) - set(connected.endpoints)
         spec, names = record.spec, (gone.network, gone.network_id)
@@ -94,7 +88,7 @@ class Plugs:
     def rename(self, record: Record) -> None:
         """It has another name for the others."""
         if record.endpoints:
-            self._ask(n.Rename(record.id, record.spec.name), n.Done)
+            self._switch.ask(n.Rename(record.id, record.spec.name), n.Done)
 
     def create_network(self, request: NetworkRequest) -> Network:
         """A new network."""
@@ -106,8 +100,11 @@ class Plugs:
 
     def adopt(self) -> None:
         """A new keeper: tell the switch, or a new one, of what runs."""
-        if any(self._connected()):
-            self._open()
+        if self._is_needed():
+            self._switch.open()
+
+    def _is_needed(self) -> bool:
+        return any(self._connected())
 
     def _connected(self, but: Record | None = None) -> Iterable[Record]:
         return (
@@ -118,16 +115,10 @@ class Plugs:
 
     def _briefly(self, request: n.CreateNetwork | n.RemoveNetwork) -> Network:
         try:
-            return self._ask(request, n.Made).network
+            return self._switch.ask(request, n.Made).network
         finally:
-            if not any(self._connected()):
-                self._hang_up()
-
-    def _ask(self, request: n.Request, kind: type[T], fds: tuple[int, ...] = ()) -> T:
-        try:
-            return self._switch.ask(request, kind, fds)
-        finally:
-            self._watch()
+            if not self._is_needed():
+                self._switch.close()
 
     def _attach(self, order: n.Attach, host_pid: int, pidfd: int) -> n.Connected:
         try:
@@ -135,7 +126,7 @@ class Plugs:
         except OSError as error:
             raise SetupError(f"container {order.name} has ended: {error.strerror}") from error
         try:
-            return self._ask(order, n.Connected, (namespace_fd, pidfd))
+            return self._switch.ask(order, n.Connected, (namespace_fd, pidfd))
         finally:
             os.close(namespace_fd)
 
@@ -159,49 +150,15 @@ class Plugs:
                 finally:
                     os.close(pidfd)
 
-    def _watch(self) -> None:
-        """Hear of the switch's end: its proxies and names are gone until there is another."""
-        if self._switch.fd == self._watched:
-            return
-        self._unwatch()
-        if (fd := self._switch.fd) is not None:
-            self._loop.watch(fd, self._lost)
-            self._watched = fd
-
-    def _unwatch(self) -> None:
-        if self._watched is not None:
-            self._loop.unwatch(self._watched)
-            self._watched = None
-
-    def _lost(self) -> None:
-        self._hang_up()
-        self.adopt()
-
-    def _open(self) -> None:
-        try:
-            self._switch.open()
-        finally:
-            self._watch()
-
-    def _hang_up(self) -> None:
-        self._unwatch()
-        self._switch.close()
-
     def _write(self, record: Record, connected: n.Connected) -> None:
-        home = self._home(record.id)
+        home, spec = self._home(record.id), record.spec
+        names = dict.fromkeys((spec.hostname, spec.name))
+        addresses = [one for endpoint in connected.endpoints for one in endpoint.addresses]
         try:
-            write_hosts(home, record.spec, connected.endpoints)
+            write_hosts(home, tuple(names), spec.extra_hosts, addresses)
             (home / "resolv.conf").write_text(connected.resolv_conf)
         except OSError as error:
             raise SetupError(f"cannot write the container's hosts: {error.strerror}") from error
-
-
-def _check(record: Record) -> None:
-    if not record.is_running:
-        raise FailedPrecondition(
-            f"container {record.spec.name} is not running",
-            hint=f"start it with `wardian start {record.spec.name}`",
-        )
 
 
 def _changes(connected: n.Connected) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError, WardianError
-from wardian.linux import namespaces, process
+from wardian.linux import namespaces, process, unix_socket
 from wardian.linux.idmap import write_id_maps
 from wardian.linux.proc import start_ticks
 from wardian.runtime import messages as m
@@ -136,7 +136,10 @@ class Sandbox:
         )
         laid = tuple(map(_identity, site.lowers))
         copy = partial(self._copy, site.copies)
-        with wire.listen(site.home / "init.sock") as listener, self._trees(order, copy) as fds:
+        with (
+            unix_socket.listen(site.home / "init.sock") as listener,
+            self._trees(order, copy) as fds,
+        ):
             self._send(m.encode(order), [listener.fileno(), *fds])
         self._laid = laid
         self.is_plain = bool(plain_hostname)

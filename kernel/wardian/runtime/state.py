@@ -13,7 +13,7 @@ import functools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,8 @@ from wardian.runtime.health import Health
 from wardian.runtime.spec import ContainerSpec
 
 VERSION = 1
+Hosts = Sequence[tuple[str, str]]
+_NOWHERE = "127.0.1.1"  # Debian's, for a host name without an address
 _LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 FILE = "container.json"
 
@@ -110,7 +112,7 @@ class Records:
         home = self.home(container_id)
         try:
             home.mkdir(mode=0o711, exist_ok=True)
-            _write_names(home, usual_hostname(container_id))
+            _write_names(home, usual_hostname(container_id), ())
         except OSError as error:
             shutil.rmtree(home, ignore_errors=True)
             raise _cannot_store(error) from error
@@ -123,8 +125,7 @@ class Records:
         home = self.home(record.id)
         if record.spec.hostname != usual_hostname(record.id) or record.spec.extra_hosts:
             try:
-                _write_names(home, record.spec.hostname)
-                write_hosts(home, record.spec)
+                _write_names(home, record.spec.hostname, record.spec.extra_hosts)
             except OSError as error:
                 raise _cannot_store(error) from error
         if is_known:
@@ -175,21 +176,20 @@ class Records:
                 raise _not_ours(path, str(error).partition("\n")[0]) from error
 
 
-def _write_names(home: Path, hostname: str) -> None:
+def _write_names(home: Path, hostname: str, extra_hosts: Hosts) -> None:
     (home / "hostname").write_text(hostname + "\n")
-    (home / "hosts").write_text(_LOCALHOST + f"127.0.1.1\t{hostname}\n")
+    write_hosts(home, (hostname,), extra_hosts)
 
 
-def write_hosts(home: Path, spec: ContainerSpec, endpoints: tuple[Endpoint, ...] = ()) -> None:
-    """The container's /etc/hosts: its own names at the addresses that it has. Raises OSError."""
-    own = [address for endpoint in endpoints for address in endpoint.addresses] or ["127.0.1.1"]
-    names = (
-        spec.hostname
-        if spec.hostname == spec.name or not endpoints
-        else (f"{spec.hostname} {spec.name}")
-    )
-    lines = [(address, names) for address in own]
-    lines += [(address, name) for name, address in spec.extra_hosts]
+def write_hosts(
+    home: Path,
+    names: Sequence[str],
+    extra_hosts: Hosts,
+    addresses: Sequence[str] = (),
+) -> None:
+    """The container's /etc/hosts: its own names at its addresses, then others. Raises OSError."""
+    lines = [(address, " ".join(names)) for address in addresses or (_NOWHERE,)]
+    lines += [(address, name) for name, address in extra_hosts]
     (home / "hosts").write_text(
         _LOCALHOST + "".join(f"{address}\t{name}\n" for address, name in lines)
     )

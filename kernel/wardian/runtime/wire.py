@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from wardian.errors import ProtocolError
 
@@ -169,34 +168,3 @@ class Connection:
         data = bytes(memoryview(self._received)[HEADER.size : end])
         del self._received[:end]
         return Message(data, tuple(self._descriptors.popleft() for _ in range(count)))
-
-
-def listen(path: Path) -> socket.socket:
-    """A listening socket at ``path``, however long the path is (unix(7) allows 108 bytes)."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        path.unlink(missing_ok=True)
-        sock.bind(f"/proc/self/fd/{directory}/{path.name}")
-        sock.listen(64)
-    except BaseException:
-        sock.close()
-        raise
-    finally:
-        os.close(directory)
-    return sock
-
-
-def connect(path: Path) -> socket.socket:
-    """A socket connected to the listener at ``path``; OSError if nobody listens."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sock.connect(f"/proc/self/fd/{directory}/{path.name}")
-        finally:
-            os.close(directory)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
