@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.vm import machine
-from tests.vm.debian_kernel import DebianKernel, Unavailable
+from tests.vm.debian_kernel import Unavailable
+from tests.vm.guest import ROOT, Guest
 
-ROOT = Path(__file__).parents[2]
+GUEST = pytest.StashKey[Guest]()
 # What a host with cgroup v2 and an older kernel may change; the rest would take long, emulated.
 GUEST_TESTS = (
     "tests/linux/test_cgroup_conformance.py",
@@ -39,7 +42,7 @@ GUEST_TESTS = (
         )
     ),
 )
-TIMEOUT_S = 420.0
+NO_GUEST = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def collected() -> list[object]:
     try:
         machine.require()
     except Unavailable as reason:
-        return [pytest.param("none", marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
+        return [pytest.param(NO_GUEST, marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
     # The guest has no cgroup v1: the halves of a hybrid host are for hybrid hosts.
     options = ("--collect-only", "-q", "--color=no", "-k", "not (conformance and half)")
     command = [sys.executable, "-m", "pytest", *options, *GUEST_TESTS]
@@ -77,29 +80,34 @@ def collected() -> list[object]:
     return tests
 
 
-@pytest.fixture(scope="session")
-def guest_outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Outcome]:
-    """Boot the guest once, with the tests that were asked for."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Boot the guest now, with the tests that were asked for: they are looked at last."""
     wanted = [
         str(item.callspec.params["guest_test"])
-        for item in request.session.items
+        for item in session.items
         if isinstance(item, pytest.Function) and "guest_test" in item.fixturenames
     ]
+    if session.config.option.collectonly or not wanted or wanted == [NO_GUEST]:
+        return
+    folder = tempfile.TemporaryDirectory(prefix="wardian-guest-", ignore_cleanup_errors=True)
+    guest = Guest.start(Path(folder.name), wanted)
+    session.config.stash[GUEST] = guest
+    session.config.add_cleanup(folder.cleanup)
+    session.config.add_cleanup(guest.stop)
+
+
+@pytest.fixture(scope="session")
+def guest_outcomes(pytestconfig: pytest.Config) -> dict[str, Outcome]:
+    """Wait for the guest that was booted when the tests had been collected."""
+    guest = pytestconfig.stash[GUEST]
     try:
-        kernel = DebianKernel.fetched(ROOT / "build" / "vm")
-        work = tmp_path_factory.mktemp("guest")
-        script = Path(__file__).with_name("guest_tests")
-        report = machine.run(kernel, work, script, wanted, TIMEOUT_S)
+        report = guest.report()
     except Unavailable as reason:
         pytest.skip(f"no guest: {reason}")
-    console = (work / "console.log").read_text(errors="replace")
-    if not report.rstrip().endswith("</testsuites>"):
-        return dict.fromkeys(map(junit_name, wanted), Outcome("unknown", console[-4000:])) | dict(
-            seen_on(console)
-        )
-    return outcomes(report)
+    if report.rstrip().endswith("</testsuites>"):
+        return outcomes(report)
+    unknown = Outcome("unknown", guest.console[-4000:])
+    return defaultdict(lambda: unknown, seen_on(guest.console))
 
 
 def junit_name(guest_test: str) -> str:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.vm.debian_kernel import DebianKernel, Unavailable
@@ -126,8 +126,9 @@ def run(
         with (work / "qemu.log").open("wb") as log:
             machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            machine.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                machine.wait(timeout_s)
+        finally:
             machine.kill()
             machine.wait()
     return report.read_text(errors="replace") if report.exists() else ""

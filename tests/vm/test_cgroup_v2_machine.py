@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.conftest import TIMEOUT_S, Outcome, junit_name
+from tests.vm.conftest import Outcome, junit_name
+from tests.vm.guest import TIMEOUT_S
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
