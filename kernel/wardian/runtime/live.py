@@ -348,10 +348,14 @@ class Live:
 def pid_of(pidfd: int) -> int | None:
     """The host PID behind a pidfd (proc(5), fdinfo): 0 if it was reaped, None if it is no pidfd."""
     try:
-        text = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+        info = os.open(f"/proc/self/fdinfo/{pidfd}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    found = re.search(r"^Pid:\t(-?\d+)$", text, re.MULTILINE)
+    try:  # a text file would ask seven times more of the kernel, for every process started
+        text = os.read(info, 4096)
+    finally:
+        os.close(info)
+    found = re.search(rb"^Pid:\t(-?\d+)$", text, re.MULTILINE)
     return max(0, int(found[1])) if found else None
 
 

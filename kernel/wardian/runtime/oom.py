@@ -14,10 +14,12 @@ def check(host_pid: int | None, adjustment: int) -> None:
     To go lower than what was inherited takes CAP_SYS_RESOURCE. It is tried on init, which has
     its own value back at once: so a program never runs with another preference than it should.
     """
+    if adjustment == 0:
+        return
     file = Path(f"/proc/{host_pid}/oom_score_adj")
     try:
         own = file.read_text()
-        if adjustment == 0 or adjustment >= int(own):
+        if adjustment >= int(own):
             return
         file.write_text(str(adjustment))
         file.write_text(own)

@@ -22,6 +22,8 @@ MAX_MESSAGE_BYTES = 8 << 20
 MAX_DESCRIPTORS = 64
 SCM_MAX_FD = 253  # what the kernel takes in one message (unix(7))
 MAX_UNSENT_BYTES = 64 << 20
+# Most frames fit the least. More than 128 KiB malloc(3) maps and unmaps for each message.
+LEAST_READ, MOST_READ = 8 << 10, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Connection:
     def __init__(self, sock: socket.socket, *, max_descriptors: int = MAX_DESCRIPTORS) -> None:
         self.sock = sock
         self._max_descriptors = max_descriptors
+        self._read_size = LEAST_READ
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
         self._unsent: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -141,7 +144,9 @@ class Connection:
     def _read(self) -> None:
         try:
             data, ancillary, flags, _ = self.sock.recvmsg(
-                1 << 18, socket.CMSG_SPACE(self._max_descriptors * 4), socket.MSG_CMSG_CLOEXEC
+                self._read_size,
+                socket.CMSG_SPACE(self._max_descriptors * 4),
+                socket.MSG_CMSG_CLOEXEC,
             )
         except ConnectionError as error:
             raise EOFError("the other side is gone") from error
@@ -152,6 +157,8 @@ class Connection:
             raise ProtocolError("too many file descriptors in a message")
         if not data:
             raise EOFError("the other side is gone")
+        is_full = len(data) == self._read_size
+        self._read_size = min(2 * self._read_size, MOST_READ) if is_full else LEAST_READ
         self._received += data
 
     def _take(self) -> Message | None:
