@@ -104,19 +104,24 @@ class Clone(Struct, frozen=True):
     """Clone a process with these flags. Descriptors: its socket, namespaces, its cgroup (if any).
 
     It is born in the ``joins`` namespaces; its clocks (monotonic, boottime) are ahead by seconds.
+    For one that ``takes_errand`` the last descriptor is a socket on which the errand answers.
     """
 
     flags: int
     joins: int = 0
     clocks: tuple[int, int] = (0, 0)
 
+    @property
+    def takes_errand(self) -> bool:
+        """Whether a process has to go somewhere first to clone it there."""
+        return bool(self.joins) or any(self.clocks)
+
 
 class Cloned(Struct, frozen=True):
-    """Its PID, with its pidfd; or why not. ``errand_pid`` has ended and is to be waited for."""
+    """Its PID, with its pidfd; or why not. Also the answer about an errand, without a pidfd."""
 
     host_pid: int
     errno: int = 0
-    errand_pid: int = 0
 
 
 # --- keeper → the child that becomes init ----------------------------------------------------

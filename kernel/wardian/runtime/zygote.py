@@ -12,7 +12,7 @@ import errno
 import gc
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -20,7 +20,7 @@ from wardian.errors import KernelRefused, ProtocolError, SetupError
 from wardian.linux import namespaces, process
 from wardian.runtime import messages as m
 from wardian.runtime.lending import NOTHING, Loan
-from wardian.runtime.wire import SCM_MAX_FD, Connection
+from wardian.runtime.wire import SCM_MAX_FD, Connection, Message
 
 Become = Callable[[Connection], NoReturn]
 
@@ -56,26 +56,51 @@ class Zygote:
     ) -> tuple[int, int]:
         """A new process with these namespaces, whose end of its socket this is: PID and pidfd.
 
-        Raises KernelRefused; ZygoteLost if the zygote was killed. Then there is another already,
-        and perhaps a process that nobody knows: it ends with the other end of its socket, so the
-        next one needs a socket of its own.
+        Raises KernelRefused; ZygoteLost if the zygote, or who went on its errand, was killed. Then
+        there is another already, and perhaps a process that nobody knows: it ends with the other
+        end of its socket, so the next one needs a socket of its own.
         """
         joins = [*loan.join, *(() if loan.user_fd is None else (loan.user_fd,))]
         fds = [child_end.fileno(), *joins, *(() if cgroup_fd is None else (cgroup_fd,))]
+        order = m.Clone(flags, len(joins), loan.clocks)
+        ask = self._ask_errand if order.takes_errand else self._ask
+        answer = ask(order, fds)
+        cloned = m.decode(answer.data, m.Cloned)
+        if cloned.errno:
+            raise KernelRefused("clone3", cloned.errno)
+        return cloned.host_pid, answer.fds[0]
+
+    def _ask(self, order: m.Clone, fds: Sequence[int]) -> Message:
         try:
-            self._sync.send(m.encode(m.Clone(flags, len(joins), loan.clocks)), fds)
-            answer = self._sync.receive()
+            self._sync.send(m.encode(order), fds)
+            return self._sync.receive()
         except (EOFError, ProtocolError) as error:
             self.close()
             self._pid, self._sync = self._fork()
             raise ZygoteLost from error
-        cloned = m.decode(answer.data, m.Cloned)
-        if cloned.errand_pid:
-            with suppress(ChildProcessError):
-                os.waitpid(cloned.errand_pid, 0)
-        if cloned.errno:
-            raise KernelRefused("clone3", cloned.errno)
-        return cloned.host_pid, answer.fds[0]
+
+    def _ask_errand(self, order: m.Clone, fds: Sequence[int]) -> Message:
+        """The zygote tells who goes, who goes tells what came of it: or dies, and its socket ends.
+
+        It is ours to wait for, as what it clones is.
+        """
+        ours, theirs = map(Connection, socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            told = self._ask(order, (*fds, theirs.fileno()))
+            theirs.close()
+            errand = m.decode(told.data, m.Cloned)
+            if errand.errno:
+                return told
+            try:
+                return ours.receive()
+            except (EOFError, ProtocolError) as error:
+                raise ZygoteLost from error
+            finally:
+                with suppress(ChildProcessError):
+                    os.waitpid(errand.host_pid, 0)
+        finally:
+            ours.close()
+            theirs.close()
 
     def close(self) -> None:
         """End it; what it cloned lives on."""
@@ -92,11 +117,8 @@ def _serve(sync: Connection, become: Become) -> NoReturn:
         while True:
             message = sync.receive()
             order = m.decode(message.data, m.Clone)
-            if order.joins or any(order.clocks):
-                if process.clone3(process.CLONE_PARENT)[0] == 0:
-                    _run_errand(sync, become, order, message.fds)
-            else:
-                _clone(sync, become, order, message.fds)
+            go = _send_errand if order.takes_errand else _clone
+            go(sync, become, order, message.fds)
             message.close()
     except EOFError:
         pass  # the keeper is gone: so are we
@@ -104,36 +126,47 @@ def _serve(sync: Connection, become: Become) -> NoReturn:
         os._exit(0)
 
 
-def _clone(
-    sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...], *, errand_pid: int = 0
-) -> None:
+def _clone(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...]) -> None:
     child_end, *cgroup = fds
     try:
         host_pid, pidfd = process.clone3(
             order.flags | process.CLONE_PARENT, cgroup_fd=cgroup[0] if cgroup else None
         )
     except KernelRefused as error:
-        sync.send(m.encode(m.Cloned(0, error.errno, errand_pid)))
+        sync.send(m.encode(m.Cloned(0, error.errno)))
     else:
         if host_pid == 0:
             become(Connection(socket.socket(fileno=child_end), max_descriptors=SCM_MAX_FD))
-        sync.send(m.encode(m.Cloned(host_pid, 0, errand_pid)), (pidfd,))
+        sync.send(m.encode(m.Cloned(host_pid)), (pidfd,))
         os.close(pidfd)
 
 
-def _run_errand(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...]) -> NoReturn:
-    """Go where the new process is to be born, clone it there, and end.
+def _send_errand(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...]) -> None:
+    """Have the process cloned by one that goes where it is to be born.
 
     A process of its own: who has joined a user namespace cannot come back.
     """
-    errand_pid = os.getpid()
+    try:
+        errand_pid, pidfd = process.clone3(process.CLONE_PARENT)
+    except KernelRefused as error:
+        sync.send(m.encode(m.Cloned(0, error.errno)))
+        return
+    if errand_pid == 0:
+        *rest, answer = fds
+        _run_errand(Connection(socket.socket(fileno=answer)), become, order, tuple(rest))
+    os.close(pidfd)
+    sync.send(m.encode(m.Cloned(errand_pid)))
+
+
+def _run_errand(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...]) -> NoReturn:
+    """Go there, clone it, and end."""
     try:
         if any(order.clocks):
             namespaces.shift_clocks(*order.clocks)
         _join(fds[1 : 1 + order.joins])
-        _clone(sync, become, order, (fds[0], *fds[1 + order.joins :]), errand_pid=errand_pid)
+        _clone(sync, become, order, (fds[0], *fds[1 + order.joins :]))
     except KernelRefused as error:
-        sync.send(m.encode(m.Cloned(0, error.errno, errand_pid)))
+        sync.send(m.encode(m.Cloned(0, error.errno)))
     finally:
         os._exit(0)
 
