@@ -53,10 +53,12 @@ def setns(fd: int, flags: int = 0) -> None:
     check(libc.setns(fd, flags), "setns")
 
 
-def shift_clocks(monotonic_s: int, boottime_s: int) -> None:
+def shift_clocks(
+    monotonic_s: int, boottime_s: int, *, monotonic_ns: int = 0, boottime_ns: int = 0
+) -> None:
     """Give the children to come clocks that are ahead by so much (time_namespaces(7))."""
     unshare(CLONE_NEWTIME)
-    text = f"monotonic {monotonic_s} 0\nboottime {boottime_s} 0\n"
+    text = f"monotonic {monotonic_s} {monotonic_ns}\nboottime {boottime_s} {boottime_ns}\n"
     try:
         with open("/proc/self/timens_offsets", "w", encoding="ascii") as offsets:
             offsets.write(text)

@@ -8,6 +8,7 @@ import os
 import signal as signals
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from wardian.errors import KernelRefused
@@ -145,6 +146,15 @@ def set_dumpable(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
 def set_keep_capabilities(value: bool) -> None:  # noqa: FBT001  # prctl's own argument
     """PR_SET_KEEPCAPS: keep permitted capabilities when all user ids become non-zero."""
     prctl(_PR_SET_KEEPCAPS, int(value), "prctl(PR_SET_KEEPCAPS)")
+
+
+def become_root() -> None:
+    """Be root of the user namespace that we are in, whose maps are written, and not dumpable."""
+    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    set_dumpable(False)  # a change of ids made it so again
 
 
 def set_parent_death_signal(signal: int) -> None:

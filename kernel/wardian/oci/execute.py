@@ -11,7 +11,7 @@ import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.linux import capabilities, namespaces, process
-from wardian.oci import create, group, identity, inside, scheduling
+from wardian.oci import create, group, inside, scheduling
 from wardian.oci import process as oci_process
 from wardian.oci.config import KINDS, Affinity, Process, check_process, load_process
 from wardian.oci.state import Folder, Record
@@ -116,7 +116,7 @@ def _child(
         oci_process.adjust(spec)
         namespaces.setns(pidfd, flags & ~namespaces.CLONE_NEWPID)
         if flags & namespaces.CLONE_NEWUSER:
-            identity.become_root()
+            process.become_root()
         os.setsid()
         if console is not None:
             inside.give_terminal(console, None, spec.consoleSize)

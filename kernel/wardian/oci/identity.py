@@ -7,9 +7,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from wardian.errors import KernelRefused
 from wardian.linux import idmap, namespaces, process
-from wardian.oci.config import Config, IdMapping, Mount
+from wardian.oci.config import Config, IdMapping, Mount, TimeOffset
 
 CLOCKS = ("monotonic", "boottime")
 
@@ -23,14 +22,6 @@ def write_maps(host_pid: int, uids: Sequence[IdMapping], gids: Sequence[IdMappin
     """Give a child's new user namespace its ids."""
     ranges = [[each.range() for each in kind] for kind in (uids, gids)]
     idmap.write_id_maps(host_pid, *ranges, deny_setgroups=os.geteuid() != 0)
-
-
-def become_root() -> None:
-    """Be root of the user namespace that we are in: its maps are written."""
-    os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    process.set_dumpable(False)  # a change of ids made it so again
 
 
 def user_namespace_of(mount: Mount) -> int | None:
@@ -61,19 +52,15 @@ def time_namespace(config: Config) -> Iterator[None]:
         return
     back = os.open("/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        namespaces.unshare(namespaces.CLONE_NEWTIME)
-        for clock in CLOCKS:
-            if offset := config.linux.timeOffsets.get(clock):
-                _write_offset(f"{clock} {offset.secs} {offset.nanosecs}")
+        offsets = config.linux.timeOffsets
+        monotonic, boottime = (offsets.get(clock, TimeOffset()) for clock in CLOCKS)
+        namespaces.shift_clocks(
+            monotonic.secs,
+            boottime.secs,
+            monotonic_ns=monotonic.nanosecs,
+            boottime_ns=boottime.nanosecs,
+        )
         yield
     finally:
         namespaces.setns(back, namespaces.CLONE_NEWTIME)
         os.close(back)
-
-
-def _write_offset(line: str) -> None:
-    try:
-        with open("/proc/self/timens_offsets", "w") as file:
-            file.write(line)
-    except OSError as error:
-        raise KernelRefused("write", error.errno or 0, f"linux.timeOffsets {line}") from error

@@ -103,7 +103,7 @@ def _main(plan: Plan) -> None:
         oci_process.adjust(spec)
     if identity.has_user_namespace(plan.config):
         _ask(plan.sync, b"unmapped")
-        identity.become_root()
+        process.become_root()
     null_fd = mounts.null_device()
     root_fd = _build(plan)
     _set_names(plan, root_fd)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from contextlib import suppress
 from typing import NoReturn
 
 from wardian.errors import WardianError
@@ -138,11 +137,7 @@ def _become_root() -> None:
     os.setsid()
     process.set_name(INIT_NAME)
     process.set_title(INIT_NAME)  # the keeper's command line names paths of the host
-    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
-        os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    process.set_dumpable(False)
+    process.become_root()
     os.umask(0)
 
 

@@ -130,11 +130,7 @@ def _join(namespaces: list[str]) -> None:
     if not os.path.samestat(own, os.fstat(user)):
         setns(user)
     setns(mounts)
-    with suppress(PermissionError):  # a map of one id has setgroups=deny (user_namespaces(7))
-        os.setgroups([])
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    process.set_dumpable(False)
+    process.become_root()
 
 
 def _stay() -> None:
