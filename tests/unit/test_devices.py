@@ -101,3 +101,6 @@ def test_what_is_no_rule_is_refused(word: str) -> None:
 def test_rules_are_written_as_they_are_read() -> None:
     policy = DevicePolicy.of(())
     assert [DeviceRule.parse(line) for line in policy.lines()] == list(DEFAULT)
+    assert policy.lines() == [str(rule) for rule in DEFAULT]
+    for word in ("a *:* rwm", "b 8:* r", "c 10:200 rw"):
+        assert str(DeviceRule.parse(word)) == word

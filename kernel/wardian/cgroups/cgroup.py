@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import abc
-import errno
-import os
-import signal
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wardian.cgroups.limits import Limits
-from wardian.errors import KernelRefused, WardianError
-
-FREEZE_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,25 +115,3 @@ class Cgroup(abc.ABC):
     @abc.abstractmethod
     def remove(self) -> None:
         """Remove the empty group; KernelRefused (EBUSY) while processes are in it."""
-
-    def kill_each(self) -> None:
-        """What `kill` is on kernels without cgroup.kill (before 5.14).
-
-        All are stopped first, so that none can fork a child that we have not seen.
-        """
-        with suppress(WardianError):
-            self.freeze()
-        for host_pid in self.processes():
-            with suppress(ProcessLookupError):
-                os.kill(host_pid, signal.SIGKILL)
-        with suppress(KernelRefused):  # v1 lets the dead go only then; the group may be gone
-            self.thaw()
-
-
-def wait_until_frozen(is_frozen: Callable[[], bool]) -> None:
-    """Freezing is asked for and happens later: wait for it, but not for ever."""
-    deadline = time.monotonic() + FREEZE_PATIENCE_S
-    while not is_frozen():
-        if time.monotonic() > deadline:
-            raise KernelRefused("write", errno.ETIMEDOUT, "freeze: not all processes have stopped")
-        time.sleep(0.001)

@@ -42,11 +42,12 @@ class DeviceRule:
             raise InvalidInput(
                 f"not an access to a device: {self.access[:40]!r}", hint="use letters of rwm"
             )
-        if any(number is not None and not 0 <= number < 1 << 31 for number in self._numbers()):
+        numbers = (self.major, self.minor)
+        if any(number is not None and not 0 <= number < 1 << 31 for number in numbers):
             raise InvalidInput("not a device number", hint="use numbers from 0 to 2147483647")
 
-    def _numbers(self) -> tuple[int | None, int | None]:
-        return self.major, self.minor
+    def __str__(self) -> str:
+        return _line((self.kind, self.major, self.minor), self.access)
 
     @classmethod
     def parse(cls, word: str) -> DeviceRule:
@@ -106,8 +107,8 @@ class DevicePolicy:
     def lines(self) -> list[str]:
         """The exceptions as v1 writes them."""
         return [
-            f"{kind.value} {_star(major)}:{_star(minor)} {_letters(access)}"
-            for (kind, major, minor), access in self.exceptions.items()
+            _line(key, "".join(letter for letter in "rwm" if letter in access))
+            for key, access in self.exceptions.items()
         ]
 
     def program(self) -> bytes:
@@ -213,9 +214,8 @@ def _restrict_v1(folder: Path, policy: DevicePolicy) -> None:
         write(folder / ("devices.deny" if policy.allows else "devices.allow"), line)
 
 
-def _star(number: int | None) -> str:
-    return "*" if number is None else str(number)
-
-
-def _letters(access: frozenset[str]) -> str:
-    return "".join(letter for letter in "rwm" if letter in access)
+def _line(key: Key, access: str) -> str:
+    """A rule in the kernel's words, and docker's."""
+    kind, *numbers = key
+    major, minor = ("*" if number is None else number for number in numbers)
+    return f"{kind.value} {major}:{minor} {access}"

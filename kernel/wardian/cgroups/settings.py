@@ -190,14 +190,12 @@ def _huge(size: str, v1: str, v2: str) -> Setting:
 
 
 def _lift_rates(limits: Limits, paths: Mapping[str, Path]) -> None:
-    for field, name, key in _RATES:
+    for field, v1, key in _RATES:
         kept = {f"{rate.major}:{rate.minor}" for rate in getattr(limits, field)}
-        folder = paths.get("blkio")
-        for disk in _disks(folder / name) - kept if folder else ():
-            write(folder / name, f"{disk} 0") if folder else None
-        unified = paths.get("unified")
-        for disk in _disks(unified / "io.max") - kept if unified else ():
-            write(unified / "io.max", f"{disk} {key}=max") if unified else None
+        for controller, name, none in (("blkio", v1, "0"), ("unified", "io.max", f"{key}=max")):
+            if folder := paths.get(controller):
+                for disk in _disks(folder / name) - kept:
+                    write(folder / name, f"{disk} {none}")
 
 
 def _disks(path: Path) -> set[str]:

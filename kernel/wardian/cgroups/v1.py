@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from wardian.cgroups import devices, settings
-from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
-from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
+from wardian.cgroups import settings
+from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.files import make_directory, numbers, read, write
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.mounted import MountedCgroup
 from wardian.cgroups.v2 import delegate
-from wardian.errors import KernelRefused, SetupError
+from wardian.errors import SetupError
 
 # "No limit" reads as the largest page-aligned number.
 UNLIMITED_FROM = 1 << 62
 
 
-class V1Cgroup(Cgroup):
+class V1Cgroup(MountedCgroup):
     """One group in each controller's hierarchy.
 
     ``parents`` are directories by controller; ``unified``, if there, is a cgroup v2 hierarchy
@@ -27,49 +27,18 @@ class V1Cgroup(Cgroup):
     """
 
     def __init__(self, parents: Mapping[str, Path], name: str) -> None:
+        super().__init__({controller: parent / name for controller, parent in parents.items()})
         self._parents = parents
-        self._paths = {controller: parent / name for controller, parent in parents.items()}
-        self._files = Files()
 
-    @property
-    def paths(self) -> Mapping[str, Path]:
+    def _controllers(self) -> Collection[str]:
         return self._paths
 
-    def unenforced(self, limits: Limits) -> list[str]:
-        wanted = {
-            "memory": limits.memory_bytes or limits.memory_reservation_bytes,
-            "cpu": limits.quota_and_period_usec()[0] or limits.cpu_shares,
-            "cpuset": limits.cpuset_cpus,
-            "pids": limits.pids,
-        }
-        missing = [
-            f"{name} (the {name} controller is not mounted)"
-            for name, value in wanted.items()
-            if value is not None and name not in self._paths
-        ]
-        if limits.memory_swap_bytes is not None and "memory" in self._paths:
-            top = self._paths["memory"].parent
-            while not (top / "memory.limit_in_bytes").exists() and top != top.parent:
-                top = top.parent
-            if not (top / "memory.memsw.limit_in_bytes").exists():
-                missing.append("memory+swap (boot with swapaccount=1)")
-        if devices.refuses(limits.device_rules) and (why := devices.why_not(self._paths)):
-            missing.append(f"rules for devices ({why})")
-        if any(settings.asked(limits)):
-            with self._present(limits):
-                missing += settings.missing(limits, self._paths)
-        return missing
+    def _why_not(self, controller: str) -> str:
+        return f"the {controller} controller is not mounted"
 
-    @contextmanager
-    def _present(self, limits: Limits) -> Iterator[None]:
-        """The group is there meanwhile: its files alone tell what the kernel can do."""
-        new = [path for path in self._paths.values() if not path.exists()]
-        try:
-            self._make(limits)
-            yield
-        finally:
-            for path in new:
-                remove_directory(path)
+    def _why_no_swap(self) -> str:
+        has = (self._paths["memory"] / "memory.memsw.limit_in_bytes").exists()
+        return "" if has else "boot with swapaccount=1"
 
     def _make(self, limits: Limits) -> None:
         if limits.hugetlb and "unified" in self._paths:
@@ -78,17 +47,6 @@ class V1Cgroup(Cgroup):
             make_directory(path)
             if controller == "cpuset":
                 self._fill_cpuset(path)
-
-    def create(self, limits: Limits) -> None:
-        try:
-            self._make(limits)
-            self._apply(limits)
-            settings.put(limits, self._paths)
-            devices.restrict(self._paths, limits.device_rules)
-        except BaseException:
-            with suppress(KernelRefused):
-                self.remove()
-            raise
 
     def _fill_cpuset(self, path: Path) -> None:
         """A new cpuset is empty and takes no process until it has CPUs and memory nodes."""
@@ -103,10 +61,7 @@ class V1Cgroup(Cgroup):
     def apply(self, limits: Limits) -> None:
         if limits.hugetlb:
             self._make(limits)
-        self._apply(limits)
-        settings.lift(limits, self._paths)
-        settings.put(limits, self._paths)
-        devices.restrict(self._paths, limits.device_rules)
+        super().apply(limits)
 
     def _apply(self, limits: Limits) -> None:
         if path := self._paths.get("memory"):
@@ -157,18 +112,6 @@ class V1Cgroup(Cgroup):
             if controller != "unified"
         ]
 
-    def clone_fd(self) -> int | None:
-        if path := self._paths.get("unified"):
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return None
-
-    def processes(self) -> list[int]:
-        # Opened anew each time: while a descriptor is being read, v1 shows it the list of its first
-        # reading (cgroup_pidlist_start in kernel/cgroup/cgroup-v1.c).
-        for path in self._paths.values():
-            return numbers(path / "cgroup.procs")
-        return []
-
     def usage(self) -> Usage:
         number = self._number
         memory = self._table("memory", "memory.stat")
@@ -199,11 +142,6 @@ class V1Cgroup(Cgroup):
             memory_pressure_percent=self._pressure("memory"),
             io_pressure_percent=self._pressure("io"),
         )
-
-    def _pressure(self, resource: str) -> float | None:
-        """Of the v2 half: it counts processes, whichever half limits them."""
-        unified = self._paths.get("unified")
-        return self._files.pressure(unified, resource) if unified else None
 
     def _huge_pages_bytes(self) -> int | None:
         path = self._paths.get("hugetlb") or self._paths.get("unified")
@@ -247,35 +185,19 @@ class V1Cgroup(Cgroup):
         )
 
     def freeze(self) -> None:
-        if unified := self._paths.get("unified"):
-            write(unified / "cgroup.freeze", 1)
-            wait_until_frozen(
-                lambda: self._files.table(unified / "cgroup.events").get("frozen") == 1
-            )
+        if "unified" in self._paths:
+            super().freeze()
         elif path := self._paths.get("freezer"):
-            state = path / "freezer.state"
-            write(state, "FROZEN")
-            wait_until_frozen(lambda: (self._files.text(state) or "").strip() == "FROZEN")
+            write(path / "freezer.state", "FROZEN")
+            self._wait_until_frozen(path / "freezer.state", "FROZEN")
         else:
             raise SetupError("cannot freeze: the freezer controller is not mounted")
 
     def thaw(self) -> None:
-        if path := self._paths.get("unified"):
-            write(path / "cgroup.freeze", 0)
+        if "unified" in self._paths:
+            super().thaw()
         elif path := self._paths.get("freezer"):
             write(path / "freezer.state", "THAWED")
-
-    def kill(self) -> None:
-        if path := self._paths.get("unified"):
-            with suppress(KernelRefused):
-                write(path / "cgroup.kill", 1)
-                return
-        self.kill_each()
-
-    def remove(self) -> None:
-        self._files.close()
-        for path in self._paths.values():
-            remove_directory(path)
 
 
 def _limit(value: int | None) -> int | None:

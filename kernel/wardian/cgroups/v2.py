@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
-from wardian.cgroups import devices, settings
-from wardian.cgroups.cgroup import Cgroup, Events, Usage, wait_until_frozen
-from wardian.cgroups.files import Files, make_directory, numbers, read, remove_directory, write
+from wardian.cgroups import settings
+from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.files import make_directory, numbers, read, write
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.mounted import MountedCgroup
 from wardian.errors import KernelRefused
 
 SUBTREE_CONTROL = "cgroup.subtree_control"
 
 
-class V2Cgroup(Cgroup):
+class V2Cgroup(MountedCgroup):
     """A group below ``parent``, a directory of a cgroup v2 hierarchy that is ours to divide."""
 
     def __init__(self, parent: Path, name: str) -> None:
         self._parent = parent
         self._path = parent / name
-        self._files = Files()
+        super().__init__({"unified": self._path})
 
-    @property
-    def paths(self) -> Mapping[str, Path]:
-        return {"unified": self._path}
-
-    def _controllers(self) -> set[str]:
-        """Those that the group has, or will have once it is made."""
+    def _controllers(self) -> Collection[str]:
         text = self._files.text(self._path / "cgroup.controllers")
         if text is None:
             # What is not handed down yet is as soon as we ask, if the kernel lets us ask.
             source = "cgroup.controllers" if can_be_divided(self._parent) else SUBTREE_CONTROL
             text = self._files.text(self._parent / source)
-        return set((text or "").split())
+        return (text or "").split()
 
-    def unenforced(self, limits: Limits) -> list[str]:
-        here = self._controllers()
-        wanted = {
-            "memory": limits.memory_bytes or limits.memory_reservation_bytes,
-            "cpu": limits.quota_and_period_usec()[0] or limits.cpu_shares,
-            "cpuset": limits.cpuset_cpus,
-            "pids": limits.pids,
-        }
-        missing = [
-            f"{name} ({self._why_not(name)})"
-            for name, value in wanted.items()
-            if value is not None and name not in here
-        ]
-        if limits.memory_swap_bytes is not None and not Path("/proc/swaps").exists():
-            missing.append("memory+swap (the kernel has no swap)")
-        if devices.refuses(limits.device_rules) and (why := devices.why_not(self.paths)):
-            missing.append(f"rules for devices ({why})")
-        if any(settings.asked(limits)):
-            with self._present():
-                missing += settings.missing(limits, self.paths)
-        return missing
-
-    @contextmanager
-    def _present(self) -> Iterator[None]:
-        """The group is there meanwhile: its files alone tell what the kernel can do."""
-        is_new = not self._path.exists()
-        try:
-            self._make()
-            yield
-        finally:
-            if is_new:
-                remove_directory(self._path)
-
-    def _make(self) -> None:
+    def _make(self, _limits: Limits) -> None:
         delegate(self._parent, self._path.parent)
         make_directory(self._path)
 
@@ -80,22 +42,9 @@ class V2Cgroup(Cgroup):
             return "processes in our own group hold the controller back: set DelegateSubgroup="
         return f"the {controller} controller is not delegated to us"
 
-    def create(self, limits: Limits) -> None:
-        self._make()
-        try:
-            self._apply(limits)
-            settings.put(limits, self.paths)
-            devices.restrict(self.paths, limits.device_rules)
-        except BaseException:
-            with suppress(KernelRefused):
-                self.remove()
-            raise
-
-    def apply(self, limits: Limits) -> None:
-        self._apply(limits)
-        settings.lift(limits, self.paths)
-        settings.put(limits, self.paths)
-        devices.restrict(self.paths, limits.device_rules)
+    def _why_no_swap(self) -> str:
+        has = (self._path / "memory.swap.max").exists()
+        return "" if has else "the kernel does not count swap"
 
     def _apply(self, limits: Limits) -> None:
         here = self._controllers()
@@ -103,7 +52,7 @@ class V2Cgroup(Cgroup):
             self._apply_memory(limits)
         if "cpu" in here:
             quota, period = limits.quota_and_period_usec()
-            settings.lift_burst(self.paths)
+            settings.lift_burst(self._paths)
             write(self._path / "cpu.max", f"{'max' if quota is None else quota} {period}")
             write(self._path / "cpu.weight", weight_of_shares(limits.cpu_shares))
         if "cpuset" in here and read(self._path / "cpuset.cpus") != (limits.cpuset_cpus or ""):
@@ -134,13 +83,6 @@ class V2Cgroup(Cgroup):
     def admission_fds(self) -> list[int]:
         return []  # clone_fd does it all
 
-    def clone_fd(self) -> int | None:
-        return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def processes(self) -> list[int]:
-        # Longer than a reading of one page when there are many, so not from the kept descriptors.
-        return numbers(self._path / "cgroup.procs")
-
     def usage(self) -> Usage:
         files, path = self._files, self._path
         cpu = files.table(path / "cpu.stat")
@@ -168,9 +110,9 @@ class V2Cgroup(Cgroup):
             io_written_bytes=written_bytes,
             oom_kill=files.table(path / "memory.events").get("oom_kill"),
             hugetlb_bytes=files.huge_pages_bytes(path),
-            cpu_pressure_percent=files.pressure(path, "cpu"),
-            memory_pressure_percent=files.pressure(path, "memory"),
-            io_pressure_percent=files.pressure(path, "io"),
+            cpu_pressure_percent=self._pressure("cpu"),
+            memory_pressure_percent=self._pressure("memory"),
+            io_pressure_percent=self._pressure("io"),
         )
 
     def _io(self) -> tuple[int | None, int | None]:
@@ -190,24 +132,6 @@ class V2Cgroup(Cgroup):
         return Events(
             oom=memory.get("oom"), oom_kill=memory.get("oom_kill"), pids_max=pids.get("max")
         )
-
-    def freeze(self) -> None:
-        write(self._path / "cgroup.freeze", 1)
-        events = self._path / "cgroup.events"
-        wait_until_frozen(lambda: self._files.table(events).get("frozen") == 1)
-
-    def thaw(self) -> None:
-        write(self._path / "cgroup.freeze", 0)
-
-    def kill(self) -> None:
-        try:
-            write(self._path / "cgroup.kill", 1)
-        except KernelRefused:
-            self.kill_each()
-
-    def remove(self) -> None:
-        self._files.close()
-        remove_directory(self._path)
 
 
 def weight_of_shares(shares: int | None) -> int:

@@ -216,18 +216,11 @@ def _resources(limits: Limits) -> dict[str, Any]:
         "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
         "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
         "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
-        "DeviceCgroupRules": [
-            f"{rule.kind.value} {_star(rule.major)}:{_star(rule.minor)} {rule.access}"
-            for rule in limits.device_rules
-        ],
+        "DeviceCgroupRules": list(map(str, limits.device_rules)),
         "HugepageLimits": [
             {"PageSize": pages.page_size, "Limit": pages.limit_bytes} for pages in limits.hugetlb
         ],
     }
-
-
-def _star(number: int | None) -> str:
-    return "*" if number is None else str(number)
 
 
 def _rates(rates: tuple[DeviceRate, ...]) -> list[dict[str, Any]]:
