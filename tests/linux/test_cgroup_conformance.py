@@ -10,6 +10,7 @@ import errno
 import mmap
 import os
 import secrets
+import select
 import signal
 import stat
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.disks import whole_disk
 from tests.linux.child import in_child, running
 from tests.linux.conftest import wait_until
 from wardian.cgroups import devices
+from wardian.cgroups.alarm import Alarm
 from wardian.cgroups.cgroup import Cgroup, Events, Usage
 from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.hierarchy import Hierarchy, Version
@@ -283,6 +285,121 @@ def test_forks_above_the_limit_fail_and_are_counted(group: Cgroup) -> None:
     assert (group.events().pids_max or 0) >= 1
     wait_until(lambda: group.usage().pids_current == 0)
     assert group.usage().pids_peak in (8, None)
+
+
+# --- being told of limits that were hit ------------------------------------------------------
+
+
+def is_ringing(alarm: Alarm[str], timeout_s: float = 10.0) -> bool:
+    return bool(select.select([alarm], [], [], timeout_s)[0])
+
+
+@with_controllers
+def test_alarm_rings_for_who_ran_out_of_memory(
+    hierarchy: Hierarchy, folder: str, group: Cgroup
+) -> None:
+    other = hierarchy.cgroup(f"{folder}/other")
+    other.create(Limits(memory_bytes=16 * MIB))
+    group.apply(Limits(memory_bytes=16 * MIB))
+    with Alarm[str]() as alarm, entry(group) as (cgroup_fd, enter):
+        alarm.watch("group", group)
+        alarm.watch("other", other)
+        assert not is_ringing(alarm, 0)
+
+        def deed(size_bytes: int) -> None:
+            enter()
+            hold(size_bytes)
+
+        with running(lambda: deed(4 * MIB), cgroup_fd=cgroup_fd):
+            wait_until(lambda: (group.usage().memory_anon_bytes or 0) >= 4 * MIB)
+            assert not is_ringing(alarm, 0)
+            assert alarm.rung() == set()
+        for times in (1, 2):
+            with running(lambda: deed(64 * MIB), cgroup_fd=cgroup_fd):
+                assert is_ringing(alarm)
+                assert "group" in alarm.rung()
+                wait_until(lambda times=times: group.events().oom_kill == times)  # type: ignore[misc]
+        alarm.rung()
+        assert not is_ringing(alarm, 0.05)
+    assert (group.events().oom_kill, other.events().oom_kill) == (2, 0)
+    assert not group.events().is_under_oom
+
+
+@with_controllers
+def test_alarm_rings_for_whom_a_fork_was_refused(
+    hierarchy: Hierarchy, folder: str, group: Cgroup
+) -> None:
+    other = hierarchy.cgroup(f"{folder}/other")
+    other.create(NO_LIMITS)
+    group.apply(Limits(pids=1))
+    with Alarm[str]() as alarm, entry(group) as (cgroup_fd, enter):
+        alarm.watch("group", group)
+        alarm.watch("other", other)
+
+        def fork() -> int:
+            enter()
+            try:
+                os.fork()
+            except OSError as error:
+                return error.errno or 0
+            os._exit(0)
+
+        assert in_child(fork, cgroup_fd=cgroup_fd) == errno.EAGAIN
+        assert group.events().pids_max == 1
+        if group.tells_of_forks:
+            assert is_ringing(alarm)
+            assert alarm.rung() == {"group"}
+        alarm.forget("group")
+        assert alarm.rung() == set()
+        in_child(fork, cgroup_fd=cgroup_fd)
+        assert group.events().pids_max == 2
+        assert not is_ringing(alarm, 0.05)
+    assert other.events().pids_max == 0
+
+
+@with_controllers
+def test_process_that_waits_for_memory_is_told_of(hierarchy: Hierarchy, folder: str) -> None:
+    limits = Limits(memory_bytes=16 * MIB, oom_kill_disable=True)
+    group = hierarchy.cgroup(f"{folder}/box")
+    if group.unenforced(limits):
+        assert "memory" not in group.paths  # v2 has no such switch
+        return
+    group.create(limits)
+    with Alarm[str]() as alarm, entry(group) as (cgroup_fd, enter):
+        alarm.watch("group", group)
+
+        def grow() -> None:
+            enter()
+            hold(64 * MIB)
+
+        with running(grow, cgroup_fd=cgroup_fd):
+            assert is_ringing(alarm)
+            wait_until(lambda: group.events().is_under_oom)
+            assert group.events().oom_kill == 0
+
+
+def test_alarm_has_three_descriptors_for_any_number_of_groups(
+    hierarchy: Hierarchy, folder: str
+) -> None:
+    def taken() -> int:
+        """How many descriptors are no files (inotify, eventfd, epoll)."""
+        links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+        names = (os.readlink(link) for link in links if os.path.lexists(link))
+        return sum(name.startswith("anon_inode:") for name in names)
+
+    before = taken()
+    groups = [hierarchy.cgroup(f"{folder}/{number}") for number in range(20)]
+    with Alarm[int]() as alarm:
+        for number, group in enumerate(groups):
+            group.create(NO_LIMITS)
+            alarm.watch(number, group)
+        assert taken() == before + 3
+        for number, group in enumerate(groups):
+            alarm.forget(number)
+            group.remove()
+        alarm.rung()
+        assert taken() == before + 3
+    assert taken() == before
 
 
 def burn() -> None:

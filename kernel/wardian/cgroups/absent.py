@@ -54,6 +54,16 @@ class AbsentCgroup(Cgroup):
     def events(self) -> Events:
         return Events()
 
+    def event_files(self) -> list[Path]:
+        return []
+
+    @property
+    def tells_of_forks(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     def freeze(self) -> None:
         raise SetupError(f"cannot freeze: {self._why}", hint="`wardian doctor` says how to lift it")
 

@@ -45,11 +45,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """How often a limit was hit since the group was made; None where the kernel does not say."""
+    """How often a limit was hit since the group was made; None where the kernel does not say.
+
+    ``is_under_oom``: whether processes wait for memory, as no one is to be killed for it.
+    """
 
     oom: int | None = None
     oom_kill: int | None = None
     pids_max: int | None = None
+    is_under_oom: bool = False
 
 
 class Cgroup(abc.ABC):
@@ -99,6 +103,19 @@ class Cgroup(abc.ABC):
     @abc.abstractmethod
     def events(self) -> Events:
         """How often limits were hit."""
+
+    @abc.abstractmethod
+    def event_files(self) -> list[Path]:
+        """Those that tell of hit limits, of a group that has been made (see `alarm.Alarm`)."""
+
+    @property
+    @abc.abstractmethod
+    def tells_of_forks(self) -> bool:
+        """Whether one of those also tells of refused forks."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give back the descriptors that reading keeps; the next reading opens them anew."""
 
     @abc.abstractmethod
     def freeze(self) -> None:

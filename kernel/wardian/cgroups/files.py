@@ -51,6 +51,14 @@ def numbers(path: Path) -> list[int]:
         return []
 
 
+def words(path: Path) -> list[str]:
+    """A file of words in one line (cgroup.controllers); none for a group that is not there."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
 def make_directory(path: Path) -> None:
     """mkdir(2), parents too, also while another removes them."""
     for attempt in range(_TRIES):

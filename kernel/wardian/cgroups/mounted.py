@@ -157,8 +157,22 @@ class MountedCgroup(Cgroup):
         unified = self._paths.get("unified")
         return self._files.pressure(unified, resource) if unified else None
 
-    def remove(self) -> None:
+    def event_files(self) -> list[Path]:
+        wanted = ("memory.oom_control", "memory.events", "pids.events")
+        paths = [folder / name for name in wanted for folder in self._paths.values()]
+        return [path for path in paths if path.exists()]
+
+    @property
+    def tells_of_forks(self) -> bool:
+        # Since Linux 6.11 v1's pids.events is not marked as modified (kernel/cgroup/pids.c marks
+        # events_local_file, which no file of v1 is).
+        return "pids" not in self._paths
+
+    def close(self) -> None:
         self._files.close()
+
+    def remove(self) -> None:
+        self.close()
         for path in self._paths.values():
             remove_directory(path)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardian.cgroups.files import read, write
+from wardian.cgroups.files import read, words, write
 from wardian.cgroups.limits import USUAL_RT_PERIOD, DeviceRate, Limits
 from wardian.errors import KernelRefused
 
@@ -56,7 +56,7 @@ class Setting:
             return f"only cgroup v{1 if is_v2 else 2} has {next(iter(others))}"
         name = next(iter(names))
         controller = _controller(name)
-        if is_v2 and controller not in _enabled(paths["unified"]):
+        if is_v2 and controller not in words(paths["unified"] / "cgroup.controllers"):
             return f"the {controller} controller is not delegated to us"
         if not is_v2 and controller not in paths:
             return f"the {controller} controller is not mounted"
@@ -222,9 +222,3 @@ def _huge_page_sizes(paths: Mapping[str, Path]) -> set[str]:
 
 def _controller(name: str) -> str:
     return name.partition(".")[0]
-
-
-def _enabled(group: Path) -> list[str]:
-    with suppress(OSError):
-        return (group / "cgroup.controllers").read_text().split()
-    return []

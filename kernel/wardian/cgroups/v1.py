@@ -179,9 +179,11 @@ class V1Cgroup(MountedCgroup):
 
     def events(self) -> Events:
         # memory.failcnt also counts what reclaiming then made room for: it is no count of OOMs.
+        oom = self._table("memory", "memory.oom_control")
         return Events(
-            oom_kill=self._table("memory", "memory.oom_control").get("oom_kill"),
+            oom_kill=oom.get("oom_kill"),
             pids_max=self._table("pids", "pids.events").get("max"),
+            is_under_oom=bool(oom.get("under_oom")),
         )
 
     def freeze(self) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from wardian.cgroups import settings
 from wardian.cgroups.cgroup import Events, Usage
-from wardian.cgroups.files import make_directory, numbers, read, write
+from wardian.cgroups.files import make_directory, numbers, read, words, write
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.mounted import MountedCgroup
 from wardian.errors import KernelRefused
 
+CONTROLLERS = "cgroup.controllers"
 SUBTREE_CONTROL = "cgroup.subtree_control"
 
 
@@ -25,20 +26,18 @@ class V2Cgroup(MountedCgroup):
         super().__init__({"unified": self._path})
 
     def _controllers(self) -> Collection[str]:
-        text = self._files.text(self._path / "cgroup.controllers")
-        if text is None:
-            # What is not handed down yet is as soon as we ask, if the kernel lets us ask.
-            source = "cgroup.controllers" if can_be_divided(self._parent) else SUBTREE_CONTROL
-            text = self._files.text(self._parent / source)
-        return (text or "").split()
+        if self._path.exists():
+            return words(self._path / CONTROLLERS)
+        # What is not handed down yet is as soon as we ask, if the kernel lets us ask.
+        source = CONTROLLERS if can_be_divided(self._parent) else SUBTREE_CONTROL
+        return words(self._parent / source)
 
     def _make(self, _limits: Limits) -> None:
         delegate(self._parent, self._path.parent)
         make_directory(self._path)
 
     def _why_not(self, controller: str) -> str:
-        text = self._files.text(self._parent / "cgroup.controllers") or ""
-        if controller in text.split():
+        if controller in words(self._parent / CONTROLLERS):
             return "processes in our own group hold the controller back: set DelegateSubgroup="
         return f"the {controller} controller is not delegated to us"
 
@@ -143,10 +142,9 @@ def delegate(parent: Path, bottom: Path) -> None:
     """Enable every controller on the way down, as far as the parent has it; makes the way."""
     make_directory(bottom)
     for directory in _way_down(parent, bottom):
-        with suppress(OSError):
-            for controller in (directory / "cgroup.controllers").read_text().split():
-                with suppress(KernelRefused):  # then `unenforced` says so
-                    write(directory / SUBTREE_CONTROL, f"+{controller}")
+        for controller in words(directory / CONTROLLERS):
+            with suppress(KernelRefused):  # then `unenforced` says so
+                write(directory / SUBTREE_CONTROL, f"+{controller}")
 
 
 def _way_down(top: Path, bottom: Path) -> list[Path]:

@@ -136,7 +136,7 @@ def _state(info: ContainerInfo) -> dict[str, Any]:
         "Status": info.status.value,
         "Running": info.status in (Status.RUNNING, Status.PAUSED),
         "Paused": info.status is Status.PAUSED,
-        "OOMKilled": info.exit_reason == "out of memory",
+        "OOMKilled": info.was_oom_killed,
         "Pid": info.host_pid or 0,
         "ExitCode": info.exit_code or 0,
         "Error": info.exit_reason,

@@ -33,4 +33,5 @@ def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo
         endpoints=record.endpoints,
         published=record.published,
         health=record.health,
+        was_oom_killed=bool(record.hits.oom_kill),
     )

@@ -19,9 +19,8 @@ from wardian.runtime.health import MAX_OUTPUT_BYTES, TIMED_OUT, Health, HealthSt
 from wardian.runtime.history import Execution, History
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
-from wardian.runtime.restarts import Note
 from wardian.runtime.spec import ProcessSpec
-from wardian.runtime.state import Record, Status
+from wardian.runtime.state import Note, Record, Status
 
 CHUNK_BYTES = 1 << 16
 Told = Callable[[HealthStatus | None], None]

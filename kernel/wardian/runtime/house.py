@@ -24,6 +24,7 @@ from wardian.runtime.groups import Groups
 from wardian.runtime.health import Health
 from wardian.runtime.health_monitor import HealthMonitors
 from wardian.runtime.history import History
+from wardian.runtime.limit_hits import LimitHits
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop
 from wardian.runtime.nursery import Nursery
@@ -73,6 +74,7 @@ class House:
         )
         self.records: dict[str, Record] = {}
         self.history = History()
+        self._hits = LimitHits(loop, self.records.get, self._note, self.history)
         self.plugs = Plugs(root, loop, self._disk.home, self.records)
         self.restarts = Restarts(
             loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
@@ -221,6 +223,7 @@ class House:
             exit_code=None,
             exit_reason="",
             health=(record.health or Health()).started() if record.spec.healthcheck else None,
+            hits=state.NO_HITS,
             warnings=(*warnings, *plugged.warnings),
             **plugged.changes,
         )
@@ -232,6 +235,7 @@ class House:
 
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
+        self._hits.watch(live.record.id, live.cgroup)
         self._loop.watch(live.pidfd, lambda: self._note_end(live))
         self.health.watch(live)
 
@@ -261,13 +265,11 @@ class House:
         code = process.reap(live.record.host_pid)
         live.hear_last_words()
         self.health.ended(live.record.id)
+        self._hits.forget(live.record.id, live.cgroup)
         record = live.record
         del self._live[record.id]
-        was_oom_killed = False
-        with suppress(WardianError, OSError):
-            was_oom_killed = bool(live.cgroup.events().oom_kill)
         exit_code = live.exits.get(m.MAIN_KEY, code)
-        reason = live.stop_reason or ("out of memory" if was_oom_killed and exit_code else "")
+        reason = live.stop_reason or ("out of memory" if record.hits.oom_kill and exit_code else "")
         live.close(exit_code)
         self.plugs.detach(record)
         if live.before is not None:
@@ -285,8 +287,6 @@ class House:
             **UNPLUGGED,
         )
         (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
-        if was_oom_killed:
-            self.history.note("oom", record)
         self.history.note("die", record, exit_code=exit_code)
         self._groups.remove(live.cgroup)
         if record.spec.remove_on_exit:
@@ -375,6 +375,7 @@ class House:
         if live := self._live.get(record.id):
             warnings = groups.change_limits(live.cgroup, record, limits)
         changed = self._store(record, spec=spec, warnings=warnings)
+        self._hits.poll()
         self.history.note("update", changed)
         return changed
 
@@ -418,10 +419,11 @@ class House:
         try:
             live = self._reconnect(record, cgroup)
         except OSError:
+            self._hits.look(record.id, cgroup)
             with suppress(WardianError, OSError):
                 cgroup.kill()
             record = self._note(
-                record,
+                self.records[record.id],
                 status=Status.EXITED,
                 host_pid=None,
                 exit_code=137,

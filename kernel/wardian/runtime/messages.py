@@ -384,6 +384,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[Port, ...] = ()
     health: Health | None = None
+    was_oom_killed: bool = False
 
     @property
     def merged(self) -> str | None:
@@ -397,6 +398,8 @@ class Event(Struct, frozen=True):
     Docker's words: create, start, exec_create: …, exec_start: …, exec_die, health_status: …, kill,
     stop, oom, die, pause, unpause, update, rename, destroy. ``attributes`` has the container's
     labels and what else docker tells of such an event.
+    Docker's words: create, start, exec_start: …, exec_die, oom, die, pause, unpause, update,
+    rename, destroy; and, in their manner, limit_hit: pids.
     """
 
     time: float

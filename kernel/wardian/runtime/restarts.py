@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from wardian.errors import WardianError
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.restart_policy import GOOD_RUN_S, When, delay_s
-from wardian.runtime.state import Record
-
-
-class Note(Protocol):
-    """Stores some changed fields of a record."""
-
-    def __call__(self, record: Record, **changes: object) -> Record: ...
+from wardian.runtime.state import Note, Record
 
 
 class Restarts:

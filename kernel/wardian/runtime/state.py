@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
+from wardian.cgroups.cgroup import Events
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError
 from wardian.network.definition import Endpoint, Port
 from wardian.runtime.health import Health
@@ -30,6 +32,7 @@ Hosts = Sequence[tuple[str, str]]
 _NOWHERE = "127.0.1.1"  # Debian's, for a host name without an address
 _LOCALHOST = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
 FILE = "container.json"
+NO_HITS = Events()
 
 
 class Status(enum.Enum):
@@ -51,6 +54,7 @@ class Record:
     ``endpoints`` and ``published`` (with the host's ports) are there while it runs in a network.
     ``restart_count`` counts restarts by policy in a row, which ends with ``was_stopped``.
     ``health`` is there if it has a healthcheck and was started.
+    ``hits`` are the hits of its limits, since it was started, that were told.
     """
 
     version: int
@@ -72,11 +76,18 @@ class Record:
     endpoints: tuple[Endpoint, ...] = ()
     published: tuple[Port, ...] = ()
     health: Health | None = None
+    hits: Events = NO_HITS
 
     @property
     def is_running(self) -> bool:
         """Whether it has processes (a paused container has)."""
         return self.status in (Status.RUNNING, Status.PAUSED)
+
+
+class Note(Protocol):
+    """Stores some changed fields of a record."""
+
+    def __call__(self, record: Record, **changes: object) -> Record: ...
 
 
 class _Versioned(msgspec.Struct):
