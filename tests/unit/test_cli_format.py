@@ -1,33 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from wardian.cli import format as formats
-from wardian.cli.format import Template, align, emit
-from wardian.errors import InvalidInput
-
-ROW = {"ID": "abc", "Names": "web", "State": {"Pid": 7, "Paused": False}, "Env": ["A=1"]}
-
-
-def test_template_fills_in_fields_by_path() -> None:
-    assert Template("{{.Names}}\\t{{ .State.Pid }}").fill(ROW) == "web\t7"
-    assert Template("{{json .State}}").fill(ROW) == '{"Pid": 7, "Paused": false}'
-    assert json.loads(Template("{{json .}}").fill(ROW)) == ROW
-    assert Template("{{.State.Paused}} {{len .Env}} {{upper .Names}}").fill(ROW) == "false 1 WEB"
-
-
-@pytest.mark.parametrize("text", ["{{range .Env}}x{{end}}", "{{}}", "{{.A | b}}", "{{Names}}"])
-def test_the_rest_of_go_templates_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="not understood"):
-        Template(text)
-
-
-def test_unknown_field_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(InvalidInput) as refused:
-        Template("{{.State.Colour}}").fill(ROW)
-    assert refused.value.hint == "the fields there are Paused, Pid"
+from wardian.cli.format import align, emit
 
 
 def test_table_has_columns_as_wide_as_their_widest_cell() -> None:
@@ -35,13 +11,14 @@ def test_table_has_columns_as_wide_as_their_widest_cell() -> None:
 
 
 def test_emit_prints_table_json_template_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"ID": "abc", "Names": "web"}]
+    rows = [{"ID": "abc", "Names": "web", "Label": {"org.tier": "front"}.__getitem__}]
     columns = {"ID": "CONTAINER ID", "Names": "NAMES"}
     expected = {
         None: "CONTAINER ID   NAMES\nabc            web\n",
         "json": '{"ID": "abc", "Names": "web"}\n',
         "{{.Names}}": "web\n",
         "table {{.Names}}\\t{{.ID}}": "NAMES   CONTAINER ID\nweb     abc\n",
+        'table {{.Names | upper}}\\t{{.Label "org.tier"}}': "NAMES   TIER\nWEB     front\n",
     }
     for style, text in expected.items():
         emit(rows, columns, style=style)

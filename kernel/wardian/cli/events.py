@@ -39,7 +39,7 @@ def events(
 
     The keeper remembers the last 256 events, as long as it serves.
     """  # noqa: D301
-    from wardian.cli.format import Template
+    from wardian.cli.template import Template
     from wardian.cli.words import filters, moment
     from wardian.runtime.client import Client
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,88 +10,12 @@ from typing import Any
 
 import click
 
-from wardian.errors import InvalidInput
+from wardian.cli.template import Template
+from wardian.cli.template_functions import as_data, plain
 
 Row = Mapping[str, Any]
 
-_ACTION = re.compile(r"\{\{(.*?)\}\}")
-_PATH = re.compile(r"(?:(json|upper|lower|len)\s+)?((?:\.[A-Za-z_][A-Za-z0-9_]*)+|\.)")
-_ESCAPES = {"\\t": "\t", "\\n": "\n", '\\"': '"', "\\\\": "\\"}
 _GAP = 3  # blanks between columns, as docker's
-
-
-class Template:
-    """``{{.Name}}``, ``{{.State.Pid}}``, ``{{json .Config}}`` between plain text.
-
-    Raises InvalidInput for the rest of Go's template language and, when it is filled in, for a
-    field that does not exist.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._parts: list[str | tuple[str, tuple[str, ...]]] = []
-        position = 0
-        for action in _ACTION.finditer(text):
-            self._parts.append(_unescape(text[position : action.start()]))
-            self._parts.append(_parse_action(action[1]))
-            position = action.end()
-        self._parts.append(_unescape(text[position:]))
-
-    @property
-    def fields(self) -> list[str]:
-        """The names of the fields that are asked for, in order."""
-        return [part[1][-1] for part in self._parts if isinstance(part, tuple) and part[1]]
-
-    def fill(self, value: Any) -> str:
-        """The text with the fields of ``value`` filled in."""
-        return "".join(
-            part if isinstance(part, str) else _show(_dig(value, part[1]), part[0])
-            for part in self._parts
-        )
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r'\\[tn"\\]', lambda found: _ESCAPES[found[0]], text)
-
-
-def _parse_action(text: str) -> tuple[str, tuple[str, ...]]:
-    found = _PATH.fullmatch(text.strip())
-    if not found:
-        raise InvalidInput(
-            f"not understood in a template: {{{{{text[:40]}}}}}",
-            hint="use fields such as {{.Name}}, {{.State.Pid}} or {{json .Config}}",
-        )
-    return found[1] or "", tuple(found[2].strip(".").split(".")) if found[2] != "." else ()
-
-
-def _dig(value: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if not isinstance(value, Mapping) or name not in value:
-            known = sorted(value) if isinstance(value, Mapping) else []
-            raise InvalidInput(
-                f"no such field: .{'.'.join(path)}",
-                hint=f"the fields there are {', '.join(known)}" if known else "",
-            )
-        value = value[name]
-    return value
-
-
-def _show(value: Any, function: str) -> str:
-    if function == "json":
-        return json.dumps(value, ensure_ascii=False)
-    if function == "len":
-        return str(len(value) if isinstance(value, str | Sequence | Mapping) else 0)
-    text = _plain(value)
-    return {"upper": text.upper(), "lower": text.lower()}.get(function, text)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int | float):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 def emit(
@@ -110,10 +33,10 @@ def emit(
         for row in rows:
             click.echo(row[quiet_field])
     elif style is None or style == "table":
-        print_table([[_plain(row[field]) for field in columns] for row in rows], columns.values())
+        print_table([[plain(row[field]) for field in columns] for row in rows], columns.values())
     elif style == "json":
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json.dumps(as_data(row), ensure_ascii=False))
     elif style.startswith("table "):
         _emit_template_table(rows, columns, Template(style.removeprefix("table ")))
     else:
@@ -125,7 +48,11 @@ def emit(
 def _emit_template_table(
     rows: Sequence[Row], columns: Mapping[str, str], template: Template
 ) -> None:
-    headings = {field: columns.get(field, field.upper()) for field in template.fields}
+    headings: dict[str, Any] = {
+        field: columns.get(field, field.upper()) for field in template.fields
+    }
+    for field in headings.keys() & {"Label"}:  # its heading is the label's name
+        headings[field] = lambda key: key.rpartition(".")[2].upper()
     print_table(
         [template.fill(row).split("\t") for row in rows], template.fill(headings).split("\t")
     )

@@ -30,8 +30,8 @@ def diff(*, style: str | None, old: str, new: str) -> None:
     A added, C changed, D deleted, as in `wardian diff`. The efficiency is dive's: 100 % if no file
     is in two layers. Hidden is what of a layer the layers above it replace or delete.
     """
-    from wardian.cli.format import Template
     from wardian.cli.images import named
+    from wardian.cli.template import Template
     from wardian.images.comparison import Comparison
     from wardian.images.store import ImageStore
     from wardian.runtime.paths import state_root

@@ -36,7 +36,7 @@ def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None) -> i
     \b
     wardian inspect --format '{{.GraphDriver.Data.UpperDir}}' web
     """  # noqa: D301
-    from wardian.cli.format import Template
+    from wardian.cli.template import Template
     from wardian.runtime.client import Client
 
     template = Template(style) if style is not None and style != "json" else None

@@ -159,7 +159,7 @@ def _networks() -> Any:
 @networks_argument
 def inspect(*, names: tuple[str, ...], style: str | None) -> int:
     """Show networks and who is in them, as JSON in docker's fields."""
-    from wardian.cli.format import Template
+    from wardian.cli.template import Template
     from wardian.runtime.client import Client
 
     found, networks = [], _networks()
