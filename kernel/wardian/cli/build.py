@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wardian.cli import words
 from wardian.cli.program import Command
 from wardian.errors import InvalidInput, NotFound
 
@@ -116,7 +117,7 @@ def _teller(progress: str) -> Callable[[Event], None]:
 def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
     from wardian.build.builder import Options
 
-    arguments = _pairs(flags["build_arg"], "--build-arg", or_env=True)
+    arguments = words.pairs(flags["build_arg"], "a --build-arg", or_ours=True)
     epoch = arguments.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
     if epoch and not (epoch.isdecimal() and len(epoch) < 12):
         raise InvalidInput(
@@ -130,8 +131,8 @@ def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
         tags=flags["tags"],
         target=target,
         arguments=arguments,
-        labels=_pairs(flags["label"], "--label"),
-        contexts=_pairs(flags["build_context"], "--build-context"),
+        labels=words.labels(flags["label"]),
+        contexts=words.pairs(flags["build_context"], "a --build-context"),
         secrets=_secrets(flags["secret"], private),
         network=flags["network"],
         use_cache=not flags["no_cache"],
@@ -140,23 +141,10 @@ def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
     )
 
 
-def _pairs(words: tuple[str, ...], flag: str, *, or_env: bool = False) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not (equals or or_env):
-            raise InvalidInput(f"{flag} {word[:60]!r} is not NAME=VALUE", hint=f"{flag} NAME=VALUE")
-        if equals:
-            pairs[name] = value
-        elif name in os.environ:
-            pairs[name] = os.environ[name]
-    return pairs
-
-
-def _secrets(words: tuple[str, ...], private: Path) -> dict[str, Path]:
+def _secrets(given: tuple[str, ...], private: Path) -> dict[str, Path]:
     """Each as a file that only its owner can read."""
     secrets = {}
-    for number, word in enumerate(words):
+    for number, word in enumerate(given):
         fields = dict(part.partition("=")[::2] for part in word.split(","))
         name = fields.get("id", "")
         if not name:

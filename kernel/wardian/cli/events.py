@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wardian.cli.program import Command
+from wardian.cli.words import has_label
 
 if TYPE_CHECKING:
     from wardian.cli.words import Filter
     from wardian.runtime.messages import Event
-
-KEYS = ("container", "event", "image", "type")
+GO_NAMES = {
+    "status": "Status",
+    "id": "ID",
+    "from": "From",
+    "scope": "Scope",
+    "time": "Time",
+    "timeNano": "TimeNano",
+}
 
 
 @click.command(cls=Command)
@@ -25,7 +32,7 @@ KEYS = ("container", "event", "image", "type")
     *("-f", "--filter", "filter_words"),
     multiple=True,
     metavar="KEY=VALUE",
-    help="container=, event=, image=, type=container.",
+    help="container, event, image, label, scope, type.",
 )
 @click.option("--format", "style", metavar="FORMAT", help="json, or a template.")
 def events(
@@ -43,7 +50,7 @@ def events(
     from wardian.cli.words import filters, moment
     from wardian.runtime.client import Client
 
-    wanted = filters(filter_words, KEYS)
+    wanted = filters(filter_words, TESTS)
     now_s = time.time()
     first_s, last_s = (word and moment(word, now_s=now_s) for word in (since, until))
     template = Template(style) if style and style != "json" else None
@@ -52,7 +59,7 @@ def events(
             if not matches(event, wanted):
                 continue
             if template is not None:
-                click.echo(template.fill(as_docker(event)))
+                click.echo(template.fill(fields(event)))
             elif style == "json":
                 click.echo(json.dumps(as_docker(event), ensure_ascii=False))
             else:
@@ -91,15 +98,24 @@ def as_docker(event: Event) -> Mapping[str, Any]:
     }
 
 
+def fields(event: Event) -> Mapping[str, Any]:
+    """The same for templates, in which Go's names count."""
+    known = as_docker(event)
+    return {**known, **{GO_NAMES.get(key, key): value for key, value in known.items()}}
+
+
 def matches(event: Event, wanted: Sequence[Filter]) -> bool:
-    """Docker's rule: of the values given for a key one must match, and every key."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "container": lambda value: event.name == value or event.id.startswith(value),
-        "event": lambda value: event.action == value,
-        "image": lambda value: event.image in (value, f"{value}:latest"),
-        "type": lambda value: value == "container",
-    }
-    return all(
-        any(tests[key](one.value) for one in wanted if one.key == key)
-        for key in {one.key for one in wanted}
-    )
+    """Whether it passes the filters."""
+    from wardian.cli.words import fits
+
+    return fits(event, wanted, TESTS)
+
+
+TESTS: Mapping[str, Callable[[Event, str], bool]] = {
+    "container": lambda event, value: event.name == value or event.id.startswith(value),
+    "event": lambda event, value: event.action == value or event.action.startswith(f"{value}:"),
+    "image": lambda event, value: event.image in (value, f"{value}:latest"),
+    "label": lambda event, value: has_label(event.attributes, value),
+    "scope": lambda _, value: value == "local",
+    "type": lambda _, value: value == "container",
+}

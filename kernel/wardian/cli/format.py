@@ -18,6 +18,11 @@ Row = Mapping[str, Any]
 _GAP = 3  # blanks between columns, as docker's
 
 
+def is_asked(field: str, style: str | None) -> bool:
+    """Whether a template shows this field, which may cost something."""
+    return style not in (None, "table", "json") and field in Template(str(style)).fields
+
+
 def emit(
     rows: Sequence[Row],
     columns: Mapping[str, str],
@@ -119,6 +124,11 @@ def _size(size_bytes: float | None, base: int, units: Sequence[str]) -> str:
         size_bytes /= base
         unit += 1
     return f"{size_bytes:.4g}{units[unit]}"
+
+
+def labels_in_brief(labels: Mapping[str, str]) -> str:
+    """``key=value,…``."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 _STEPS: tuple[tuple[float, Callable[[float], str]], ...] = (

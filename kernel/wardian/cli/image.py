@@ -69,13 +69,14 @@ def load(*, source: str | None, quiet: bool, name: str | None) -> None:
     FILE may be a directory, too: an OCI image layout as skopeo, umoci and buildah keep. NAME is
     for an image that does not tell its name; where there are several, for the one with its tag.
     """
+    from wardian.cli.images import image_store
     from wardian.images import archive, layout
 
     if source is not None and os.path.isdir(source):
-        loaded = layout.load(_store(), Path(source), reference=name)
+        loaded = layout.load(image_store(), Path(source), reference=name)
     else:
         with reading(source or STDIN) as stream:
-            loaded = archive.load(_store(), stream, reference=name)
+            loaded = archive.load(image_store(), stream, reference=name)
     for each in loaded:
         click.echo(each.digest if quiet else f"Loaded image: {each.reference}")
 
@@ -97,11 +98,11 @@ def save(*, target: str | None, kind: str, names: tuple[str, ...]) -> None:
     wardian save -o web.tar web:1
     wardian save --format oci-dir -o web web:1 && umoci ls --layout web
     """  # noqa: D301
-    from wardian.cli.images import named
+    from wardian.cli.images import image_store, named
     from wardian.errors import InvalidInput
     from wardian.images import archive, layout
 
-    store = _store()
+    store = image_store()
     references = [named(store, name) for name in names]
     if kind == "oci-dir":
         if target is None:
@@ -130,12 +131,13 @@ def import_(*, changes: tuple[str, ...], message: str, source: str, name: str) -
     \b
     mmdebstrap --variant=minbase bookworm - | wardian import -c 'CMD bash' - debian:12
     """  # noqa: D301
+    from wardian.cli.images import image_store
     from wardian.images import archive
     from wardian.images.settings import settings_of
 
     settings = settings_of(changes)
     with reading(source) as stream:
-        made = archive.import_rootfs(_store(), stream, name, config=settings, comment=message)
+        made = archive.import_rootfs(image_store(), stream, name, config=settings, comment=message)
     click.echo(made.digest)
 
 
@@ -191,9 +193,9 @@ def writing(target: str | None) -> Iterator[BinaryIO]:
 @click.argument("target", metavar="NAME[:TAG]")
 def tag(*, source: str, target: str) -> None:
     """Give an image another name; an image that had the name loses it."""
-    from wardian.cli.images import named
+    from wardian.cli.images import image_store, named
 
-    store = _store()
+    store = image_store()
     store.tag(named(store, source), target)
 
 
@@ -206,9 +208,9 @@ def tag(*, source: str, target: str) -> None:
 def history(*, quiet: bool, no_trunc: bool, human: bool, style: str | None, name: str) -> None:
     """Show how an image was made: its history, newest first, with the layers' sizes."""
     from wardian.cli.format import emit
-    from wardian.cli.images import named
+    from wardian.cli.images import image_store, named
 
-    store = _store()
+    store = image_store()
     found = store.get(named(store, name))
     rows = [
         _step(entry, size_bytes, is_whole=no_trunc, is_for_people=human)
@@ -265,10 +267,3 @@ def inspect(context: click.Context, *, names: tuple[str, ...], style: str | None
     from wardian.cli.inspection import inspect as inspect_anything
 
     return context.invoke(inspect_anything, names=names, style=style, kind="image")
-
-
-def _store() -> ImageStore:
-    from wardian.images.store import ImageStore
-    from wardian.runtime.paths import state_root
-
-    return ImageStore(state_root())

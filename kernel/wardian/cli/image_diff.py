@@ -30,13 +30,11 @@ def diff(*, style: str | None, old: str, new: str) -> None:
     A added, C changed, D deleted, as in `wardian diff`. The efficiency is dive's: 100 % if no file
     is in two layers. Hidden is what of a layer the layers above it replace or delete.
     """
-    from wardian.cli.images import named
+    from wardian.cli.images import image_store, named
     from wardian.cli.template import Template
     from wardian.images.comparison import Comparison
-    from wardian.images.store import ImageStore
-    from wardian.runtime.paths import state_root
 
-    store = ImageStore(state_root())
+    store = image_store()
     comparison = Comparison(*(store.get(named(store, name)) for name in (old, new)))
     if style in (None, "table"):
         for line in _lines(comparison):

@@ -63,28 +63,22 @@ def prune(*, force: bool, all_images: bool, filter_words: tuple[str, ...]) -> in
 
 def _takes_named(found: Sequence[Filter], *, all_images: bool) -> bool:
     """As docker has it: ``dangling=false`` says what --all says."""
-    from wardian.errors import InvalidInput
+    from wardian.cli.image_selection import is_true
 
-    values = {"true": False, "1": False, "false": True, "0": True}
     for one in found:
         if one.key == "dangling":
-            if one.value not in values:
-                raise InvalidInput(f"not true or false: dangling={one.value[:40]}")
-            all_images = values[one.value]
+            all_images = not is_true(one.value)
     return all_images
 
 
 def _test(one: Filter, now_s: float) -> Callable[[Image], bool]:
     """Whether an image fits; one that does not say when it was made is old."""
     from wardian.cli.images import created_s
-    from wardian.cli.words import moment
+    from wardian.cli.words import has_label, moment
 
     if one.key == "until":
         until_s = moment(one.value, now_s=now_s)
         return lambda image: created_s(image.config) < until_s
-    key, equals, value = one.value.partition("=")
-
-    def has_label(image: Image) -> bool:
-        return key in image.labels and (not equals or image.labels[key] == value)
-
-    return has_label if one.key == "label" else lambda image: not has_label(image)
+    if one.key == "label":
+        return lambda image: has_label(image.labels, one.value)
+    return lambda image: not has_label(image.labels, one.value)

@@ -29,6 +29,7 @@ COLUMNS = {
     "CreatedSince": "CREATED",
     "Size": "SIZE",
 }
+DIGEST_COLUMNS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
 
 
 def obtain(root: Path, reference: str, **pulling: Any) -> tuple[Image, tuple[str, ...]]:
@@ -39,17 +40,19 @@ def obtain(root: Path, reference: str, **pulling: Any) -> tuple[Image, tuple[str
     from wardian.cli.pulling import ensure
     from wardian.images.resolve import resolve
 
-    store = _store(root)
+    store = image_store(root)
     ensure(store, reference, **pulling)
     with _said_if_slow(f"making {reference} from this machine's own programs …"):
         image = resolve(store, named(store, reference))
     return image, tuple(map(str, image.layer_directories))
 
 
-def _store(root: Path) -> ImageStore:
+def image_store(root: Path | None = None) -> ImageStore:
+    """The images of a state root, the usual one if none is named."""
     from wardian.images.store import ImageStore
+    from wardian.runtime.paths import state_root
 
-    return ImageStore(root)
+    return ImageStore(root or state_root())
 
 
 @contextmanager
@@ -96,31 +99,57 @@ def known_references() -> list[str]:
     names = list(EMBEDDED)
     if os.access(state_root() / "content", os.W_OK):
         try:
-            names += [image.reference for image in _store(state_root()).list()]
+            names += [image.reference for image in image_store().list()]
         except (OSError, ValueError, KeyError, WardianError):
             return names
     return sorted({*names} - {"<none>"})
 
 
 @click.command(cls=Command)
+@click.option("-a", "--all", "_all", is_flag=True, help="As always: there are no hidden ones.")
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option("--digests", is_flag=True, help="Digests, too.")
+@click.option(
+    *("-f", "--filter", "filter_words"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="reference (a pattern), label, dangling, before, since (an image), until (a time).",
+)
 @format_option
-def images(*, quiet: bool, no_trunc: bool, style: str | None) -> None:
-    """List images. wardian/base, wardian/busybox and wardian/scratch are made on first use."""
+@click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False, shell_complete=complete_image)
+def images(
+    *,
+    _all: bool,
+    quiet: bool,
+    no_trunc: bool,
+    digests: bool,
+    filter_words: tuple[str, ...],
+    style: str | None,
+    name: str | None,
+) -> None:
+    """List images. wardian/base, wardian/busybox and wardian/scratch are made on first use.
+
+    \b
+    wardian images --filter 'reference=lab/*' --filter dangling=false
+    """  # noqa: D301
     from wardian.cli.format import emit
-    from wardian.runtime.paths import state_root
+    from wardian.cli.image_selection import select
 
     now_s = time.time()
-    rows = [_row(image, now_s, is_whole=no_trunc) for image in _store(state_root()).list()]
-    emit(rows, COLUMNS, style=style, quiet_field="ID" if quiet else None)
+    chosen = select(image_store(), filter_words, name, now_s)
+    rows = [_row(image, now_s, is_whole=no_trunc) for image in chosen]
+    columns = dict(COLUMNS)
+    if digests:
+        columns = {name: COLUMNS.get(name, "DIGEST") for name in DIGEST_COLUMNS}
+    emit(rows, columns, style=style, quiet_field="ID" if quiet else None)
 
 
 def _row(image: Image, now_s: float, *, is_whole: bool) -> dict[str, Any]:
     from wardian.cli.format import decimal_size, duration
     from wardian.observe.label import label
 
-    repository, tag = _split(image.reference)
+    repository, tag = split(image.reference)
     made_s = created_s(image.config)
     return {
         "ID": image.digest if is_whole else _hex(image.digest)[:SHORT_ID],
@@ -135,7 +164,7 @@ def _row(image: Image, now_s: float, *, is_whole: bool) -> dict[str, Any]:
     }
 
 
-def _split(reference: str) -> tuple[str, str]:
+def split(reference: str) -> tuple[str, str]:
     """Repository and tag; a colon before the last slash belongs to a port."""
     head, colon, tag = reference.rpartition(":")
     return (head, tag) if colon and "/" not in tag else (reference, "latest")
@@ -164,7 +193,7 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
 
     code = 0
     with Client.connect() as client:
-        store = _store(client.root)
+        store = image_store(client.root)
         containers = client.list()
         users = {(info.image.removesuffix(LATEST)): info.name for info in containers}
         for name in names:
@@ -188,7 +217,7 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
 
 def describe_image(root: Path, name: str) -> dict[str, Any]:
     """An image in the fields of ``docker image inspect``. Raises NotFound."""
-    store = _store(root)
+    store = image_store(root)
     image = store.get(named(store, name))
     return {
         "Id": image.digest,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.disk import container_sizer
 from wardian.cli.health import described, described_check
 from wardian.cli.networking import network_settings, port_bindings
 from wardian.cli.params import complete_container, container_argument
@@ -24,41 +27,66 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.option("-f", "--format", "style", metavar="TEMPLATE", help="Like '{{.State.Pid}}'.")
+@click.option("-s", "--size", is_flag=True, help="What containers' files take, in bytes.")
 @click.option(
     "--type", "kind", type=click.Choice(["container", "image"]), help="What the names are."
 )
 @click.argument(
     "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_container
 )
-def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None) -> int:
+def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None, size: bool) -> int:
     """Show all that is known of containers (or images), as JSON in docker's fields.
 
     \b
     wardian inspect --format '{{.GraphDriver.Data.UpperDir}}' web
+    wardian inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' web
     """  # noqa: D301
-    from wardian.cli.template import Template
     from wardian.runtime.client import Client
 
-    template = Template(style) if style is not None and style != "json" else None
-    found = []
     with Client.connect() as client:
-        for name in names:
-            try:
-                found.append(_find(client, name, kind))
-            except NotFound as error:
-                complain(error.what, error.hint)
+        everybody = cache(client.list)
+        sizer = container_sizer() if size else None
+
+        def whole(info: ContainerInfo) -> dict[str, Any]:
+            found = describe(info)
+            found["Wardian"]["LendsTo"] = borrowers(info, everybody())
+            if sizer is not None:
+                found["SizeRw"], found["SizeRootFs"] = sizer(info)
+            return found
+
+        return show_each(names, lambda name: _find(client, name, kind, whole), style=style)
+
+
+def show_each(
+    names: Sequence[str], find: Callable[[str], dict[str, Any]], *, style: str | None
+) -> int:
+    """Print what is known of each name, as JSON or by a template; 1 if one of them is not there."""
+    from wardian.cli.template import Template
+
+    template = Template(style) if style not in (None, "json") else None
+    found = []
+    for name in names:
+        try:
+            found.append(find(name))
+        except NotFound as error:
+            complain(error.what, error.hint)
     if template is None:
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+        click.echo(json.dumps(found, indent=None if style else 4, ensure_ascii=False))
     else:
         for value in found:
             click.echo(template.fill(value))
     return 0 if len(found) == len(names) else 1
 
 
-def _find(client: Client, name: str, kind: str | None) -> dict[str, Any]:
+def _find(
+    client: Client,
+    name: str,
+    kind: str | None,
+    whole: Callable[[ContainerInfo], dict[str, Any]],
+) -> dict[str, Any]:
     if kind != "image":
         with suppress(NotFound):
-            return _whole(client.container(name).info, client)
+            return whole(client.container(name).info)
         if kind == "container":
             raise NotFound(f"no such container: {name[:128]}", hint="see `wardian ps -a`")
     from wardian.cli.images import describe_image
@@ -67,12 +95,6 @@ def _find(client: Client, name: str, kind: str | None) -> dict[str, Any]:
         return describe_image(client.root, name)
     what = "image" if kind == "image" else "container or image"
     raise NotFound(f"no such {what}: {name[:128]}", hint="see `wardian ps -a` and `wardian images`")
-
-
-def _whole(info: ContainerInfo, client: Client) -> dict[str, Any]:
-    found = describe(info)
-    found["Wardian"]["LendsTo"] = borrowers(info, client.list())
-    return found
 
 
 def describe(info: ContainerInfo) -> dict[str, Any]:

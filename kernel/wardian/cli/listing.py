@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,6 @@ from wardian.cli.params import format_option
 from wardian.cli.program import Command
 
 if TYPE_CHECKING:
-    from wardian.cli.words import Filter
     from wardian.runtime.messages import ContainerInfo
 
 SHORT_ID = 12
@@ -29,6 +27,7 @@ COLUMNS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
+SIZE_COLUMN = {"Size": "SIZE"}
 
 
 @click.command(cls=Command)
@@ -38,10 +37,13 @@ COLUMNS = {
     *("-f", "--filter", "filter_words"),
     multiple=True,
     metavar="KEY=VALUE",
-    help="name=, id=, status=, label=, ancestor= (an image), exited= (a code).",
+    help="id, name, label, status, health, exited, ancestor (an image), before, since,"
+    " volume, network, publish, expose.",
 )
 @click.option("--no-trunc", is_flag=True, help="Whole ids and commands.")
-@click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="The N latest, all.")
+@click.option("-n", "--last", type=click.IntRange(min=-1), metavar="N", help="The N latest, all.")
+@click.option("-l", "--latest", is_flag=True, help="The latest, also if it does not run.")
+@click.option("-s", "--size", is_flag=True, help="What its files take: its own, and all layers'.")
 @format_option
 def ps(
     *,
@@ -50,33 +52,49 @@ def ps(
     filter_words: tuple[str, ...],
     no_trunc: bool,
     last: int | None,
+    latest: bool,
+    size: bool,
     style: str | None,
 ) -> None:
     """List containers, the latest first.
 
     \b
     wardian ps -a --filter status=exited -q
+    wardian ps --filter health=unhealthy --filter publish=8000-8080
     wardian ps --format '{{.Names}}: {{.Status}}'
     """  # noqa: D301
-    from wardian.cli.format import emit
+    from wardian.cli.disk import container_sizer
+    from wardian.cli.format import emit, is_asked
+    from wardian.cli.selection import TESTS, select
     from wardian.cli.words import filters
     from wardian.runtime.client import Client
 
     wanted = filters(filter_words, TESTS)
-    is_status_asked = any(one.key in ("status", "exited") for one in wanted)
+    last = 1 if latest else last if last and last > 0 else None
+    shows_ended = show_all or last or any(one.key in ("status", "exited") for one in wanted)
     with Client.connect() as client:
-        found = client.list()[::-1]
-    if not (show_all or last or is_status_asked):
-        found = [info for info in found if info.host_pid is not None]
-    chosen = [info for info in found if matches(info, wanted)][:last]
+        everybody = client.list()[::-1]
+    chosen = [
+        info
+        for info in select(everybody, wanted, client.root)
+        if shows_ended or info.host_pid is not None
+    ][:last]
     now_s = time.time()
-    rows = [row_of(info, now_s, is_whole=no_trunc) for info in chosen]
-    emit(rows, COLUMNS, style=style, quiet_field="ID" if quiet else None)
+    sizer = container_sizer() if size or is_asked("Size", style) else None
+    rows = [row_of(info, now_s, is_whole=no_trunc, sizer=sizer) for info in chosen]
+    columns = {**COLUMNS, **(SIZE_COLUMN if size else {})}
+    emit(rows, columns, style=style, quiet_field="ID" if quiet else None)
 
 
-def row_of(info: ContainerInfo, now_s: float, *, is_whole: bool = False) -> dict[str, Any]:
-    """A container in docker's fields."""
-    from wardian.cli.format import duration, timestamp
+def row_of(
+    info: ContainerInfo,
+    now_s: float,
+    *,
+    is_whole: bool = False,
+    sizer: Callable[[ContainerInfo], tuple[int, int]] | None = None,
+) -> dict[str, Any]:
+    """A container in docker's fields; what its files take if there is a ``sizer``."""
+    from wardian.cli.format import duration, labels_in_brief, timestamp
     from wardian.observe.label import label
 
     main = info.spec.process
@@ -93,12 +111,20 @@ def row_of(info: ContainerInfo, now_s: float, *, is_whole: bool = False) -> dict
         "Health": health_of(info),
         "Status": status_of(info, now_s),
         "Names": info.name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(info.spec.labels.items())),
+        "Labels": labels_in_brief(info.spec.labels),
+        "Label": lambda key: info.spec.labels.get(key, ""),
         "Mounts": ",".join(bind.source for bind in info.spec.binds),
         "Networks": ",".join(networks_of(info)),
         "Ports": ports_of(info),
         "Keep": info.spec.keep.value,
+        "Size": _sizes(*sizer(info)) if sizer else "",
     }
+
+
+def _sizes(own_bytes: int, all_bytes: int) -> str:
+    from wardian.cli.format import decimal_size
+
+    return f"{decimal_size(own_bytes)} (virtual {decimal_size(all_bytes)})"
 
 
 def status_of(info: ContainerInfo, now_s: float) -> str:
@@ -115,27 +141,3 @@ def status_of(info: ContainerInfo, now_s: float) -> str:
         case Status.PAUSED | Status.RUNNING:
             up = f"Up {duration(now_s - (info.started_at or now_s))}"
             return f"{up} (Paused)" if info.status is Status.PAUSED else f"{up}{remark(info)}"
-
-
-def _has_label(info: ContainerInfo, value: str) -> bool:
-    key, equals, wanted = value.partition("=")
-    return key in info.spec.labels and (not equals or info.spec.labels[key] == wanted)
-
-
-TESTS: dict[str, Callable[[Any, str], bool]] = {
-    "name": lambda info, value: value in info.name,
-    "id": lambda info, value: info.id.startswith(value),
-    "status": lambda info, value: info.status.value == value,
-    "label": _has_label,
-    "ancestor": lambda info, value: info.image in (value, f"{value}:latest"),
-    "health": lambda info, value: health_of(info) == value,
-    "exited": lambda info, value: info.finished_at is not None and str(info.exit_code) == value,
-}
-
-
-def matches(info: ContainerInfo, wanted: Sequence[Filter]) -> bool:
-    """Docker's rule: one of the values given for a key must match, for labels every one."""
-    by_key: dict[str, list[bool]] = defaultdict(list)
-    for one in wanted:
-        by_key[one.key].append(TESTS[one.key](info, one.value))
-    return all(all(hits) if key == "label" else any(hits) for key, hits in by_key.items())

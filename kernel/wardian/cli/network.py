@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -11,6 +10,7 @@ import click
 from wardian.cli.networking import complete_network, endpoint_fields, hosts_of
 from wardian.cli.params import complete_container, container_argument, format_option
 from wardian.cli.program import Command, Entry, LazyGroup, Sections, complain
+from wardian.cli.words import has_label
 from wardian.errors import NotFound, WardianError
 
 if TYPE_CHECKING:
@@ -128,23 +128,48 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
 @click.command(cls=Command)
 @click.option("-q", "--quiet", is_flag=True, help="Only ids.")
 @click.option("--no-trunc", is_flag=True, help="Whole ids.")
+@click.option(
+    *("-f", "--filter", "filter_words"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="name, id, label, driver, scope, type (builtin or custom).",
+)
 @format_option
-def ls(*, quiet: bool, no_trunc: bool, style: str | None) -> None:
+def ls(*, quiet: bool, no_trunc: bool, filter_words: tuple[str, ...], style: str | None) -> None:
     """List networks, the oldest first. `bridge` is there from its first use on."""
     from wardian.cli.format import emit
+    from wardian.cli.words import filters, fits
 
-    rows = [
-        {
-            "ID": one.id if no_trunc else one.id[:SHORT_ID],
-            "Name": one.name,
-            "Driver": "bridge",
-            "Scope": "local",
-            "Internal": str(one.internal).lower(),
-            "Subnets": ", ".join(subnet.block for subnet in one.subnets),
-        }
-        for one in _networks().list()
-    ]
+    wanted = filters(filter_words, TESTS)
+    rows = [_row(one, is_whole=no_trunc) for one in _networks().list() if fits(one, wanted, TESTS)]
     emit(rows, COLUMNS, style=style, quiet_field="ID" if quiet else None)
+
+
+def _row(one: Network, *, is_whole: bool) -> dict[str, Any]:
+    from wardian.cli.format import labels_in_brief, timestamp
+
+    return {
+        "ID": one.id if is_whole else one.id[:SHORT_ID],
+        "Name": one.name,
+        "Driver": "bridge",
+        "Scope": "local",
+        "Internal": str(one.internal).lower(),
+        "IPv6": str(one.subnet(6) is not None).lower(),
+        "CreatedAt": timestamp(one.created_at),
+        "Labels": labels_in_brief(one.labels),
+        "Label": lambda key: one.labels.get(key, ""),
+        "Subnets": ", ".join(subnet.block for subnet in one.subnets),
+    }
+
+
+TESTS: Mapping[str, Callable[[Network, str], bool]] = {
+    "name": lambda one, value: value in one.name,
+    "id": lambda one, value: one.id.startswith(value),
+    "label": lambda one, value: has_label(one.labels, value),
+    "driver": lambda _, value: value == "bridge",
+    "scope": lambda _, value: value == "local",
+    "type": lambda one, value: value == ("builtin" if one.name == "bridge" else "custom"),
+}
 
 
 def _networks() -> Any:
@@ -159,23 +184,13 @@ def _networks() -> Any:
 @networks_argument
 def inspect(*, names: tuple[str, ...], style: str | None) -> int:
     """Show networks and who is in them, as JSON in docker's fields."""
-    from wardian.cli.template import Template
+    from wardian.cli.inspection import show_each
     from wardian.runtime.client import Client
 
-    found, networks = [], _networks()
+    networks = _networks()
     with Client.connect() as client:
         containers = client.list()
-    for name in names:
-        try:
-            found.append(_describe(networks.find(name), containers))
-        except NotFound as error:
-            complain(error.what, error.hint)
-    if style is None or style == "json":
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
-    else:
-        for value in found:
-            click.echo(Template(style).fill(value))
-    return 0 if len(found) == len(names) else 1
+    return show_each(names, lambda name: _describe(networks.find(name), containers), style=style)
 
 
 def _describe(one: Network, containers: Sequence[ContainerInfo]) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from wardian.cli.params import names_on_disk
 from wardian.runtime.sharing import PRIVATE
 
 if TYPE_CHECKING:
@@ -24,17 +22,8 @@ def complete_network(
     incomplete: str,
 ) -> list[str]:
     """Names of networks, read from disk."""
-    known = {"none", "host", "bridge", *_network_names()}
+    known = {"none", "host", "bridge", *names_on_disk("networks/*", "network")}
     return sorted(name for name in known if name.startswith(incomplete))
-
-
-def _network_names() -> Iterator[str]:
-    from wardian.runtime.paths import state_root
-
-    with suppress(OSError):
-        for entry in os.scandir(state_root() / "networks"):
-            with suppress(OSError, ValueError, KeyError, TypeError), open(entry.path, "rb") as file:
-                yield json.load(file)["network"]["name"]
 
 
 def network_options() -> Sequence[Callable[[Any], Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -20,17 +19,17 @@ def complete_container(
     incomplete: str,
 ) -> list[str]:
     """Names of containers, read from disk: a completion starts no keeper."""
-    return sorted(name for name in _container_names() if name.startswith(incomplete))
+    names = names_on_disk("containers/*/container.json", "spec")
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
-def _container_names() -> Iterator[str]:
+def names_on_disk(files: str, kind: str) -> Iterator[str]:
+    """The ``name`` of the ``kind`` that each of these files of the state root describes."""
     from wardian.runtime.paths import state_root
 
-    with suppress(OSError):
-        for entry in os.scandir(state_root() / "containers"):
-            path = os.path.join(entry.path, "container.json")
-            with suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
-                yield json.load(file)["spec"]["name"]
+    for path in state_root().glob(files):
+        with suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
+            yield json.load(file)[kind]["name"]
 
 
 def complete_image(

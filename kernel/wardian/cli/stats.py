@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -169,11 +170,16 @@ def row_of(
     return {
         "ID": info.id if is_whole else info.id[:12],
         "Name": info.name,
+        "Container": info.id if is_whole else info.id[:12],
         "CPUPerc": cpu,
         "CPU": f"{cpu} ({throttled})",
         "MemUsage": usage,
         "Memory": f"{usage} ({binary_size(peak)})",
         "MemPerc": _percent(memory_percent),
+        "NetIO": _both(*(_network_bytes(info) if frame else (None, None))),
+        "BlockIO": _both(
+            frame.io_read_bytes if frame else None, frame.io_written_bytes if frame else None
+        ),
         "PIDs": f"{_or_dash(pids)} / {_or_unlimited(frame, str(most), most)}",
         "memory_current_bytes": current,
         "memory_limit_bytes": limit,
@@ -185,6 +191,27 @@ def row_of(
         "oom_kills": frame.oom_kills if frame else None,
         **{field: getattr(frame, field, None) for field in RARER},
     }
+
+
+def _network_bytes(info: ContainerInfo) -> tuple[int | None, int | None]:
+    """Received and sent over all links but the loopback (proc(5), net/dev); None on the host's."""
+    from wardian.runtime.spec import Network
+
+    if info.spec.network is Network.HOST:
+        return None, None
+    try:
+        lines = Path(f"/proc/{info.host_pid}/net/dev").read_text().splitlines()[2:]
+    except OSError:  # it has ended
+        return None, None
+    links = [line.partition(":") for line in lines]
+    counts = [numbers.split() for name, _, numbers in links if name.strip() != "lo"]
+    return sum(int(count[0]) for count in counts), sum(int(count[8]) for count in counts)
+
+
+def _both(first: int | None, second: int | None) -> str:
+    from wardian.cli.format import decimal_size
+
+    return f"{decimal_size(first)} / {decimal_size(second)}"
 
 
 def _percent(value: float | None) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from wardian.cli.disk import tree_bytes
 from wardian.cli.params import format_option
 from wardian.cli.program import Command, Entry, LazyGroup, Sections
 
@@ -88,13 +89,13 @@ def _image_use(client: Client, containers: list[ContainerInfo]) -> dict[str, Any
         "Images",
         total=len(images),
         active=len(images) - len(idle),
-        size_bytes=sum(map(_tree_bytes, layers)),
-        free_bytes=sum(map(_tree_bytes, free - {d for d in layers if str(d) in used})),
+        size_bytes=sum(map(tree_bytes, layers)),
+        free_bytes=sum(map(tree_bytes, free - {d for d in layers if str(d) in used})),
     )
 
 
 def _container_use(containers: list[ContainerInfo]) -> dict[str, Any]:
-    sizes = {info.id: _tree_bytes(Path(info.upper)) for info in containers}
+    sizes = {info.id: tree_bytes(Path(info.upper)) for info in containers}
     ended = [info for info in containers if info.host_pid is None]
     return _use(
         "Containers",
@@ -117,20 +118,6 @@ def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int
         "SizeBytes": size_bytes,
         "ReclaimableBytes": free_bytes,
     }
-
-
-def _tree_bytes(top: Path) -> int:
-    """What the files below take on disk, hard links counted once; links are not followed."""
-    seen = set()
-    total = 0
-    for folder, _, names in os.walk(top):
-        for name in names:
-            with suppress(OSError):
-                status = os.lstat(os.path.join(folder, name))
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    total += status.st_blocks * 512
-    return total
 
 
 @click.command(cls=Command)
@@ -170,7 +157,7 @@ def remove_ended(client: Client) -> int:
     freed = 0
     for info in client.list():
         if info.host_pid is None:
-            size_bytes = _tree_bytes(Path(info.upper))
+            size_bytes = tree_bytes(Path(info.upper))
             with suppress(WardianError):  # somebody has started or removed it meanwhile
                 client.container(info.id).remove()
                 freed += size_bytes

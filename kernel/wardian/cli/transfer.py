@@ -29,17 +29,14 @@ def pull(*, quiet: bool, all_tags: bool, platform: str | None, name: str) -> Non
     wardian pull debian:12
     wardian pull --platform linux/arm64 localhost:5000/lab/tool@sha256:…
     """  # noqa: D301
-    from wardian.errors import InvalidInput
-    from wardian.images.reference import Reference
+    from wardian.cli.images import image_store
     from wardian.images.registry.pull import tags
 
-    store = _store()
+    store = image_store()
     if not all_tags:
         pull_one(store, name, platform=platform, quiet=quiet)
         return
-    reference = Reference.parse(name)
-    if reference.digest or name.rpartition("/")[2].count(":"):
-        raise InvalidInput(f"a tag beside --all-tags: {name[:80]}", hint="leave the tag out")
+    _repository(name)
     for each in tags(name):
         pull_one(store, each, platform=platform, quiet=quiet)
 
@@ -74,11 +71,12 @@ def push(*, quiet: bool, all_tags: bool, name: str) -> None:
     wardian tag wardian/base localhost:5000/lab/base:1
     wardian push localhost:5000/lab/base:1
     """  # noqa: D301
+    from wardian.cli.images import image_store
     from wardian.cli.progress import shown
     from wardian.images.reference import Reference
     from wardian.images.registry import push as registry
 
-    store = _store()
+    store = image_store()
     for each in _here(store, name) if all_tags else [name]:
         reference = Reference.parse(each)
         if not quiet:
@@ -94,12 +92,10 @@ def push(*, quiet: bool, all_tags: bool, name: str) -> None:
 
 def _here(store: ImageStore, name: str) -> list[str]:
     """The tags of a repository that the store has."""
-    from wardian.errors import InvalidInput, NotFound
+    from wardian.errors import NotFound
     from wardian.images.reference import Reference
 
-    wanted = Reference.parse(name)
-    if wanted.digest or name.rpartition("/")[2].count(":"):
-        raise InvalidInput(f"a tag beside --all-tags: {name[:80]}", hint="leave the tag out")
+    wanted = _repository(name)
     found = [
         image.reference
         for image in store.list()
@@ -110,13 +106,17 @@ def _here(store: ImageStore, name: str) -> list[str]:
     return found
 
 
+def _repository(name: str) -> Reference:
+    """The repository that ``--all-tags`` is about. InvalidInput if one tag is named."""
+    from wardian.errors import InvalidInput
+    from wardian.images.reference import Reference
+
+    reference = Reference.parse(name)
+    if reference.digest or name.rpartition("/")[2].count(":"):
+        raise InvalidInput(f"a tag beside --all-tags: {name[:80]}", hint="leave the tag out")
+    return reference
+
+
 def _same(one: Reference, other: Reference) -> bool:
     is_tag = one.tag is not None and one.digest is None
     return is_tag and (one.domain, one.path) == (other.domain, other.path)
-
-
-def _store() -> ImageStore:
-    from wardian.images.store import ImageStore
-    from wardian.runtime.paths import state_root
-
-    return ImageStore(state_root())

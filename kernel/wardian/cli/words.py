@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from wardian.cgroups.limits import parse_size
 from wardian.errors import InvalidInput
 from wardian.runtime.spec import Bind, Tmpfs, Ulimit
 
+T = TypeVar("T")
 RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", re.ASCII)
@@ -212,11 +215,16 @@ def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
 def environment(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
     """``-e NAME=value`` (``-e NAME``: the caller's value, if it has one) over ``--env-file``s."""
     lines = [line for path in files for line in _lines(path, "environment")]
+    return pairs((*lines, *words), "an environment variable", or_ours=True)
+
+
+def pairs(words: Iterable[str], what: str, *, or_ours: bool = False) -> dict[str, str]:
+    """``NAME=value``; if ``or_ours``, also ``NAME``: the caller's own variable, if it has one."""
     found: dict[str, str] = {}
-    for word in (*lines, *words):
+    for word in words:
         name, equals, value = word.partition("=")
-        if not name or "\0" in word or name != name.strip():
-            raise InvalidInput(f"not an environment variable: {word[:40]!r}", hint="NAME=value")
+        if not name or "\0" in word or name != name.strip() or not (equals or or_ours):
+            raise InvalidInput(f"not {what}: {word[:60]!r}", hint="write it like NAME=value")
         if equals:
             found[name] = value
         elif name in os.environ:
@@ -405,3 +413,22 @@ def filters(words: Iterable[str], known: Iterable[str]) -> list[Filter]:
             )
         found.append(Filter(key, value))
     return found
+
+
+def all_or_any(hits: Iterable[tuple[str, bool]]) -> bool:
+    """Docker's rule: one of the values given for a key must fit, of labels every one."""
+    by_key: dict[str, list[bool]] = defaultdict(list)
+    for key, hit in hits:
+        by_key[key].append(hit)
+    return all(all(part) if key == "label" else any(part) for key, part in by_key.items())
+
+
+def fits(one: T, wanted: Iterable[Filter], tests: Mapping[str, Callable[[T, str], bool]]) -> bool:
+    """Whether something passes the filters."""
+    return all_or_any((each.key, tests[each.key](one, each.value)) for each in wanted)
+
+
+def has_label(labels: Mapping[str, str], wanted: str) -> bool:
+    """``key``, or ``key=value``."""
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
