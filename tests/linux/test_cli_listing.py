@@ -54,7 +54,7 @@ def test_ps_filters_as_docker_does(wardian: Wardian, tmp_path: Path) -> None:
             "create", "--name", "first", "-l", "tier=front", "-v", f"{folder}:/srv", IMAGE, "true"
         )
     )
-    out(wardian("run", "--name", "second", IMAGE, "true"))
+    out(wardian("run", "--name", "second", IMAGE, "touch", "/mark"))
     out(wardian("create", "--name", "third", "-p", "18080:80", IMAGE, "true"))
     assert names(wardian, "before=second") == {"first"}
     assert names(wardian, "since=second") == {"third"}
