@@ -4,6 +4,7 @@ import pytest
 
 from wardian.cli import format as formats
 from wardian.cli.format import align, emit
+from wardian.observe.quantities import binary_size, decimal_size
 
 
 def test_table_has_columns_as_wide_as_their_widest_cell() -> None:
@@ -51,10 +52,10 @@ def test_duration_is_in_dockers_words(seconds: float, words: str) -> None:
 
 
 def test_sizes_know_both_systems_and_the_unknown() -> None:
-    assert formats.binary_size(1536) == "1.5KiB"
-    assert formats.decimal_size(1_570_000) == "1.57MB"
-    assert formats.binary_size(0) == "0B"
-    assert formats.binary_size(None) == "-"
+    assert binary_size(1536) == "1.5KiB"
+    assert decimal_size(1_570_000) == "1.57MB"
+    assert binary_size(0) == "0B"
+    assert binary_size(None) == "-"
 
 
 def test_timestamp_is_rfc_3339_in_utc() -> None:

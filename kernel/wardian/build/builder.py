@@ -7,14 +7,13 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from wardian.build.cache import Step, StepCache
 from wardian.build.context import Context
 from wardian.build.copying import Copying
-from wardian.build.draft import DEFAULT_PATH, Draft
+from wardian.build.draft import Draft
 from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
 from wardian.build.parser import parse
@@ -31,17 +30,15 @@ from wardian.build.stages import (
 )
 from wardian.build.workshop import Made, Workshop
 from wardian.errors import CommandFailed, InvalidInput, WardianError
-from wardian.images.index import name_of
 from wardian.images.ingest import Ingest, NewLayer
-from wardian.images.manifest import architecture, digest_of, encode
+from wardian.images.manifest import architecture, digest_of, encode, timestamp
 from wardian.images.reference import Reference
 from wardian.images.resolve import resolve
 from wardian.images.store import Image, ImageStore
 from wardian.runtime.client import Client
-from wardian.storage.changes import ChangeKind
+from wardian.runtime.spec import DEFAULT_PATH
 
 SCRATCH = "scratch"
-_LETTERS = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "M", ChangeKind.DELETED: "D"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,16 +216,10 @@ class Builder:
 
     def state_of(self, image: Image) -> State:
         """An image as the state that a stage begins with."""
-        manifest = self._store.manifest(image)
-        layers = [
-            NewLayer(blob, diff_id)
-            for blob, diff_id in zip(manifest.layers, image.diff_ids, strict=True)
-        ]
-        for layer in layers:
-            self._ingest.recall(layer)
+        layers = self._ingest.layers_of(image)
         lowers = [self._store.layer_directory(layer.diff_id) for layer in layers]
         created = str(image.config.get("created") or "")
-        key = f"{manifest.config.digest}"
+        key = self._store.manifest(image).config.digest
         return State(Draft(image.config), layers, lowers, key, created=created)
 
     def source(self, word: str) -> State | Path:
@@ -358,8 +349,7 @@ class Builder:
     # --- the image -----------------------------------------------------------------------
 
     def _now(self) -> str:
-        moment_s = self.options.epoch_s if self.options.epoch_s is not None else time.time()
-        return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return timestamp(time.time() if self.options.epoch_s is None else self.options.epoch_s)
 
     def _history(self, state: State, text: str, created: str, *, is_empty: bool) -> None:
         state.created = created if not text.startswith("ARG") else state.created or created
@@ -389,27 +379,11 @@ class Builder:
         for other in others:
             self._store.tag(first, other)
         if not names:
-            self._forget(first)
+            self._store.unname(first)
             return self._store.get(image.digest)
         for name in names:
             self.say(Event(kind="image", text=name))
         return image
-
-    def _forget(self, name: str) -> None:
-        """Take the name away and leave the image, as docker does without ``-t``."""
-        import msgspec
-
-        with self._store.names.locked():
-            entries = self._store.names.read()
-            digest = next(entry.digest for entry in entries if name_of(entry) == name)
-            others = [entry for entry in entries if name_of(entry) != name]
-            bare = [
-                msgspec.structs.replace(entry, annotations=None)
-                for entry in entries
-                if name_of(entry) == name
-            ]
-            is_known = any(entry.digest == digest for entry in others)
-            self._store.names.write(others if is_known else [*others, *bare])
 
 
 _IMAGE = "docker-image://"
@@ -432,7 +406,7 @@ def _with(step: Step, created: str, layer: NewLayer | None) -> Step:
 def _told(layer: NewLayer | None, made: Made) -> dict[str, Any]:
     if layer is None:
         return {}
-    listed = [(_LETTERS[c.kind], c.path, c.size_bytes) for c in made.changes[:MAX_CHANGES_TOLD]]
+    listed = [(c.kind.letter, c.path, c.size_bytes) for c in made.changes[:MAX_CHANGES_TOLD]]
     return {
         "layer": layer.diff_id,
         "size_bytes": layer.blob.size,

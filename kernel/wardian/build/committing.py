@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from wardian.build.draft import changed
 from wardian.build.workshop import Workshop
 from wardian.errors import NotFound
-from wardian.images.ingest import NewLayer
+from wardian.images.manifest import timestamp
 from wardian.images.reference import Reference
 from wardian.images.store import Image, ImageStore
 from wardian.runtime.client import Client
@@ -35,14 +35,8 @@ def commit(
     info = container.info
     base = _base(store, info)
     whole = changed(base.config, changes)
-    manifest = store.manifest(base)
-    layers = [
-        NewLayer(blob, diff_id)
-        for blob, diff_id in zip(manifest.layers, base.diff_ids, strict=True)
-    ]
     with store.ingest() as ingest:
-        for layer in layers:
-            ingest.recall(layer)
+        layers = ingest.layers_of(base)
         lowers = [store.layer_directory(diff_id) for diff_id in base.diff_ids]
         with _paused(container, info, is_wanted=pause):
             made = Workshop(client, ingest, None).made(container, lowers)
@@ -78,7 +72,7 @@ def _paused(container: Container, info: ContainerInfo, *, is_wanted: bool) -> It
 def _described(
     whole: dict[str, Any], info: ContainerInfo, author: str, message: str, *, is_empty: bool
 ) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = timestamp(time.time())
     process = info.spec.process
     entry: dict[str, Any] = {
         "created": now,

@@ -18,7 +18,6 @@ from wardian.build.parser import parse
 from wardian.build.stages import Instruction, flag_values, recipe
 
 DEFAULT_SHELL = ["/bin/sh", "-c"]
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CHANGEABLE = (
     "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
 )

@@ -6,6 +6,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
+import msgspec
+
+from wardian.errors import ProtocolError
+
 Say = Callable[["Event"], None]
 MAX_CHANGES_TOLD = 200
 
@@ -36,6 +40,14 @@ class Event:
         """One line, what is empty left out."""
         return json.dumps({name: value for name, value in asdict(self).items() if value})
 
+    @classmethod
+    def from_json(cls, line: bytes) -> Event:
+        """The event of such a line. Raises ProtocolError."""
+        try:
+            return msgspec.json.decode(line, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ProtocolError("the build said something impossible") from error
+
 
 def plain(event: Event) -> str:
     """The lines of an event; "" for none."""
@@ -51,6 +63,14 @@ def plain(event: Event) -> str:
     return _done(event, head)
 
 
+def listed(event: Event, most: int) -> list[str]:
+    """The changes of a step, a line each, and how many more there are."""
+    shown = event.changes[:most]
+    lines = [f"{letter} /{ascii(path)[1:-1]}" for letter, path, _ in shown]
+    more = event.changes_count - len(shown)
+    return [*lines, f"… {more} more"] if more > 0 else lines
+
+
 def _done(event: Event, head: str) -> str:
     result = ""
     if not event.cached and event.why:
@@ -59,8 +79,5 @@ def _done(event: Event, head: str) -> str:
         result += (
             f"{head} layer {event.layer.removeprefix('sha256:')[:12]} {event.size_bytes} bytes\n"
         )
-        for letter, path, _ in event.changes[:10]:
-            result += f"{head}   {letter} /{ascii(path)[1:-1]}\n"
-        if event.changes_count > 10:
-            result += f"{head}   … {event.changes_count - 10} more\n"
+        result += "".join(f"{head}   {line}\n" for line in listed(event, 10))
     return result + (f"{head} CACHED\n" if event.cached else f"{head} DONE {event.seconds:.1f}s\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wardian.build.draft import Draft
 from wardian.build.stages import Instruction, flag_values
 from wardian.build.workshop import Made
+from wardian.cgroups.limits import parse_size
 from wardian.errors import CommandFailed
 from wardian.runtime.spec import Bind, Network, ProcessSpec, Tmpfs
 
@@ -99,7 +100,8 @@ class Running:
             kind = fields.get("type", "bind")
             target = self._target_of(fields, kind)
             if kind == "tmpfs":
-                tmpfs.append(Tmpfs(target=target, size_bytes=self._size(fields.get("size"))))
+                size = fields.get("size")
+                tmpfs.append(Tmpfs(target=target, size_bytes=parse_size(size) if size else None))
             elif kind == "cache":
                 binds.append(self._cache(fields, target))
             elif kind == "secret":
@@ -119,14 +121,6 @@ class Running:
         if kind == "secret":
             return f"/run/secrets/{posixpath.basename(fields.get('id', 'default'))}"
         raise self.one.fault(f"--mount=type={kind} needs a target", "add target=/PATH")
-
-    def _size(self, word: str | None) -> int | None:
-        if not word:
-            return None
-        number, unit = word.rstrip("kKmMgGbB"), word[-1:].lower()
-        if not number.isdecimal():
-            raise self.one.fault(f"not a size: {word[:20]!r}", "like size=64m")
-        return int(number) << {"k": 10, "m": 20, "g": 30}.get(unit, 0)
 
     def _cache(self, fields: dict[str, str], target: str) -> Bind:
         import hashlib

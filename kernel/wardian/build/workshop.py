@@ -138,14 +138,7 @@ class Workshop:
     def _unpacked(self, archive: Path) -> NewLayer:
         """The archive as a layer, its directory beside it."""
         directory = self._ingest.work / secrets.token_hex(8)
-        directory.mkdir(mode=0o755)
-        owners = unpacking.Owners.AS_ARCHIVED if os.geteuid() == 0 else unpacking.Owners.CALLER
-        fd = os.open(directory, tree.OPEN_DIRECTORY)
-        try:
-            with open(archive, "rb") as stream:
-                found = unpacking.unpack(stream, fd, policy=unpacking.Policy(owners=owners))
-        finally:
-            os.close(fd)
+        found = unpacking.unpack_file(archive, directory)
         return self._ingest.adopt(archive, directory, found.diff_id)
 
     # --- files ---------------------------------------------------------------------------

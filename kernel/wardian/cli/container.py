@@ -46,8 +46,8 @@ def container() -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 def prune(*, force: bool) -> int:
     """Remove every container that does not run, with its files. Images stay."""
-    from wardian.cli.format import decimal_size
     from wardian.cli.system import remove_ended
+    from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
     what = "every container that does not run, with its files"

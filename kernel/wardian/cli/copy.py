@@ -54,7 +54,7 @@ def cp(*, archive: bool, follow: bool, quiet: bool, origin: str, destination: st
         else:
             size = copy_in(container, path_from, path_to, follow=follow, keep_owners=archive)
     if not quiet and destination != STREAM:
-        from wardian.cli.format import decimal_size
+        from wardian.observe.quantities import decimal_size
 
         click.echo(f"Successfully copied {decimal_size(size)} to {destination}", err=True)
 

@@ -239,9 +239,10 @@ def _steps(store: ImageStore, found: Image) -> Iterator[tuple[dict[str, Any], in
 def _step(
     entry: dict[str, Any], size_bytes: int, *, is_whole: bool, is_for_people: bool
 ) -> dict[str, Any]:
-    from wardian.cli.format import decimal_size, duration
+    from wardian.cli.format import duration
     from wardian.cli.images import created_s
     from wardian.observe.label import label
+    from wardian.observe.quantities import decimal_size
 
     made_s = created_s(entry)
     created_by = label(str(entry.get("created_by", "")), max_chars=10_000 if is_whole else 200)

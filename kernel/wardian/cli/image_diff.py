@@ -109,7 +109,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 
 def _layer_rows(found: dict[str, Any]) -> Iterator[list[str]]:
-    from wardian.cli.format import decimal_size
+    from wardian.observe.quantities import decimal_size
 
     for side in ("Old", "New"):
         for number, layer in enumerate(found[side]["Layers"]):
@@ -123,7 +123,7 @@ def _layer_rows(found: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _efficiency(use: dict[str, Any]) -> str:
-    from wardian.cli.format import decimal_size
+    from wardian.observe.quantities import decimal_size
 
     wasted = decimal_size(use["WastedBytes"])
     return f"{use['Image']}: efficiency {use['Efficiency']:.2%}, {wasted} in several layers"

@@ -34,10 +34,10 @@ def prune(*, force: bool, all_images: bool, filter_words: tuple[str, ...]) -> in
     \b
     wardian image prune --all --filter until=24h --filter 'label!=keep'
     """  # noqa: D301
-    from wardian.cli.format import decimal_size
     from wardian.cli.images import key_of
     from wardian.cli.words import filters
     from wardian.images.store import UNNAMED, ImageStore
+    from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
     found = filters(filter_words, KEYS)

@@ -146,8 +146,9 @@ def images(
 
 
 def _row(image: Image, now_s: float, *, is_whole: bool) -> dict[str, Any]:
-    from wardian.cli.format import decimal_size, duration
+    from wardian.cli.format import duration
     from wardian.observe.label import label
+    from wardian.observe.quantities import decimal_size
 
     repository, tag = split(image.reference)
     made_s = created_s(image.config)

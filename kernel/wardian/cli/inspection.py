@@ -296,15 +296,14 @@ def diff(name: str) -> None:
 
     from wardian.observe.label import label
     from wardian.runtime.client import Client
-    from wardian.storage.changes import ChangeKind, changes
+    from wardian.storage.changes import changes
     from wardian.storage.snapshotter import Snapshot
 
     with Client.connect() as client:
         info = client.container(name).info
-    letters = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "C", ChangeKind.DELETED: "D"}
     snapshot = Snapshot(key=info.id, upper=Path(info.upper), work=Path(info.work))
     found = {
-        f"/{change.path.lstrip('/')}": letters[change.kind]
+        f"/{change.path.lstrip('/')}": change.kind.docker_letter
         for change in changes(snapshot, [Path(lower) for lower in info.lowers])
     }
     for path, letter in sorted(found.items()):

@@ -122,7 +122,7 @@ def row_of(
 
 
 def _sizes(own_bytes: int, all_bytes: int) -> str:
-    from wardian.cli.format import decimal_size
+    from wardian.observe.quantities import decimal_size
 
     return f"{decimal_size(own_bytes)} (virtual {decimal_size(all_bytes)})"
 

@@ -157,7 +157,7 @@ def row_of(
     info: ContainerInfo, frame: ResourcesFrame | None, *, is_whole: bool = False
 ) -> dict[str, Any]:
     """A container's figures in docker's fields, and as numbers."""
-    from wardian.cli.format import binary_size
+    from wardian.observe.quantities import binary_size
 
     current = frame.memory_current_bytes if frame else None
     limit = frame.memory_limit_bytes if frame else None
@@ -209,7 +209,7 @@ def _network_bytes(info: ContainerInfo) -> tuple[int | None, int | None]:
 
 
 def _both(first: int | None, second: int | None) -> str:
-    from wardian.cli.format import decimal_size
+    from wardian.observe.quantities import decimal_size
 
     return f"{decimal_size(first)} / {decimal_size(second)}"
 

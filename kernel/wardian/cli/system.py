@@ -107,7 +107,7 @@ def _container_use(containers: list[ContainerInfo]) -> dict[str, Any]:
 
 
 def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int) -> dict[str, Any]:
-    from wardian.cli.format import decimal_size
+    from wardian.observe.quantities import decimal_size
 
     return {
         "Type": kind,
@@ -125,9 +125,9 @@ def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int
 @click.option("-a", "--all", "all_images", is_flag=True, help="Images that no container uses, too.")
 def prune(*, force: bool, all_images: bool) -> int:
     """Remove every container that does not run, and layers that nothing needs."""
-    from wardian.cli.format import decimal_size
     from wardian.cli.images import key_of
     from wardian.images.store import ImageStore
+    from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
     what = "every container that does not run, with its files"

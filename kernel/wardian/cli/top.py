@@ -52,7 +52,7 @@ def top(name: str, style: str | None) -> None:
 
 
 def _row(row: ProcessRow) -> dict[str, Any]:
-    from wardian.cli.format import binary_size
+    from wardian.observe.quantities import binary_size
 
     return {
         "HostPID": row.host_pid,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Protocol
 
@@ -36,6 +35,7 @@ from wardian.images.manifest import (
     choose,
     encode,
     parse,
+    timestamp,
 )
 from wardian.images.reference import Reference
 from wardian.images.store import Image, ImageStore
@@ -163,8 +163,7 @@ def _inside(blob: Descriptor) -> str:
 
 def _now() -> str:
     """The time of making, or SOURCE_DATE_EPOCH (reproducible-builds.org) where that is set."""
-    seconds = float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(float(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
 
 
 # --- reading -----------------------------------------------------------------------------------

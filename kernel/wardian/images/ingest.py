@@ -31,7 +31,7 @@ from wardian.images.manifest import (
     parse,
 )
 from wardian.images.store import ADDING, Image, ImageStore
-from wardian.storage.layers import Hashed, Owners, Policy, unpack, verify
+from wardian.storage.layers import Hashed, unpack_file, verify
 
 _MAGICS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
@@ -136,14 +136,7 @@ class Ingest:
             return NewLayer(blob, diff_id)
         target = self.work / secrets.token_hex(8)
         with storing():
-            target.mkdir(mode=0o755)
-        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            policy = Policy(owners=Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
-            with open(path, "rb") as stream:
-                found = unpack(stream, fd, policy=policy, digest=blob.digest, diff_id=diff_id)
-        finally:
-            os.close(fd)
+            found = unpack_file(path, target, digest=blob.digest, diff_id=diff_id)
         self._keep_layer(target, found.diff_id)
         return NewLayer(blob, found.diff_id)
 
@@ -172,6 +165,14 @@ class Ingest:
         if not self._has_layer(layer.diff_id) or not self._store.blob(layer.blob.digest).exists():
             return None
         return self._store.layer_directory(layer.diff_id)
+
+    def layers_of(self, image: Image) -> list[NewLayer]:
+        """The layers of an image of the store, lowest first, on our lease."""
+        blobs = self._store.manifest(image).layers
+        layers = list(map(NewLayer, blobs, image.diff_ids))
+        for layer in layers:
+            self.recall(layer)
+        return layers
 
     def _keep_layer(self, directory: Path, diff_id: str) -> None:
         target = self._layer(diff_id)

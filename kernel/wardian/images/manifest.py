@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -142,6 +143,11 @@ def encode(value: object) -> bytes:
 def digest_of(data: bytes) -> str:
     """The digest of a blob that is in memory."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def timestamp(moment_s: float) -> str:
+    """A moment as image-spec's config.md wants it (RFC 3339), in UTC and whole seconds."""
+    return datetime.fromtimestamp(int(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def architecture() -> str:

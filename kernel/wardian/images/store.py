@@ -206,6 +206,18 @@ class ImageStore:
                 raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
             self.names.write(left)
 
+    def unname(self, name: str) -> None:
+        """Take a full name away and leave the image, as docker does without ``-t``; NotFound."""
+        with self.names.locked():
+            entries = self.names.read()
+            others = [entry for entry in entries if name_of(entry) != name]
+            bare = next((entry for entry in entries if name_of(entry) == name), None)
+            if bare is None:
+                raise NotFound(f"no such image: {name[:200]}", hint=self._what_is_here())
+            if not any(entry.digest == bare.digest for entry in others):
+                others.append(msgspec.structs.replace(bare, annotations=None))
+            self.names.write(others)
+
     def prune(self, *, keep_layers: set[Path]) -> int:
         """Remove blobs and layers that no image needs, but for layers in use; freed bytes.
 

@@ -21,7 +21,7 @@ from wardian.images.index import name_of, storing
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, parse
 from wardian.images.reference import Reference
 from wardian.images.store import ImageStore
-from wardian.storage.layers import Owners, Policy, unpack, verify
+from wardian.storage.layers import unpack_file, verify
 from wardian.storage.packing import pack
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -150,7 +150,7 @@ class Verification:
         """Compare with the archive, unpacked once more where the next prune would remove it."""
         with self._store.ingest() as ingest:
             fresh = ingest.work / "fresh"
-            _unpack(self._store, source, fresh)
+            unpack_file(self._store.blob(source.digest), fresh)
             expected = _fingerprint(fresh)
             return expected is not None and _fingerprint(directory) != expected
 
@@ -179,7 +179,7 @@ class Verification:
         gone = None
         with self._store.ingest() as ingest:
             fresh = ingest.work / "fresh"
-            _unpack(self._store, source, fresh, diff_id=diff_id)
+            unpack_file(self._store.blob(source.digest), fresh, diff_id=diff_id)
             with self._store.names.locked(), storing():
                 if directory.exists():
                     if directory in in_use:
@@ -189,20 +189,6 @@ class Verification:
         if gone is not None:
             self._store.discard(gone)
         return True
-
-
-def _unpack(
-    store: ImageStore, source: Descriptor, target: Path, *, diff_id: str | None = None
-) -> None:
-    with storing():
-        target.mkdir(mode=0o755)
-    fd = os.open(target, _DIRECTORY)
-    try:
-        policy = Policy(owners=Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
-        with open(store.blob(source.digest), "rb") as stream:
-            unpack(stream, fd, policy=policy, diff_id=diff_id)
-    finally:
-        os.close(fd)
 
 
 def _fingerprint(directory: Path) -> str | None:

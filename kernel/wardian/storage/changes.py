@@ -27,6 +27,16 @@ class ChangeKind(enum.Enum):
     MODIFIED = "modified"
     DELETED = "deleted"
 
+    @property
+    def letter(self) -> str:
+        """A, M or D."""
+        return self.name[0]
+
+    @property
+    def docker_letter(self) -> str:
+        """As ``docker diff`` has it: C for what was modified."""
+        return "C" if self is ChangeKind.MODIFIED else self.letter
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError, WardianError
@@ -128,6 +129,21 @@ def unpack(
         entries=unpacker.entries,
         data_bytes=unpacker.data_bytes,
     )
+
+
+def unpack_file(
+    archive: Path, directory: Path, *, digest: str | None = None, diff_id: str | None = None
+) -> Unpacked:
+    """Unpack a layer's archive into a new directory, as `unpack` does; owners are kept for root."""
+    directory.mkdir(mode=0o755)
+    directory.chmod(0o755)  # whatever the umask
+    policy = Policy(owners=Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
+    fd = os.open(directory, tree.OPEN_DIRECTORY)
+    try:
+        with open(archive, "rb") as stream:
+            return unpack(stream, fd, policy=policy, digest=digest, diff_id=diff_id)
+    finally:
+        os.close(fd)
 
 
 def verify(stream: BinaryIO, *, diff_id: str) -> None:

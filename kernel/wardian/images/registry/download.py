@@ -57,13 +57,11 @@ class Downloads:
         """
         self._progress.begin(blob)
         with storing(), self._locked(blob) as fd:
-            for attempt in (1, 2):
+            for _ in range(2):  # what an earlier try left may be damaged
                 if _Fetch(repository, blob, fd, self._progress, self._stop).run():
                     adopt(self.path(blob))
                     return
                 os.ftruncate(fd, 0)
-                if attempt == 1:
-                    continue
             raise RegistryFailed(
                 f"a layer of {repository.path} is not what its digest says",
                 hint="do not trust this registry, or what is between it and here",
@@ -72,12 +70,7 @@ class Downloads:
     def forget(self, blob: Descriptor) -> None:
         """The blob is in the store. Who else is fetching it forgets it, too, when they have it."""
         with storing(), suppress(FileNotFoundError):
-            fd = os.open(self.path(blob), os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if _try_lock(fd):
-                    os.unlink(self.path(blob))
-            finally:
-                os.close(fd)
+            _unlink_if_nobodys(self.path(blob))
 
     @contextmanager
     def _locked(self, blob: Descriptor) -> Iterator[int]:
@@ -99,12 +92,7 @@ class Downloads:
         for entry in os.scandir(self._directory):
             with suppress(FileNotFoundError):
                 if time.time() - entry.stat().st_mtime > STALE_S:
-                    fd = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC)
-                    try:
-                        if _try_lock(fd):
-                            os.unlink(entry.path)
-                    finally:
-                        os.close(fd)
+                    _unlink_if_nobodys(Path(entry.path))
 
 
 class _Fetch:
@@ -199,6 +187,16 @@ class _Fetch:
             return error.error
         what = f"a layer of {self._repository.path}"
         return self._repository.transport.explain(error, what)
+
+
+def _unlink_if_nobodys(path: Path) -> None:
+    """Remove a file unless somebody holds its lock. Raises FileNotFoundError."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if _try_lock(fd):
+            os.unlink(path)
+    finally:
+        os.close(fd)
 
 
 def _is_at(fd: int, path: Path) -> bool:

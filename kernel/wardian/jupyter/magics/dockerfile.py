@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
-from typing import Any
 
-from wardian.errors import InvalidInput, ProtocolError
+from wardian.build.progress import Event, listed
+from wardian.errors import InvalidInput
 from wardian.jupyter.magics.base import Call, Magic, Parser
+from wardian.observe.quantities import decimal_size
 
 MAX_EVENT_BYTES = 8 << 20
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 class DockerfileMagic(Magic):
@@ -70,15 +69,10 @@ async def _follow(call: Call, stream: asyncio.StreamReader, files: int) -> list[
     """Show the events; what else was said."""
     said: list[str] = []
     async for line in stream:
-        try:
-            event = json.loads(line) if line.startswith(b"{") else None
-        except ValueError as error:
-            raise ProtocolError("the build said something impossible") from error
-        if isinstance(event, dict):
-            if text := told(event, files):
-                call.print(text)
-        else:
+        if not line.startswith(b"{"):
             said.append(line.decode(errors="replace").rstrip("\n"))
+        elif text := told(Event.from_json(line), files):
+            call.print(text)
     return said
 
 
@@ -89,38 +83,24 @@ def _refusal(said: list[str]) -> InvalidInput:
     return InvalidInput(what, hint=" ".join(hints))
 
 
-def told(event: dict[str, Any], files: int) -> str:
+def told(event: Event, files: int) -> str:
     """An event as text: instruction, layer, files, time and size, hit or why not."""
-    kind = event["kind"]
-    if kind == "start":
-        return f"[{event['step']}/{event['steps']}] {event['instruction']}"
-    if kind == "output":
-        return "".join(f"    | {line}\n" for line in event["text"].splitlines()).rstrip("\n")
-    if kind == "warning":
-        return f"warning, line {event['line']}: {event['text']} ({event['why']})"
-    return f"image {event['text']}" if kind == "image" else _done(event, files)
+    if event.kind == "start":
+        return f"[{event.step}/{event.steps}] {event.instruction}"
+    if event.kind == "output":
+        return "\n".join(f"    | {line}" for line in event.text.splitlines())
+    if event.kind == "warning":
+        return f"warning, line {event.line}: {event.text} ({event.why})"
+    return f"image {event.text}" if event.kind == "image" else _done(event, files)
 
 
-def _done(event: dict[str, Any], files: int) -> str:
-    parts = ["cached" if event.get("cached") else f"{event.get('seconds', 0.0):.2f} s"]
-    if layer := event.get("layer"):
-        parts += [f"layer {layer[7:19]}", size(event.get("size_bytes", 0))]
+def _done(event: Event, files: int) -> str:
+    parts = ["cached" if event.cached else f"{event.seconds:.2f} s"]
+    if event.layer:
+        parts += [f"layer {event.layer[7:19]}", decimal_size(event.size_bytes)]
     else:
         parts.append("no layer")
-    if why := event.get("why"):
-        parts.append(f"not cached: {why}")
-    lines = [f"    {' · '.join(parts)}"]
-    changes = event.get("changes", [])
-    lines += [f"      {letter} /{ascii(path)[1:-1]}" for letter, path, _ in changes[:files]]
-    if (left := event.get("changes_count", 0) - min(files, len(changes))) > 0:
-        lines.append(f"      … {left} more")
+    if event.why:
+        parts.append(f"not cached: {event.why}")
+    lines = [f"    {' · '.join(parts)}", *(f"      {line}" for line in listed(event, files))]
     return "\n".join(lines)
-
-
-def size(number: float) -> str:
-    """Bytes in docker's decimal units."""
-    for unit in _UNITS:
-        if number < 1000 or unit == _UNITS[-1]:
-            return f"{number:.4g}{unit}"
-        number /= 1000
-    raise AssertionError

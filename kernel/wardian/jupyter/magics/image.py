@@ -8,12 +8,10 @@ from pathlib import Path
 
 from wardian.images.store import Image, ImageStore
 from wardian.jupyter.magics.base import Call, Magic, Parser
-from wardian.jupyter.magics.dockerfile import size
 from wardian.observe.label import label
-from wardian.storage.changes import ChangeKind, changes
+from wardian.observe.quantities import decimal_size
+from wardian.storage.changes import changes
 from wardian.storage.snapshotter import Snapshot
-
-_LETTERS = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "M", ChangeKind.DELETED: "D"}
 
 
 class ImageMagic(Magic):
@@ -39,7 +37,7 @@ def _described(name: str, files: int) -> str:
 
     store = ImageStore(state_root())
     found = resolve(store, name)
-    whole = f"{size(found.size_bytes)} in {len(found.diff_ids)} layers"
+    whole = f"{decimal_size(found.size_bytes)} in {len(found.diff_ids)} layers"
     lines = [f"{label(found.reference)} · {whole}"]
     directories = [store.layer_directory(diff_id) for diff_id in found.diff_ids]
     number = 0
@@ -65,8 +63,7 @@ def _layer(found: Image, directories: list[Path], number: int, files: int) -> li
     snapshot = Snapshot("", directory, directory)
     seen = list(changes(snapshot, directories[:number][::-1]))
     total = sum(change.size_bytes for change in seen)
-    lines = [f"    layer {found.diff_ids[number][7:19]} · {size(total)} · {len(seen)} changes"]
-    lines += [
-        f"      {_LETTERS[one.kind]} /{label(one.path, max_chars=90)}" for one in seen[:files]
-    ]
+    facts = f"{decimal_size(total)} · {len(seen)} changes"
+    lines = [f"    layer {found.diff_ids[number][7:19]} · {facts}"]
+    lines += [f"      {one.kind.letter} /{label(one.path, max_chars=90)}" for one in seen[:files]]
     return [*lines, f"      … {len(seen) - files} more"] if len(seen) > files else lines
