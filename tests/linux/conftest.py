@@ -90,6 +90,9 @@ def busybox_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("etc", "tmp", "root"):
         (layer / name).mkdir()
     (layer / "tmp").chmod(0o1777)
+    (layer / "srv/page").mkdir(parents=True)
+    (layer / "srv/page/leaf").write_text("green\n")
+    (layer / "srv/page/stem").write_text("brown\n")
     (layer / "etc/passwd").write_text(
         "root:x:0:0:root:/root:/bin/sh\nplant:x:1000:1000::/tmp:/bin/sh\n"
     )
