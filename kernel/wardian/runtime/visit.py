@@ -17,8 +17,16 @@ from dataclasses import dataclass
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
-from wardian.linux.mount import OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, open_tree
-from wardian.linux.namespaces import setns
+from wardian.linux.mount import (
+    MNT_DETACH,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+    move_mount,
+    open_tree,
+    pivot_root,
+    umount2,
+)
+from wardian.linux.namespaces import CLONE_NEWNS, setns, unshare
 
 _FILES = frozenset(
     {
@@ -138,11 +146,19 @@ def _stay() -> None:
 
 
 def _leave_mounts() -> None:
-    """Make a copy of the root mount, which has no other on it, our root (open_tree(2))."""
+    """Make a copy of the root mount, which has no other on it, our root (open_tree(2)).
+
+    In a mount namespace of our own that has nothing else: a name that anything is mounted on can
+    otherwise not be unlinked (EBUSY), though that mount is not seen.
+    """
+    unshare(CLONE_NEWNS)
     root = open_tree("/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+    move_mount(root, "/")
     os.fchdir(root)
-    os.chroot(".")
     os.close(root)
+    pivot_root(".", ".")
+    umount2(".", MNT_DETACH)
+    os.chdir("/")
 
 
 def _give_up_privileges() -> None:
