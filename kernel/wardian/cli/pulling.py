@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from wardian.images.manifest import Platform
     from wardian.images.store import ImageStore
 
 F = TypeVar("F", bound=Callable[..., Any])
-ALWAYS, MISSING, NEVER = WHEN = ("always", "missing", "never")
+MISSING = "missing"
+WHEN = ("always", MISSING, "never")
 PULL_NAMES = ("pull", "platform", "quiet")
 
 
@@ -47,39 +47,15 @@ def ensure(
     """
     from wardian.cli.images import named
     from wardian.cli.progress import shown
-    from wardian.errors import NotFound
     from wardian.images.platform import parse_platform
     from wardian.images.reference import Reference, is_digest
-    from wardian.images.registry import pull as registry
-    from wardian.images.registry.transport import Unreachable
+    from wardian.images.registry import presence
 
     wanted = parse_platform(platform) if platform else None
-    is_here = _is_here(store, named(store, name), wanted)
-    if is_digest(name) or Reference.parse(name).is_ours or pull == NEVER:
-        return
-    if is_here and pull == MISSING:
-        return
-    heading = "" if is_here else f"Unable to find image '{Reference.parse(name).familiar}' locally"
-    try:
-        with shown(quiet=quiet, is_aside=True, heading=heading) as progress:
-            registry.pull(store, name, platform=wanted, progress=progress)
-    except Unreachable as error:
-        if is_here:
-            raise
-        raise NotFound(f"no such image: {name[:200]}", hint=f"{error.what}; {_HERE}") from error
-
-
-_HERE = "`wardian images` lists what is here"
-
-
-def _is_here(store: ImageStore, name: str, wanted: Platform | None) -> bool:
-    from wardian.errors import InvalidInput, NotFound
-    from wardian.images.manifest import Platform
-    from wardian.images.platform import fits
-
-    try:
-        config = store.get(name).config
-    except (NotFound, InvalidInput):
-        return False
-    said = (str(config.get(word, "")) for word in ("architecture", "os", "variant"))
-    return wanted is None or fits(Platform(*said), wanted)
+    key = named(store, name)
+    when = presence.When(pull)
+    heading = ""
+    if not is_digest(key) and not presence.is_here(store, key, wanted):
+        heading = f"Unable to find image '{Reference.parse(key).familiar}' locally"
+    with shown(quiet=quiet, is_aside=True, heading=heading) as progress:
+        presence.ensure(store, key, when=when, platform=wanted, progress=progress)

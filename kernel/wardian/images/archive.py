@@ -229,11 +229,11 @@ def load_layout(ingest: Ingest, files: Files, reference: str | None) -> list[Ima
     """The images of an OCI layout keep their digests."""
     index = parse(Index, files.document("index.json"))
     entries = _meant(index.manifests, reference)
-    chosen = [(entry, _choose_manifest(ingest, entry)) for entry in entries]
+    chosen = [(entry, choose_manifest(ingest, entry)) for entry in entries]
     names = _decide_names([_layout_name(entry) for entry, _ in chosen], reference)
     images = []
     for (_, described), name in zip(chosen, names, strict=True):
-        _unpack_layers(ingest, described)
+        unpack_layers(ingest, described)
         images.append(ingest.commit(name, described))
     return images
 
@@ -247,7 +247,7 @@ def _meant(entries: list[Descriptor], reference: str | None) -> list[Descriptor]
     return with_tag if len(with_tag) == 1 else entries
 
 
-def _choose_manifest(ingest: Ingest, entry: Descriptor) -> Descriptor:
+def choose_manifest(ingest: Ingest, entry: Descriptor) -> Descriptor:
     """Follow indexes down to the image for this machine."""
     for _ in range(_MAX_INDEX_DEPTH):
         if entry.mediaType not in INDEX_TYPES:
@@ -258,17 +258,18 @@ def _choose_manifest(ingest: Ingest, entry: Descriptor) -> Descriptor:
     return entry
 
 
-def _unpack_layers(ingest: Ingest, described: Descriptor) -> None:
+def unpack_layers(ingest: Ingest, described: Descriptor) -> list[NewLayer]:
+    """The layers of a manifest that is here, lowest first, unpacked. Raises InvalidInput."""
     manifest = parse(Manifest, ingest.read(described))
     if manifest.config.mediaType not in CONFIG_TYPES:
         raise InvalidInput("the archive holds something that is not an image of a container")
     diff_ids = parse(ImageConfig, ingest.read(manifest.config)).rootfs.diff_ids
     if len(diff_ids) != len(manifest.layers):
         raise InvalidInput("the image's manifest and configuration have different layers")
-    for blob, diff_id in zip(manifest.layers, diff_ids, strict=True):
+    for blob in manifest.layers:
         if blob.mediaType not in LAYER_TYPES:
             raise InvalidInput(f"the image has a layer of unknown type: {blob.mediaType[:80]!a}")
-        ingest.unpack(blob, diff_id)
+    return list(map(ingest.unpack, manifest.layers, diff_ids))
 
 
 def _layout_name(entry: Descriptor) -> str | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from wardian.errors import AlreadyExists, InvalidInput, NotFound
 from wardian.images import archive
-from wardian.images.index import storing
-from wardian.images.ingest import Ingest
-from wardian.images.manifest import Descriptor
+from wardian.images.index import REFERENCE, storing
+from wardian.images.ingest import Ingest, NewLayer
+from wardian.images.manifest import Descriptor, Index, Manifest, parse
 from wardian.images.store import Image, ImageStore
 from wardian.storage.compression import read_chunks
 from wardian.storage.tree import OPEN_DIRECTORY, open_below
@@ -33,21 +33,52 @@ def load(store: ImageStore, directory: Path, *, reference: str | None = None) ->
     Raises InvalidInput for a directory that is none, or whose blobs are incomplete or altered.
     """
     with store.ingest() as ingest:
+        return archive.load_layout(ingest, _files(ingest, directory), reference)
+
+
+def take(ingest: Ingest, directory: Path, wanted: str) -> tuple[Descriptor, list[NewLayer]]:
+    """One image of a layout, without a name: its configuration and its layers, in the ingest.
+
+    ``wanted`` is a tag, a digest, or "" for the only one. Raises NotFound, InvalidInput.
+    """
+    index = parse(Index, _files(ingest, directory).document(INDEX))
+    found = [
+        entry
+        for entry in index.manifests
+        if wanted in ("", entry.digest, (entry.annotations or {}).get(REFERENCE))
+    ]
+    if len(found) != 1:
+        known = found or index.manifests
+        names = [(entry.annotations or {}).get(REFERENCE, entry.digest) for entry in known]
+        raise NotFound(
+            f"{len(found)} images of {directory} are meant by {wanted[:80]!r}",
+            hint=f"there are: {', '.join(names[:8])}",
+        )
+    described = archive.choose_manifest(ingest, found[0])
+    layers = archive.unpack_layers(ingest, described)
+    return parse(Manifest, ingest.read(described)).config, layers
+
+
+def _files(ingest: Ingest, directory: Path) -> archive.Files:
+    """Every file of a layout, as blobs of the ingest."""
+    try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            files = archive.Files(ingest)
-            files.keep(INDEX, _take(ingest, fd, INDEX))
-            for name in _blobs(fd):
-                path = f"{BLOBS}/{name}"
-                files.keep(path, _take(ingest, fd, path))
-        except FileNotFoundError:
-            raise InvalidInput(
-                "the directory is no OCI image layout",
-                hint="it would have index.json and blobs/sha256; a root tree is taken by `import`",
-            ) from None
-        finally:
-            os.close(fd)
-        return archive.load_layout(ingest, files, reference)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"no such directory: {directory}") from error
+    try:
+        files = archive.Files(ingest)
+        files.keep(INDEX, _take(ingest, fd, INDEX))
+        for name in _blobs(fd):
+            path = f"{BLOBS}/{name}"
+            files.keep(path, _take(ingest, fd, path))
+    except FileNotFoundError:
+        raise InvalidInput(
+            "the directory is no OCI image layout",
+            hint="it would have index.json and blobs/sha256; a root tree is taken by `import`",
+        ) from None
+    finally:
+        os.close(fd)
+    return files
 
 
 def _blobs(layout_fd: int) -> list[str]:

@@ -82,6 +82,7 @@ class ImageStore:
     """The images below one state root."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._content = root / "content"
         self.layers = root / "layers"
         self.names = NameIndex(self._content)
