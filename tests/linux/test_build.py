@@ -240,7 +240,7 @@ def test_context_can_come_by_stdin(wardian: Wardian, state: Path, context: Path)
         ("FROM {}\nRUN exit 3\n", "did not complete successfully: exit code: 3"),
         ("FROM {}\nCOPY --form=x leaf /\n", "unknown flag: --form"),
         ("FROM {}\nCOPY leaf\n", "at least two arguments"),
-        ("FROM none/such\n", "Dockerfile:1: no such image"),
+        ("FROM wardian/none\n", "Dockerfile:1: no such image"),
         ("FROM {}\nENV x=${{y?}}\n", "is not allowed to be unset"),
     ],
 )
@@ -276,3 +276,37 @@ def test_warnings_are_buildkits(wardian: Wardian, context: Path) -> None:
         "StageNameCasing",
         "WorkdirRelativePath",
     }
+
+
+CACHE = "RUN --mount=type=cache,target=/c"
+UNTIL = "until [ -e /c/{} ]; do sleep 0.01; done"
+
+
+def test_stages_that_need_not_each_other_are_built_at_once(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} AS a\n{CACHE} touch /c/a; {UNTIL.format('b')}; echo a > /a\n"
+        f"FROM {IMAGE} AS b\n{CACHE} touch /c/b; {UNTIL.format('a')}; echo b > /b\n"
+        f"FROM {IMAGE}\nCOPY --from=a /a /\nCOPY --from=b /b /\n",
+    )
+    done = wardian("build", "--jobs=2", "-t", "both", path)
+    assert done.returncode == 0, done.stderr
+    assert out(wardian("run", "--rm", "both", "cat", "/a", "/b")) == "a\nb\n"
+    # A step that was broken off is named again where it goes on.
+    assert "[a 2/2] RUN" in done.stderr
+    assert "[b 2/2] RUN" in done.stderr
+    assert " ...\n" in done.stderr
+
+
+def test_error_in_one_stage_ends_the_others(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} AS a\n{CACHE} touch /c/e; sleep 1000\n"
+        f"FROM {IMAGE} AS b\n{CACHE} {UNTIL.format('e')}; exit 3\n"
+        f"FROM {IMAGE}\nCOPY --from=a / /\nCOPY --from=b / /\n",
+    )
+    done = wardian("build", "--jobs=2", "--progress=quiet", path)
+    assert done.returncode == 1
+    assert "did not complete successfully: exit code: 3" in done.stderr
+    assert "stopped" not in done.stderr
+    assert out(wardian("ps", "-aq")) == ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,19 @@ import msgspec
 from wardian.images.index import storing
 
 MAX_FILES_NOTED = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What counts of an instruction beside its text and what it builds on.
+
+    The ARGs that it can see, the digest of what it brings and, for the reason of a miss, those of
+    the files in that.
+    """
+
+    arguments: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardian.build.draft import Draft
+from wardian.build.cache import Facts
 from wardian.build.expansion import Expander
 from wardian.build.patterns import Patterns
 from wardian.build.stages import Instruction, flag_values
-from wardian.build.transfer import Order, Sent
+from wardian.build.transfer import Order
 from wardian.build.workshop import Made, send_from
 from wardian.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from wardian.build.builder import Builder, State
+    from wardian.build.assembly import Assembly
+    from wardian.build.state import State
 
 COPY_FLAGS = {"chown", "chmod", "from", "link", "parents", "exclude"}
 ADD_FLAGS = {"chown", "chmod", "link", "exclude"}
@@ -28,16 +28,10 @@ _INLINE = "inline"
 class Copying:
     """One COPY or ADD on the layers so far. Raises DockerfileError for what cannot be asked."""
 
-    def __init__(
-        self,
-        builder: Builder,
-        draft: Draft,
-        lowers: list[Path],
-        one: Instruction,
-        expander: Expander,
-    ) -> None:
-        self._builder = builder
-        self._lowers = lowers
+    def __init__(self, assembly: Assembly, one: Instruction, expander: Expander) -> None:
+        self._assembly = assembly
+        self._context = assembly.builder.context
+        self._lowers = assembly.state.lowers
         self._one = one
         known = COPY_FLAGS if one.name == "COPY" else ADD_FLAGS
         flags = flag_values(one, known)
@@ -53,7 +47,7 @@ class Copying:
             )
         *self._sources, target = self.words
         self._is_directory = target.endswith("/") or target in (".", "..") or not target
-        self._target = posixpath.normpath(posixpath.join(draft.workdir, target))
+        self._target = posixpath.normpath(posixpath.join(assembly.state.draft.workdir, target))
         self._from = self._source()
         self._expander = expander
         self._check()
@@ -86,21 +80,23 @@ class Copying:
 
     def _source(self) -> State | Path:
         word = self._flags.get("from", [""])[-1]
-        return self._builder.source(word) if word else self._builder.context.directory
+        return self._assembly.source(word) if word else self._context.directory
 
     # --- looking -------------------------------------------------------------------------
 
-    def look(self) -> Sent:
-        """What would come, for the cache."""
+    def facts(self, expander: Expander) -> Facts:
+        """What would come."""
+        words = {"": expander.word(" ".join(self.words))}
         if self._one.node.heredocs:
-            return Sent(_INLINE, {})
+            return Facts(arguments=words, digest=_INLINE)
         if isinstance(self._from, Path):
-            return send_from(self._from, self._order((0, 0), into_directory=True), None)
+            sent = send_from(self._from, self._order((0, 0), into_directory=True), None)
+            return Facts(arguments=words, files=sent.files, digest=sent.digest)
         layers = "+".join(layer.diff_id for layer in self._from.layers)
-        return Sent(f"{layers} {sorted(self._flags.items())}", {})
+        return Facts(arguments=words, digest=f"{layers} {sorted(self._flags.items())}")
 
     def _order(self, owner: tuple[int, int] | None, *, into_directory: bool) -> Order:
-        is_context = self._from == self._builder.context.directory
+        is_context = self._from == self._context.directory
         return Order(
             sources=tuple(self._sources),
             target=self._target,
@@ -110,7 +106,7 @@ class Copying:
             keep_owners=not isinstance(self._from, Path),
             parents="parents" in self._flags and self._flags["parents"][-1] != "false",
             exclude=Patterns(self._flags.get("exclude", [])),
-            ignore=self._builder.context.ignore if is_context else Patterns(()),
+            ignore=self._context.ignore if is_context else Patterns(()),
         )
 
     def _mode(self) -> int | None:
@@ -127,9 +123,9 @@ class Copying:
 
     # --- doing ---------------------------------------------------------------------------
 
-    def do(self, _say: Callable[[bytes], None]) -> Made:
+    def do(self) -> Made:
         """Bring it; the layer."""
-        workshop = self._builder.workshop
+        workshop = self._assembly.workshop
         with workshop.lent(self._lowers) as container:
             chown = self._flags.get("chown", [""])[-1]
             owner = workshop.owner(container, chown) if chown else None
@@ -155,7 +151,7 @@ class Copying:
         if isinstance(self._from, Path):
             send_from(self._from, order, file)  # type: ignore[arg-type]
             return
-        workshop = self._builder.workshop
+        workshop = self._assembly.workshop
         with workshop.lent(self._from.lowers) as other:
             workshop.send(other, order, file)  # type: ignore[arg-type]
 
@@ -179,7 +175,7 @@ class Copying:
         from wardian.storage.tar import END, Entry, Kind, header, padding
 
         assert isinstance(container, Container)
-        workshop = self._builder.workshop
+        workshop = self._assembly.workshop
         uid, gid = owner or (0, 0)
         with workshop.scratch() as file:
             for heredoc in self._one.node.heredocs:
@@ -200,7 +196,7 @@ class Copying:
                     uid=uid,
                     gid=gid,
                     size_bytes=len(data),
-                    mtime_ns=(self._builder.options.epoch_s or 0) * 10**9,
+                    mtime_ns=(self._assembly.builder.options.epoch_s or 0) * 10**9,
                 )
                 file.write(header(entry) + data + padding(len(data)))
             file.write(END)

@@ -16,12 +16,15 @@ MAX_CHANGES_TOLD = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """``kind`` is start, output, done, warning, image. ``step`` counts from 1; sizes are bytes.
+    """``kind`` is start, output, done, warning, image; sizes are bytes.
 
-    ``changes`` are (A, M or D; path; size). ``why`` tells the reason of a cache miss.
+    ``number`` counts all steps from 1 as they begin, ``step`` those of one stage. ``stage`` is ""
+    where there is but one. ``changes`` are (A, M or D; path; size). ``why`` tells the reason of a
+    cache miss.
     """
 
     kind: str
+    number: int = 0
     step: int = 0
     steps: int = 0
     stage: str = ""
@@ -49,18 +52,38 @@ class Event:
             raise ProtocolError("the build said something impossible") from error
 
 
-def plain(event: Event) -> str:
-    """The lines of an event; "" for none."""
-    head = f"#{event.step}"
-    if event.kind == "start":
-        return f"{head} [{event.stage} {event.step}/{event.steps}] {event.instruction}\n"
-    if event.kind == "output":
-        return "".join(f"{head} {line}\n" for line in event.text.splitlines())
-    if event.kind == "warning":
-        return f"WARN: {event.why}: {event.text} (line {event.line})\n"
-    if event.kind == "image":
-        return f"naming to {event.text}\n" if event.text else ""
-    return _done(event, head)
+class Plain:
+    """BuildKit's plain form. Where stages are built at once, a line says of what it goes on."""
+
+    def __init__(self) -> None:
+        self._current = 0
+        self._heads: dict[int, str] = {}
+
+    def text(self, event: Event) -> str:
+        """The lines of an event; "" for none."""
+        if event.kind == "warning":
+            return f"WARN: {event.why}: {event.text} (line {event.line})\n"
+        if event.kind == "image":
+            return f"naming to {event.text}\n" if event.text else ""
+        head = f"#{event.number}"
+        if event.kind == "start":
+            where = " ".join(filter(None, (event.stage, f"{event.step}/{event.steps}")))
+            self._heads[event.number] = f"{head} [{where}] {event.instruction}\n"
+        lines = self._turned_to(event.number)
+        if event.kind == "output":
+            return lines + "".join(f"{head} {line}\n" for line in event.text.splitlines())
+        if event.kind == "done":
+            del self._heads[event.number]
+            return lines + _done(event, head)
+        return lines
+
+    def _turned_to(self, number: int) -> str:
+        """What is said where the lines before were of another step."""
+        before, self._current = self._current, number
+        if before == number:
+            return ""
+        broken_off = f"#{before} ...\n" if before in self._heads else ""
+        return broken_off + ("\n" if before else "") + self._heads[number]
 
 
 def listed(event: Event, most: int) -> list[str]:

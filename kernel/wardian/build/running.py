@@ -4,51 +4,56 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardian.build.draft import Draft
-from wardian.build.stages import Instruction, flag_values
+from wardian.build.cache import Facts
+from wardian.build.stages import PREDEFINED, Instruction, flag_values
 from wardian.build.workshop import Made
 from wardian.cgroups.limits import parse_size
 from wardian.errors import CommandFailed
 from wardian.runtime.spec import Bind, Network, ProcessSpec, Tmpfs
 
 if TYPE_CHECKING:
-    from wardian.build.builder import Builder
+    from wardian.build.assembly import Assembly
+    from wardian.build.expansion import Expander
 
 RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Running:
     """One RUN."""
 
-    builder: Builder
-    draft: Draft
-    arguments: dict[str, str]
-    lowers: list[Path]
+    assembly: Assembly
     one: Instruction
 
-    def do(self, say: Callable[[bytes], None]) -> Made:
+    def facts(self, _: Expander) -> Facts:
+        """The ARGs that the command sees, but for those that never count."""
+        own = self.assembly.state.draft.env
+        known = self.assembly.state.arguments.items()
+        seen = {key: value for key, value in known if key not in PREDEFINED and key not in own}
+        return Facts(arguments=seen)
+
+    def do(self) -> Made:
         """Run it. Raises CommandFailed with the command's exit code."""
+        state, options = self.assembly.state, self.assembly.builder.options
         flags = flag_values(self.one, RUN_FLAGS)
         binds, tmpfs, env = self._mounts(flags.get("mount", []))
         argv, script = self._argv()
         process = ProcessSpec(
             argv=tuple(argv),
-            env={**self.arguments, **self.draft.env, **env},
-            workdir=self.draft.workdir,
-            user=str(self.draft.run.get("User") or "0:0"),
+            env={**state.arguments, **state.draft.env, **env},
+            workdir=state.draft.workdir,
+            user=str(state.draft.run.get("User") or "0:0"),
         )
-        code, made = self.builder.workshop.run(
-            self.lowers,
+        code, made = self.assembly.workshop.run(
+            state.lowers,
             process,
-            say,
-            network=self._network(flags.get("network", [self.builder.options.network])[-1]),
+            self.assembly.tell,
+            network=self._network(flags.get("network", [options.network])[-1]),
             binds=tuple(binds),
             tmpfs=tuple(tmpfs),
             stdin=None if script is None else _readable(script),
@@ -78,16 +83,16 @@ class Running:
             return self.one.words, None
         heredocs = self.one.node.heredocs
         if not heredocs:
-            return self.draft.command_of(self.one), None
+            return self.assembly.state.draft.command_of(self.one), None
         [command] = self.one.words
         if len(heredocs) == 1 and command.startswith("<<") and " " not in command:
             text = heredocs[0].text
             if text.startswith("#!"):
                 line = text.partition("\n")[0].removeprefix("#!").strip()
                 return [*line.split(maxsplit=1), "/dev/stdin"], text.encode()
-            return [*self.draft.shell, text], None
+            return [*self.assembly.state.draft.shell, text], None
         body = "".join(f"{one.content}{one.name}\n" for one in heredocs)
-        return [*self.draft.shell, f"{command}\n{body}"], None
+        return [*self.assembly.state.draft.shell, f"{command}\n{body}"], None
 
     # --- mounts --------------------------------------------------------------------------
 
@@ -117,7 +122,8 @@ class Running:
     def _target_of(self, fields: dict[str, str], kind: str) -> str:
         for name in ("target", "dst", "destination"):
             if fields.get(name):
-                return posixpath.normpath(posixpath.join(self.draft.workdir, fields[name]))
+                workdir = self.assembly.state.draft.workdir
+                return posixpath.normpath(posixpath.join(workdir, fields[name]))
         if kind == "secret":
             return f"/run/secrets/{posixpath.basename(fields.get('id', 'default'))}"
         raise self.one.fault(f"--mount=type={kind} needs a target", "add target=/PATH")
@@ -126,7 +132,7 @@ class Running:
         import hashlib
 
         name = hashlib.sha256(fields.get("id", target).encode()).hexdigest()[:32]
-        directory = self.builder.root / "build" / "mounts" / name
+        directory = self.assembly.builder.store.root / "build" / "mounts" / name
         if not directory.exists():
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(int(fields.get("mode", "0755"), 8))
@@ -138,7 +144,7 @@ class Running:
         self, fields: dict[str, str], target: str, binds: list[Bind], env: dict[str, str]
     ) -> None:
         name = fields.get("id") or posixpath.basename(target)
-        path = self.builder.options.secrets.get(name)
+        path = self.assembly.builder.options.secrets.get(name)
         if path is None:
             if fields.get("required", "false") in ("true", ""):
                 raise self.one.fault(f"secret {name}: not found", f"give it: --secret id={name}")
@@ -151,7 +157,8 @@ class Running:
 
     def _bind(self, fields: dict[str, str], target: str) -> Bind:
         word = fields.get("from", "")
-        source = self.builder.source(word) if word else self.builder.context.directory
+        own = self.assembly.builder.context.directory
+        source = self.assembly.source(word) if word else own
         if not isinstance(source, Path):
             if len(source.lowers) != 1:
                 raise self.one.fault(

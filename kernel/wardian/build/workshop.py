@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
+from wardian.build.stop import Stop
 from wardian.build.transfer import Order, Sent, Transfer
 from wardian.errors import FailedPrecondition, NotFound, WardianError
 from wardian.images.ingest import Ingest, NewLayer
@@ -39,15 +41,38 @@ class Made:
 
 
 class Workshop:
-    """Containers of one build and the layers made from them.
+    """Containers and the layers made from them. Used by one thread, as a context manager.
 
     ``latest_s`` cuts off later modification times (``--rewrite-timestamp``).
     """
 
-    def __init__(self, client: Client, ingest: Ingest, latest_s: int | None) -> None:
-        self._client = client
+    def __init__(
+        self,
+        root: Path,
+        ingest: Ingest,
+        latest_s: int | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self._root = root
         self._ingest = ingest
         self._latest_s = latest_s
+        self._stop = stop or Stop()
+        self._connected: Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+
+    @property
+    def _client(self) -> Client:
+        """Our own way to the keeper, which what is in the cache needs not."""
+        if self._connected is None:
+            self._connected = Client.connect(self._root)
+        return self._connected
 
     @contextmanager
     def lent(self, lowers: Sequence[Path]) -> Iterator[Container]:
@@ -90,15 +115,21 @@ class Workshop:
             if stdin is not None:
                 os.close(stdin)
         try:
-            with open(read_fd, "rb", buffering=0) as stream:
-                while data := stream.read(1 << 16):
-                    output(data)
-            code = container.wait()
+            with self._stop.ending(partial(self._end, container.id)):
+                with open(read_fd, "rb", buffering=0) as stream:
+                    while data := stream.read(1 << 16):
+                        output(data)
+                code = container.wait()
             mounted = [bind.target for bind in binds] + [one.target for one in tmpfs]
             made = self.made(container, lowers, mounted) if code == 0 else Made(None, None, ())
             return code, made
         finally:
             container.remove(force=True)
+
+    def _end(self, container_id: str) -> None:
+        """By a way of its own, as the workshop's may be waiting for this very container."""
+        with suppress(WardianError), Client.connect(self._root) as client:
+            client.container(container_id).remove(force=True)
 
     def _started(self, spec: ContainerSpec, fds: dict[int, int]) -> Container:
         try:
@@ -141,7 +172,7 @@ class Workshop:
         found = unpacking.unpack_file(archive, directory)
         return self._ingest.adopt(archive, directory, found.diff_id)
 
-    # --- files ---------------------------------------------------------------------------
+    # --- files: the layers alone, without what is mounted on them -------------------------
 
     def owner(self, container: Container, words: str) -> tuple[int, int]:
         """The numbers of ``--chown``, by the container's own files; one without a group has it."""
@@ -208,7 +239,7 @@ class Workshop:
         host_pid = container.info.host_pid
         if host_pid is None:
             raise FailedPrecondition("the container of the build ended meanwhile")
-        return visit(host_pid, action, fds=fds).result()
+        return visit(host_pid, action, fds=fds, without_mounts=True).result()
 
 
 def shown(lowers: Sequence[Path]) -> list[Path]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wardian.images.store import Image
 
 STDIN = "-"
+MAX_JOBS = 8
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -31,14 +32,17 @@ def _options(function: F) -> F:
         click.option("-f", "--file", "name", metavar="FILE", help="The Dockerfile (or -)."),
         click.option("--target", default="", metavar="STAGE", help="Build up to this stage."),
         click.option("--build-arg", metavar="NAME[=VALUE]", help="Set an ARG.", multiple=True),
-        click.option("--build-context", metavar="NAME=PATH", help="More contexts.", multiple=True),
+        click.option("--build-context", metavar="NAME=VALUE", multiple=True,
+                     help="A directory, docker-image://IMAGE or oci-layout://DIRECTORY[:TAG]."),
         click.option("--label", metavar="KEY=VALUE", help="Note something.", multiple=True),
         click.option("--secret", metavar="id=ID[,src=FILE|,env=NAME]", help="Show RUN a secret.",
                      multiple=True),
         click.option("--network", default="default", metavar="none|default|host",
                      help="The network of RUN."),
         click.option("--no-cache", is_flag=True, help="Run everything again."),
-        click.option("--pull", is_flag=True, help="Look for a newer base image."),
+        click.option("--pull", is_flag=True, help="Get base images even if they are here."),
+        click.option("--jobs", type=click.IntRange(0), default=0, metavar="N",
+                     help="Build so many stages at once (as many as there are CPUs)."),
         click.option("-q", "--quiet", is_flag=True, help="Print only the image's id."),
         click.option("--progress", default="auto",
                      type=click.Choice(["auto", "plain", "rawjson", "quiet"]),
@@ -71,10 +75,6 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     if what is not None:
         click.echo(_shown(_dockerfile(context, name), what, target))
         return
-    if flags["pull"]:
-        raise InvalidInput(
-            "--pull is not supported yet", hint="get the base image first: wardian pull IMAGE"
-        )
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
         options = _chosen(flags, target, Path(private))
@@ -94,21 +94,22 @@ def run_build(
     from wardian.build.builder import Builder
     from wardian.build.context import opened
     from wardian.images.store import ImageStore
-    from wardian.runtime.client import Client
+    from wardian.runtime.paths import state_root
 
-    with Client.connect() as client:
-        store = ImageStore(client.root)
-        with store.ingest() as ingest, opened(ingest, context, name, sys.stdin.buffer) as found:
-            return Builder(client, store, ingest, found, options, say).build()
+    store = ImageStore(state_root())
+    with store.ingest() as ingest, opened(ingest, context, name, sys.stdin.buffer) as found:
+        return Builder(store, ingest, found, options, say).build()
 
 
 def _teller(progress: str) -> Callable[[Event], None]:
-    from wardian.build.progress import plain
+    from wardian.build.progress import Plain
+
+    plain = Plain()
 
     def tell(event: Event) -> None:
         if progress == "rawjson":
             click.echo(event.as_json(), err=True)
-        elif progress != "quiet" and (text := plain(event)):
+        elif progress != "quiet" and (text := plain.text(event)):
             click.echo(text, err=True, nl=False)
 
     return tell
@@ -136,6 +137,8 @@ def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
         secrets=_secrets(flags["secret"], private),
         network=flags["network"],
         use_cache=not flags["no_cache"],
+        pull=flags["pull"],
+        jobs=flags["jobs"] or min(len(os.sched_getaffinity(0)), MAX_JOBS),
         epoch_s=int(epoch) if epoch else None,
         rewrite_timestamp=flags["rewrite_timestamp"],
     )

@@ -34,7 +34,9 @@ class DockerfileMagic(Magic):
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
         process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "wardian.cli", "build", "--progress=rawjson", "-f", "-"],
+            # One stage after another: the same notebook gives the same outputs.
+            *[sys.executable, "-m", "wardian.cli", "build", "--progress=rawjson", "--jobs=1"],
+            *["-f", "-"],
             *_flags(options),
             "--",
             options.context,
@@ -86,7 +88,8 @@ def _refusal(said: list[str]) -> InvalidInput:
 def told(event: Event, files: int) -> str:
     """An event as text: instruction, layer, files, time and size, hit or why not."""
     if event.kind == "start":
-        return f"[{event.step}/{event.steps}] {event.instruction}"
+        stage = f"{event.stage} " if event.stage else ""
+        return f"[{stage}{event.step}/{event.steps}] {event.instruction}"
     if event.kind == "output":
         return "\n".join(f"    | {line}" for line in event.text.splitlines())
     if event.kind == "warning":
