@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
 BUSYBOX = Path("/bin/busybox")
+UID = 60_123  # an ordinary user's
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
@@ -154,3 +156,17 @@ def web(wardian: Wardian) -> str:
 def python(container: Container, program: str, **options: object) -> tuple[int, str]:
     """Run a Python program in a container that has one: its exit code and what it printed."""
     return shell(container, f"exec python3 -c {shlex.quote(textwrap.dedent(program))}", **options)
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> str:
+    """A Python of our version that everybody may run: ours may lie in root's home."""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    for path in (os.path.realpath(sys.executable), f"/usr/bin/python{version}"):
+        with_user = {"user": UID, "group": UID, "extra_groups": []}
+        try:
+            subprocess.run([path, "-c", ""], check=True, cwd="/", **with_user)  # type: ignore[call-overload]
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return path
+    pytest.skip(f"no python{version} that an ordinary user may run; apt-get install python3")

@@ -2,150 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-import wardian
-from tests.linux.conftest import keeper_pid, wait_until
+from tests.linux import gardener as gardeners
+from tests.linux.conftest import UID, keeper_pid, wait_until
+from tests.linux.gardener import COUNT, FIRST, Gardener, needs_root
 
-UID, FIRST, COUNT = 60_123, 500_000, 65_536
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0, reason="root becomes an ordinary user here; run the tests as root"
-)
-
-PRELUDE = """
-import json, os, sys
-from dataclasses import replace
-from pathlib import Path
-from wardian.cgroups.limits import Limits
-from wardian.errors import WardianError
-from wardian.runtime.client import Client
-from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec, Tmpfs, UserNamespace
-
-client = Client.connect(Path(os.environ["WARDIAN_ROOT"]))
-spec = ContainerSpec(name="box", image="busybox", lowers=(os.environ["LAYER"],))
-
-def shell(container, command, **options):
-    read_fd, write_fd = os.pipe()
-    process = container.spawn(
-        ProcessSpec(argv=("sh", "-c", command), **options), {1: write_fd, 2: write_fd}
-    )
-    os.close(write_fd)
-    with open(read_fd) as output, process:
-        return output.read().strip(), process.wait(30)
-
-def show(value):
-    print(json.dumps(value))
-"""
-
-
-class Gardener:
-    """A user of this host who is not root, with or without subordinate ids (subuid(5))."""
-
-    def __init__(self, home: Path, interpreter: str, layer: Path, *, subordinate: bool) -> None:
-        self.home, self.state = home, home / "state"
-        self.state.mkdir(mode=0o711)
-        os.chown(self.state, UID, UID)
-        self.interpreter = interpreter
-        shutil.copytree(layer, home / "layer", symlinks=True)
-        _give(home / "layer")  # an ordinary user's store is its own
-        etc = home / "etc"
-        etc.mkdir()
-        etc.chmod(0o755)
-        for name in ("passwd", "group", "nsswitch.conf", "ld.so.cache", "login.defs"):
-            if Path("/etc", name).exists():
-                shutil.copy(f"/etc/{name}", etc)
-        with open(etc / "passwd", "a") as users:
-            users.write(f"gardener:x:{UID}:{UID}::{home}:/bin/sh\n")
-        for name in ("subuid", "subgid"):
-            (etc / name).write_text(f"gardener:{FIRST}:{COUNT}\n" if subordinate else "")
-
-    def run(self, program: str) -> Any:
-        """Run a program as that user, with an /etc that only it sees; what it ``show``s."""
-        become = f"setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all"
-        script = f'mount --bind "$ETC" /etc && exec {become} "$PYTHON" -c "$PROGRAM"'
-        done = subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "HOME": str(self.home),
-                "ETC": str(self.home / "etc"),
-                "PYTHON": self.interpreter,
-                "PYTHONPATH": str(self.home / "lib"),
-                "PROGRAM": PRELUDE + textwrap.dedent(program),
-                "LAYER": str(self.home / "layer"),
-                "WARDIAN_ROOT": str(self.state),
-                "WARDIAN_KEEPER_IDLE_S": "0.1",
-            },
-            cwd="/",
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-
-def _give(tree: Path) -> None:
-    for folder, _, names in os.walk(tree):
-        for path in (folder, *(os.path.join(folder, name) for name in names)):
-            os.chown(path, UID, UID, follow_symlinks=False)
-
-
-@pytest.fixture(scope="module")
-def interpreter() -> str:
-    """A Python of our version that everybody may run: ours may lie in root's home."""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for path in (os.path.realpath(sys.executable), f"/usr/bin/python{version}"):
-        with_user = {"user": UID, "group": UID, "extra_groups": []}
-        try:
-            subprocess.run([path, "-c", ""], check=True, cwd="/", **with_user)  # type: ignore[call-overload]
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return path
-    pytest.skip(f"no python{version} that an ordinary user may run; apt-get install python3")
+pytestmark = needs_root
 
 
 @pytest.fixture(params=["one id", "subordinate ids"])
 def gardener(
-    request: pytest.FixtureRequest, interpreter: str, busybox_layer: Path
+    request: pytest.FixtureRequest,
+    interpreter: str,
+    busybox_layer: Path,
 ) -> Iterator[Gardener]:
-    if request.param == "subordinate ids" and not shutil.which("newuidmap"):
-        pytest.skip("no newuidmap; apt-get install uidmap")
-    home = Path(tempfile.mkdtemp(prefix="gardener-"))  # pytest's own folders are root's alone
-    home.chmod(0o755)
-    for package in (wardian, msgspec):
-        assert package.__file__ is not None
-        source = Path(package.__file__).parent
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, home / "lib" / source.name, ignore=ignored)
-    user = Gardener(
-        home, interpreter, busybox_layer, subordinate=request.param == "subordinate ids"
-    )
-    yield user
-    user.run(
-        """
-        for info in client.list():
-            client.container(info.id).remove(force=True)
-        show(None)
-        """
-    )
-    wait_until(lambda: keeper_pid(user.state) is None)
-    assert os.listdir(user.state / "containers") == []
-    assert os.listdir(user.state / "snapshots") == []
-    shutil.rmtree(home)
+    with gardeners.employed(
+        interpreter, busybox_layer, subordinate=request.param == "subordinate ids"
+    ) as user:
+        yield user
 
 
 def has_range(user: Gardener) -> bool:

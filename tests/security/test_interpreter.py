@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import keeper_pid
-from tests.linux.test_rootless import UID, Gardener, gardener, interpreter  # fixtures, for one test
+from tests.linux.conftest import UID, interpreter, keeper_pid  # a fixture, for one test
+from tests.linux.gardener import Gardener
+from tests.linux.test_rootless import gardener  # a fixture, too
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.interpreter import _by_helper, read_only

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, SetupError
 from wardian.network import pool, ports
 from wardian.network.definition import Dns, Network, NetworkRequest, Port, Protocol, Subnet
+from wardian.network.ground import HostGround
 from wardian.network.networks import Networks, new_id
 from wardian.network.resolver import Names, Resolver, answer_from, host_servers, resolv_conf
 
@@ -143,6 +144,7 @@ def test_networks_are_kept_on_disk(tmp_path: Path) -> None:
         store.list()
 
 
+GROUND = HostGround(Path("/nonexistent"))  # on which nothing is opened
 KNOWN = Names({"web": ("10.0.0.2", "fd00::2")}, {"10.0.0.2": "web.lab"}, ())
 
 
@@ -168,7 +170,7 @@ def answered(resolver: Resolver, data: bytes, asker: str) -> bytes:
 
 
 def test_resolver_refuses_what_may_not_go_out_and_hears_no_stranger() -> None:
-    resolver = Resolver(lambda asker: KNOWN if asker == "10.0.0.3" else None)
+    resolver = Resolver(GROUND, lambda asker: KNOWN if asker == "10.0.0.3" else None)
     query = dns.message.make_query("example.org", "A").to_wire()
     reply = dns.message.from_wire(answered(resolver, query, "10.0.0.3"))
     assert reply.rcode() == dns.rcode.REFUSED
@@ -179,14 +181,14 @@ def test_resolver_refuses_what_may_not_go_out_and_hears_no_stranger() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_datagram_breaks_the_resolver(data: bytes) -> None:
-    resolver = Resolver(lambda _: KNOWN)
+    resolver = Resolver(GROUND, lambda _: KNOWN)
     assert isinstance(answered(resolver, data, "10.0.0.3"), bytes)
 
 
 @given(st.binary(max_size=60))
 def test_no_question_breaks_the_resolver(tail: bytes) -> None:
     head = bytes.fromhex("0001 0100 0001 0000 0000 0000")
-    resolver = Resolver(lambda _: KNOWN)
+    resolver = Resolver(GROUND, lambda _: KNOWN)
     assert isinstance(answered(resolver, head + tail, "10.0.0.3"), bytes)
 
 

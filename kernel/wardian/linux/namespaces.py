@@ -22,6 +22,7 @@ CLONE_NEWNET = 0x40000000
 
 KINDS = ("mnt", "pid", "net", "uts", "ipc", "user", "cgroup", "time")
 
+_NS_GET_USERNS = 0xB701
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -51,6 +52,14 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int = 0) -> None:
     """setns(2)."""
     check(libc.setns(fd, flags), "setns")
+
+
+def owner(fd: int) -> int:
+    """The user namespace that a namespace belongs to, as a descriptor (ioctl_ns(2))."""
+    try:
+        return fcntl.ioctl(fd, _NS_GET_USERNS)
+    except OSError as error:
+        raise KernelRefused("ioctl", error.errno or 0, "NS_GET_USERNS") from error
 
 
 def shift_clocks(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from typing import Self
 
 from wardian.errors import KernelRefused
-from wardian.linux import namespaces
 
 NETFILTER = 12
 ROUTE = 0
@@ -78,33 +76,28 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
+def open_socket(protocol: int) -> socket.socket:
+    """A netlink socket where this process is. Raises KernelRefused."""
+    try:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    except OSError as error:
+        raise KernelRefused("socket", error.errno or 0, "AF_NETLINK") from error
+
+
 class Netlink:
     """A socket of one protocol, in the network namespace where it was opened."""
 
-    def __init__(self, protocol: int) -> None:
-        try:
-            self._socket = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
-            )
-        except OSError as error:
-            raise KernelRefused("socket", error.errno or 0, "AF_NETLINK") from error
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._sequence = 0
 
     @classmethod
-    def inside(cls, namespace_fd: int, protocol: int = ROUTE) -> Netlink:
-        """A socket in another network namespace, which this thread visits for a moment."""
-        own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            namespaces.setns(namespace_fd, namespaces.CLONE_NEWNET)
-            try:
-                return cls(protocol)
-            finally:
-                namespaces.setns(own, namespaces.CLONE_NEWNET)
-        finally:
-            os.close(own)
+    def open(cls, protocol: int) -> Netlink:
+        """A socket in this process's own network namespace."""
+        return cls(open_socket(protocol))
 
     def close(self) -> None:
         """Close the socket."""

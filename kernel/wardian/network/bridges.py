@@ -11,8 +11,8 @@ from pathlib import Path
 from wardian.errors import AlreadyExists, FailedPrecondition, NotFound, WardianError
 from wardian.network import pool
 from wardian.network.definition import DEFAULT, Network, NetworkRequest
-from wardian.network.forwarding import Forwarding
-from wardian.network.links import Links
+from wardian.network.ground import Ground
+from wardian.network.links import Links, host_addresses
 from wardian.network.networks import Networks, bridge_name, new_id
 from wardian.network.resolver import Names, Resolver
 from wardian.network.rules import Rules
@@ -32,13 +32,15 @@ class Up:
 class Bridges:
     """Networks by name on disk, and those that are up. ``names_of`` answers for their resolvers."""
 
-    def __init__(self, root: Path, links: Links, rules: Rules, names_of: NamesOf) -> None:
+    def __init__(
+        self, root: Path, ground: Ground, links: Links, rules: Rules, names_of: NamesOf
+    ) -> None:
         self._root = root
+        self._ground = ground
         self._links = links
         self._rules = rules
         self._names_of = names_of
         self._networks = Networks(root)
-        self._forwarding = Forwarding(root)
         self._up: dict[str, Up] = {}
 
     def up(self, network_id: str) -> Up:
@@ -106,8 +108,10 @@ class Bridges:
             return up
         for subnet in network.subnets:
             if not network.internal:
-                self._forwarding.enable(subnet.version)
+                self._ground.forward(subnet.version)
         try:
+            if not self._ground.is_hosts:  # where the host is reached by the way out
+                self._rules.shield(host_addresses())
             self._rules.add_network(network)
             index = self._links.add_bridge(network)
         except WardianError:
@@ -119,7 +123,7 @@ class Bridges:
     def _resolvers(self, network: Network) -> tuple[Resolver, ...]:
         found = []
         for subnet in network.subnets:
-            server = Resolver(lambda asker: self._names_of(network, asker))
+            server = Resolver(self._ground, lambda asker: self._names_of(network, asker))
             with suppress(OSError):  # port 53 is another program's: who asks goes round it
                 server.start(subnet.gateway)
                 found.append(server)
@@ -147,4 +151,4 @@ class Bridges:
     def _restore(self) -> None:
         """Forwarding is as it was once the last is gone, unless other people's bridges need it."""
         if not self._up:
-            self._forwarding.restore(is_needed=bool(self._links.bridges()))
+            self._ground.settle(is_needed=bool(self._links.bridges()))

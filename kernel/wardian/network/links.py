@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -19,9 +18,10 @@ from wardian.errors import KernelRefused, SetupError
 from wardian.linux import netlink
 from wardian.linux.netlink import Message, Netlink
 from wardian.network.definition import Block, Endpoint, Network
+from wardian.network.ground import Ground
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR = 20
+_NEWADDR, _GETADDR = 20, 22
 _NEWROUTE, _GETROUTE = 24, 26
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg
 _IFNAME, _LINK = 3, 5  # IFLA_*
@@ -33,10 +33,11 @@ _NEW = netlink.CREATE | netlink.EXCLUSIVE
 
 
 class Links:
-    """The links of one network namespace."""
+    """The links of the network namespace where the bridges are."""
 
-    def __init__(self, kernel: Netlink) -> None:
-        self._kernel = kernel
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._kernel = ground.netlink(netlink.ROUTE)
 
     # --- bridges -------------------------------------------------------------------------
 
@@ -56,9 +57,9 @@ class Links:
                     f"cannot make bridge {name}: {error.what}",
                     hint="containers' networks need root (CAP_NET_ADMIN) and the bridge module",
                 ) from error
-        for sysctl, value in _bridge_settings(network):
+        for folder, (setting, value) in _bridge_settings(network):
             with suppress(OSError):  # a kernel without IPv6 lacks half of them
-                Path(f"/proc/sys/net/{sysctl}/{name}").joinpath(value[0]).write_text(value[1])
+                self._ground.set(f"{folder}/{name}/{setting}", value)
         index, _ = _find(self._kernel, name)
         requests = [
             _address(index, f"{one.gateway}/{one.network.prefixlen}", netlink.CREATE)
@@ -120,24 +121,45 @@ class Links:
         self._kernel.ask(pair)
         # A container's end has nothing to say on the host, and listens to no advertisement.
         with suppress(OSError):
-            Path(f"/proc/sys/net/ipv6/conf/{endpoint.veth}/disable_ipv6").write_text("1")
+            self._ground.set(f"ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
 
-    def routes(self) -> Iterator[Block]:
-        """The blocks that the host's routes lead to; not the default routes."""
-        for family in (socket.AF_INET, socket.AF_INET6):
-            request = rtmsg()
-            request["family"] = family
-            try:
-                found = list(self._kernel.dump(_message(request, _GETROUTE, 0)))
-            except KernelRefused:  # no IPv6 here
-                continue
-            for data in found:
-                route = rtmsg(data)
-                route.decode()
-                to = route.get_attr("RTA_DST")
-                is_main = route.get_attr("RTA_TABLE") in (None, _RT_TABLE_MAIN)
-                if to and is_main and route["type"] == _RTN_UNICAST:
-                    yield ip_network(f"{to}/{route['dst_len']}", strict=False)
+    def routes(self) -> set[Block]:
+        """The blocks that routes lead to, here and on the host; not the default routes."""
+        return {*_routes(self._kernel), *(() if self._ground.is_hosts else _routes(_host()))}
+
+
+def host_addresses() -> list[str]:
+    """The host's own addresses but those of its loopback."""
+    found = []
+    with _host() as kernel:
+        for data in kernel.dump(Message(_GETADDR, 0, bytes(8))):
+            message = ifaddrmsg(data)
+            message.decode()
+            address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            if address and not ip_address(address).is_loopback:
+                found.append(address)
+    return found
+
+
+def _host() -> Netlink:
+    return Netlink.open(netlink.ROUTE)
+
+
+def _routes(kernel: Netlink) -> Iterator[Block]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        request = rtmsg()
+        request["family"] = family
+        try:
+            found = list(kernel.dump(_message(request, _GETROUTE, 0)))
+        except KernelRefused:  # no IPv6 here
+            continue
+        for data in found:
+            route = rtmsg(data)
+            route.decode()
+            to = route.get_attr("RTA_DST")
+            is_main = route.get_attr("RTA_TABLE") in (None, _RT_TABLE_MAIN)
+            if to and is_main and route["type"] == _RTN_UNICAST:
+                yield ip_network(f"{to}/{route['dst_len']}", strict=False)
 
 
 def configure_inside(

@@ -20,9 +20,10 @@ MAX_BYTES = 1 << 17
 
 
 class Attach(Struct, frozen=True, tag=True, kw_only=True):
-    """Connect a container that starts. Descriptors: its network namespace, its init's pidfd.
+    """Connect a container that starts. Descriptors: its init's pidfd, its network namespace.
 
-    ``endpoints`` are those that it has already, if another switch gave them to it.
+    ``endpoints`` are those that it has already, if another switch gave them to it; the namespace
+    may be missing then.
     """
 
     container_id: str
@@ -108,6 +109,43 @@ class Failed(Struct, frozen=True, tag=True):
 
 Reply = Connected | Made | Done | Failed
 
+
+# --- switch → holder, of a user's networks ---------------------------------------------------
+
+
+class OpenSocket(Struct, frozen=True, tag=True):
+    """Open a socket (socket(2)'s numbers). It comes with the answer."""
+
+    family: int
+    kind: int
+    protocol: int = 0
+
+
+class SetSysctl(Struct, frozen=True, tag=True):
+    """Write a setting below /proc/sys/net."""
+
+    name: str
+    value: str
+
+
+class WayOut(Struct, frozen=True, tag=True):
+    """The holder's first word: what leads out of its namespace, or why nothing does."""
+
+    program: str
+    why_not: str
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The kernel refused it."""
+
+    errno: int
+
+
+Errand = OpenSocket | SetSysctl
+HolderReply = Done | WayOut | Refused
+
 encode = msgspec.json.Encoder().encode
 decode_request: Any = msgspec.json.Decoder(Request).decode
 decode_reply: Any = msgspec.json.Decoder(Reply).decode
+decode_errand: Any = msgspec.json.Decoder(Errand).decode
+decode_holder_reply: Any = msgspec.json.Decoder(HolderReply).decode

@@ -23,7 +23,7 @@ from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
 from wardian.network import links, pool, resolver
 from wardian.network import messages as m
-from wardian.network.bridges import Bridges
+from wardian.network.bridges import Bridges, Up
 from wardian.network.definition import (
     Attachment,
     Dns,
@@ -32,6 +32,7 @@ from wardian.network.definition import (
     NetworkRequest,
     Port,
 )
+from wardian.network.ground import Ground
 from wardian.network.links import Links
 from wardian.network.proxy import Proxy
 from wardian.network.resolver import Names
@@ -42,15 +43,18 @@ _LINK_NAME = 15  # IFNAMSIZ without its NUL
 
 @dataclass(slots=True, kw_only=True)
 class Plugged:
-    """A container that is connected. The descriptors are ours."""
+    """A container that is connected. The descriptors are ours.
+
+    Without one of its namespace its networks cannot change any more.
+    """
 
     container_id: str
     name: str
     hostname: str
     dns: Dns
     ports: tuple[Port, ...]
-    namespace_fd: int
     pidfd: int
+    namespace_fd: int | None
     endpoints: list[Endpoint] = field(default_factory=list)
     proxies: list[Proxy] = field(default_factory=list)
 
@@ -58,11 +62,12 @@ class Plugged:
 class Patches:
     """Every network and endpoint of a state root. Used by one thread only."""
 
-    def __init__(self, root: Path, on_end: Callable[[Plugged], None]) -> None:
+    def __init__(self, root: Path, ground: Ground, on_end: Callable[[Plugged], None]) -> None:
+        self._ground = ground
         self._on_end = on_end
-        self._links = Links(Netlink(netlink.ROUTE))
-        self._rules = Rules(Netlink(netlink.NETFILTER))
-        self._bridges = Bridges(root, self._links, self._rules, self._names)
+        self._links = Links(ground)
+        self._rules = Rules(ground.netlink(netlink.NETFILTER))
+        self._bridges = Bridges(root, ground, self._links, self._rules, self._names)
         self._plugged: dict[str, Plugged] = {}
 
     @property
@@ -96,8 +101,8 @@ class Patches:
 
     def attach(self, order: m.Attach, fds: Sequence[int]) -> m.Connected:
         """Connect a container that starts, all or nothing. The descriptors become ours."""
-        if len(fds) != 2:
-            raise InvalidInput("a container comes with its network namespace and its pidfd")
+        if len(fds) != 2 and not (len(fds) == 1 and order.endpoints):
+            raise InvalidInput("a container comes with its pidfd and its network namespace")
         if order.container_id in self._plugged and order.endpoints:
             plugged = self._plugged[order.container_id]  # a new keeper tells of what goes on
             for fd in fds:
@@ -110,8 +115,8 @@ class Patches:
             hostname=order.hostname,
             dns=order.dns,
             ports=(),
-            namespace_fd=fds[0],
-            pidfd=fds[1],
+            pidfd=fds[0],
+            namespace_fd=fds[1] if len(fds) > 1 else None,
         )
         self._plugged[order.container_id] = plugged
         try:
@@ -127,11 +132,15 @@ class Patches:
         return self._connected(plugged)
 
     def _adopt(self, plugged: Plugged, endpoints: Sequence[Endpoint]) -> None:
-        """Take over what another switch has connected: the links are there, the rules are new."""
+        """Take over what another switch has connected: only rules are new, as a rule."""
         for endpoint in endpoints:
-            self._bridges.ensure_up(self._bridges.find(endpoint.network_id))
+            up = self._bridges.ensure_up(self._bridges.find(endpoint.network_id))
             plugged.endpoints.append(endpoint)
             self._rules.add_endpoint(endpoint)
+            if not self._links.exists(endpoint.veth):  # gone with the ground it stood on
+                with suppress(KernelRefused), self._inside(plugged) as inside:
+                    links.remove_inside(inside, endpoint.interface)
+                self._wire(plugged, endpoint, up)
 
     def detach(self, container_id: str) -> None:
         """Take away all that a container had; nothing if it is not connected."""
@@ -142,8 +151,9 @@ class Patches:
             proxy.close()
         for endpoint in plugged.endpoints:
             self._unplug(plugged, endpoint, is_last=True)
-        os.close(plugged.namespace_fd)
-        os.close(plugged.pidfd)
+        for fd in (plugged.pidfd, plugged.namespace_fd):
+            if fd is not None:
+                os.close(fd)
 
     def end(self, plugged: Plugged) -> None:
         """Its init has ended; it may have been started again since."""
@@ -168,12 +178,11 @@ class Patches:
                 break
         else:
             raise NotFound(f"container {plugged.name} is not in network {network.name}")
-        with Netlink.inside(plugged.namespace_fd) as inside:
+        with self._inside(plugged) as inside:
             links.remove_inside(inside, endpoint.interface)
-        plugged.endpoints.remove(endpoint)
-        self._unplug(plugged, endpoint, is_last=False)
-        if plugged.endpoints:
-            with Netlink.inside(plugged.namespace_fd) as inside:
+            plugged.endpoints.remove(endpoint)
+            self._unplug(plugged, endpoint, is_last=False)
+            if plugged.endpoints:
                 _lead_out(inside, plugged.endpoints[0])
         return self._connected(plugged)
 
@@ -203,10 +212,7 @@ class Patches:
             up = self._bridges.ensure_up(network)
             plugged.endpoints.append(endpoint)  # its addresses are taken from here on
             self._rules.add_endpoint(endpoint)
-            self._links.add_pair(endpoint, up.index, network.mtu, plugged.namespace_fd)
-            with Netlink.inside(plugged.namespace_fd) as inside:
-                is_first = plugged.endpoints[0] is endpoint and not network.internal
-                index, peer = links.configure_inside(inside, endpoint, has_default_route=is_first)
+            self._wire(plugged, endpoint, up)
         except WardianError as error:
             if endpoint in plugged.endpoints:
                 plugged.endpoints.remove(endpoint)
@@ -217,7 +223,17 @@ class Patches:
                     f"cannot connect {plugged.name} to network {network.name}: {error.what}"
                 ) from error
             raise
+
+    def _wire(self, plugged: Plugged, endpoint: Endpoint, up: Up) -> None:
+        """The veth pair of an endpoint, the last of its container's; and what is inside."""
+        with self._inside(plugged) as inside:
+            self._links.add_pair(endpoint, up.index, up.network.mtu, _namespace_of(plugged))
+            is_first = len(plugged.endpoints) == 1 and not up.network.internal
+            index, peer = links.configure_inside(inside, endpoint, has_default_route=is_first)
         plugged.endpoints[-1] = replace(endpoint, index=index, veth_index=peer)
+
+    def _inside(self, plugged: Plugged) -> Netlink:
+        return self._ground.inside(_namespace_of(plugged))
 
     def _unplug(self, plugged: Plugged, endpoint: Endpoint, *, is_last: bool) -> None:
         """Undo what the host knows of an endpoint."""
@@ -289,7 +305,7 @@ class Patches:
             plugged.proxies.append(Proxy.reserve(port))
         plugged.ports = tuple(proxy.port for proxy in plugged.proxies)
         for proxy in plugged.proxies:
-            proxy.serve(outward[0])
+            proxy.serve(outward[0], self._ground)
         self._rules.publish(outward[0], plugged.ports, _mark(plugged))
 
     def _is_internal(self, endpoint: Endpoint) -> bool:
@@ -301,15 +317,15 @@ class Patches:
         ups = [self._bridges.up(endpoint.network_id) for endpoint in plugged.endpoints]
         named = (subnet.gateway for up in ups if up.resolvers for subnet in up.network.subnets)
         servers = tuple(named)[:3]  # what resolv.conf(5) takes
-        warnings: tuple[str, ...] = ()
+        warnings = [] if all(up.network.internal for up in ups) else [self._ground.warning]
         if not servers:
             servers = plugged.dns.servers or _reachable(resolver.host_servers())
-            warnings = ("port 53 of the bridge is taken: containers are not found by name",)
+            warnings.append("port 53 of the bridge is taken: containers are not found by name")
         return m.Connected(
             endpoints=tuple(plugged.endpoints),
             ports=plugged.ports,
             resolv_conf=resolver.resolv_conf(servers, plugged.dns),
-            warnings=warnings,
+            warnings=tuple(filter(None, warnings)),
         )
 
     def _names(self, network: Network, asker: str) -> Names | None:
@@ -337,6 +353,15 @@ def _lead_out(inside: Netlink, endpoint: Endpoint) -> None:
     gateways = list(filter(None, (endpoint.gateway, endpoint.gateway6)))
     with suppress(KernelRefused):
         links.set_default_route(inside, endpoint.index, gateways)
+
+
+def _namespace_of(plugged: Plugged) -> int:
+    if plugged.namespace_fd is None:
+        raise FailedPrecondition(
+            f"the networks of container {plugged.name} cannot be changed any more",
+            hint=f"start it anew: wardian restart {plugged.name}",
+        )
+    return plugged.namespace_fd
 
 
 def _free_interface(plugged: Plugged) -> str:

@@ -11,18 +11,37 @@ import errno
 import socket
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import cast
 
 from wardian.errors import AlreadyExists, SetupError
 from wardian.network.definition import Endpoint, Port, Protocol
+from wardian.network.ground import Ground
 
 _BACKLOG = 128
 _CHUNK_BYTES = 1 << 16
 _UDP_IDLE_S = 90.0
 _MAX_UDP_FLOWS = 1024
 _ATTEMPTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A port of a container, and the ground from which it can be reached."""
+
+    ground: Ground
+    ip: str
+    port: int
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """What connect(2) takes."""
+        return self.ip, self.port
+
+    def open_socket(self, kind: int) -> socket.socket:
+        """A socket to connect."""
+        return self.ground.open_socket(_family(self.ip), kind)
 
 
 class Proxy:
@@ -65,9 +84,9 @@ class Proxy:
             raise
         return cls(port, sockets)
 
-    def serve(self, endpoint: Endpoint) -> None:
-        """Lead what comes to the container, from now on."""
-        target = (endpoint.ip or endpoint.ip6, self.port.container_port)
+    def serve(self, endpoint: Endpoint, ground: Ground) -> None:
+        """Lead what comes to the container, from now on; it is reached from there."""
+        target = _Target(ground, endpoint.ip or endpoint.ip6, self.port.container_port)
         for one in self._sockets:
             if self.port.protocol is Protocol.TCP:
                 self._start(self._serve_tcp(one, target))
@@ -88,7 +107,7 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve_tcp(self, listener: socket.socket, target: tuple[str, int]) -> None:
+    async def _serve_tcp(self, listener: socket.socket, target: _Target) -> None:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             if task is not None:
@@ -100,7 +119,7 @@ class Proxy:
 
         self._servers.append(await asyncio.start_server(accepted, sock=listener))
 
-    async def _serve_udp(self, sock: socket.socket, target: tuple[str, int]) -> None:
+    async def _serve_udp(self, sock: socket.socket, target: _Target) -> None:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: _Flows(target), sock=sock
         )
@@ -110,7 +129,7 @@ class Proxy:
 class _Flows(asyncio.DatagramProtocol):
     """The host's side of a UDP port: a socket of its own for each client."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: _Target) -> None:
         self._target = target
         self._flows: dict[tuple[str, int], _Flow] = {}
         self.transport: asyncio.DatagramTransport | None = None
@@ -148,11 +167,14 @@ class _Flow(asyncio.DatagramProtocol):
         self._timer = self._loop.call_later(_UDP_IDLE_S, self.close)
         self._opening: asyncio.Task[object] | None = None
 
-    def open(self, target: tuple[str, int]) -> None:
+    def open(self, target: _Target) -> None:
         """Make the socket."""
-        self._opening = self._loop.create_task(
-            self._loop.create_datagram_endpoint(lambda: self, remote_addr=target)
-        )
+        with suppress(OSError):  # there is no way to it now
+            sock = target.open_socket(socket.SOCK_DGRAM)
+            sock.connect(target.address)
+            self._opening = self._loop.create_task(
+                self._loop.create_datagram_endpoint(lambda: self, sock=sock)
+            )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
@@ -187,10 +209,16 @@ class _Flow(asyncio.DatagramProtocol):
 
 
 async def _join(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: tuple[str, int]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: _Target
 ) -> None:
     """Both directions of one connection, each until its own end."""
-    to_reader, to_writer = await asyncio.open_connection(*target)
+    sock = target.open_socket(socket.SOCK_STREAM)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, target.address)
+    except BaseException:
+        sock.close()
+        raise
+    to_reader, to_writer = await asyncio.open_connection(sock=sock)
     try:
         await asyncio.gather(_pump(reader, to_writer), _pump(to_reader, writer))
     finally:
@@ -220,7 +248,7 @@ def _has_ipv6() -> bool:
 
 
 def _socket(host: str, port: Port) -> socket.socket:
-    family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
+    family = _family(host)
     kind = socket.SOCK_STREAM if port.protocol is Protocol.TCP else socket.SOCK_DGRAM
     sock = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
@@ -237,9 +265,16 @@ def _socket(host: str, port: Port) -> socket.socket:
     return sock
 
 
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6
+
+
 def _cannot_bind(port: Port, error: OSError) -> SetupError:
+    hint = "is that an address of this host?"
+    if error.errno == errno.EACCES:
+        hint = "choose a higher port; as root: sysctl -w net.ipv4.ip_unprivileged_port_start=0"
     return SetupError(
         f"cannot publish port {port.name} at {port.host_ip or 'the host'}:{port.host_port}:"
         f" {error.strerror}",
-        hint="is that an address of this host?",
+        hint=hint,
     )

@@ -27,6 +27,7 @@ import dns.reversename
 import dns.rrset
 
 from wardian.network.definition import Dns
+from wardian.network.ground import Ground
 
 _TTL_S = 600  # docker's
 _TIMEOUT_S = 5.0
@@ -54,7 +55,8 @@ Lookup = Callable[[str], Names | None]
 class Resolver(asyncio.DatagramProtocol):
     """Serves one address; ``lookup`` gives what the asker at an address may know."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, ground: Ground, lookup: Lookup) -> None:
+        self._ground = ground
         self._lookup = lookup
         self._transport: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
@@ -63,8 +65,8 @@ class Resolver(asyncio.DatagramProtocol):
     def start(self, address: str) -> None:
         """Listen on port 53 of an address of ours. Raises OSError."""
         family = socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6
-        udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        tcp = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        udp = self._ground.open_socket(family, socket.SOCK_DGRAM)
+        tcp = self._ground.open_socket(family, socket.SOCK_STREAM)
         try:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             for sock in (udp, tcp):

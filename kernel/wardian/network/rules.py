@@ -8,6 +8,8 @@ inet     prerouting, output   published ports: dnat to the container
          forward              into the network goes only what is known or published
          input                to the host itself goes only DNS and ICMP
 bridge   prerouting           a port sends from the addresses that it was given, else nothing
+
+A user's networks, which are beside the host and not on it, have one table more, before the host.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ _NEWELEM, _DELELEM = _NFTABLES | 12, _NFTABLES | 14
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _ADD = netlink.CREATE
 
+_PREFIX = "wardian_"
+SHIELD = "wardian_before_host"  # no bridge's: its name is longer than a link's can be
 INET, BRIDGE = 1, 7  # NFPROTO_*
 _IFNAME, _IPV4_ADDR, _IPV6_ADDR, _ETHER_ADDR = 41, 7, 8, 9  # data types, nftables' datatype.h
 
@@ -81,7 +85,7 @@ class Rule:
 
 def table_name(bridge: str) -> str:
     """The name of a network's tables."""
-    return f"wardian_{bridge}"
+    return f"{_PREFIX}{bridge}"
 
 
 class Rules:
@@ -110,12 +114,22 @@ class Rules:
             f"the rules of bridge {bridge}",
         )
 
+    def shield(self, addresses: Sequence[str]) -> None:
+        """Let nothing go through to these, whatever a network's own rules allow."""
+        table = SHIELD
+        requests = [*_without_table(INET, table), _named(_NEWTABLE, INET, text(1, table), how=_ADD)]
+        requests.append(_chain(INET, table, Chain("forward", "filter", 2, -10)))
+        for address in addresses:
+            drop = (*x.has_destination(address), x.counter(), x.verdict(x.DROP))
+            requests.append(_rule(INET, table, "forward", *drop))
+        self._transact(requests, "the rules before the host")
+
     def tables(self) -> Iterator[str]:
         """The bridges that tables of ours are there for, whoever made them."""
         for data in self._kernel.dump(_named(_NFTABLES | 1, INET)):
             name = dict(netlink.attributes(data[20:])).get(1, b"").rstrip(b"\0").decode()
-            if name.startswith("wardian_"):
-                yield name.removeprefix("wardian_")
+            if name.startswith(_PREFIX) and name != SHIELD:
+                yield name.removeprefix(_PREFIX)
 
     def add_endpoint(self, endpoint: Endpoint) -> None:
         """Let a port of the bridge send from its addresses."""

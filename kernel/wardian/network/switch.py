@@ -1,6 +1,6 @@
 """The switch: the process that holds a state root's networks together.
 
-One a state root, root's, started by the keeper when the first container needs a network. It is
+One a state root, started by the keeper when the first container needs a network. It is
 another process than the keeper because it answers hostile questions (DNS), moves other people's
 bytes (the proxy), and needs pyroute2, which would make every container's init larger. It holds
 nothing that is not in the kernel or in the keeper's records: one that is killed is replaced, and
@@ -25,7 +25,9 @@ import msgspec
 from wardian.errors import KernelRefused, WardianError
 from wardian.linux import process, unix_socket
 from wardian.network import messages as m
+from wardian.network.ground import Ground, HostGround
 from wardian.network.patches import Patches, Plugged
+from wardian.network.rootless import UserGround
 
 SOCKET = "switch.sock"
 LOCK = "switch.lock"
@@ -38,13 +40,26 @@ class Switch:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._loop = asyncio.get_running_loop()
-        self._patches = Patches(root, self._watch)
-        self._clients: set[socket.socket] = set()
         self.is_done = asyncio.Event()
+        self._patches = Patches(root, self._ground(), self._watch)
+        self._clients: set[socket.socket] = set()
         self._listener = unix_socket.listen(root / SOCKET, socket.SOCK_SEQPACKET)
         self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._accept)
         self._loop.call_later(IDLE_S, self._leave_if_idle)
+
+    def _ground(self) -> Ground:
+        if os.geteuid() == 0:
+            return HostGround(self._root)
+        ground = UserGround(self._root)
+        self._loop.add_reader(ground, self._lose, ground)
+        return ground
+
+    def _lose(self, ground: UserGround) -> None:
+        """The next switch finds another one, and connects everybody anew."""
+        self._loop.remove_reader(ground)
+        sys.stderr.write("the network namespace is gone\n")
+        self.is_done.set()
 
     def close(self) -> None:
         """Leave nothing behind, but for what containers use: that is the next switch's."""

@@ -91,12 +91,22 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
         sync.receive()
         return init, privileges, borrowed
     message = sync.receive()
+    if message.data == m.NETWORK:
+        _show_network(sync)
+        message = sync.receive()
     order = m.decode(message.data, m.Enter)
     rootfs.furnish(root_fd, _binds(order, message.fds), order.spec)
     if not given:
         rootfs.enter(root_fd)
     program = usual_seccomp() if order.has_usual_seccomp else order.seccomp
     return init, _finish(root_fd, order.spec, program), borrowed
+
+
+def _show_network(sync: wire.Connection) -> None:
+    """Nobody else may open it who is not root: we are not dumpable (ptrace(2))."""
+    fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    sync.send(m.NETWORK, (fd,))
+    os.close(fd)
 
 
 def _move_into_cgroup(fds: tuple[int, ...]) -> None:

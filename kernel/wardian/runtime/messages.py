@@ -164,6 +164,10 @@ class Lay(Struct, frozen=True):
     plain_hostname: str = ""
 
 
+# Between them, if the keeper asks: the child sends its network namespace.
+NETWORK = b"network"
+
+
 class Enter(Struct, frozen=True):
     """The third order: what the spec adds. Descriptors: the binds' trees, as with `Lay`.
 

@@ -38,6 +38,7 @@ class Plugs:
     ) -> None:
         self._home = home
         self._records = records
+        self._namespaces: dict[str, int] = {}
         self._switch = SwitchClient(root, loop, remind=self._remind, is_needed=self._is_needed)
 
     def attach(self, record: Record, sandbox: Sandbox) -> Plugged:
@@ -53,14 +54,29 @@ class Plugs:
             ports=spec.ports,
             dns=spec.dns,
         )
-        connected = self._attach(order, sandbox.host_pid, sandbox.pidfd)
+        try:
+            namespace_fd = sandbox.network_fd()
+        except OSError as error:
+            raise SetupError(f"container {spec.name} has ended: {error.strerror}") from error
+        self._keep(record.id, namespace_fd)
+        connected = self._switch.ask(order, n.Connected, (sandbox.pidfd, namespace_fd))
         self._write(record, connected)
         source = str(self._home(record.id) / "resolv.conf")
         resolv_conf = Bind(source=source, target="/etc/resolv.conf", read_only=False)
         return Plugged(_changes(connected), (resolv_conf,), connected.warnings)
 
+    def _keep(self, container_id: str, namespace_fd: int) -> None:
+        """Of a running container it cannot be had again; for the next switch, that is."""
+        self._forget(container_id)
+        self._namespaces[container_id] = namespace_fd
+
+    def _forget(self, container_id: str) -> None:
+        if (fd := self._namespaces.pop(container_id, None)) is not None:
+            os.close(fd)
+
     def detach(self, record: Record) -> None:
         """Take away what it had. A switch that is gone is told of nothing: it finds out."""
+        self._forget(record.id)
         if not (record.spec.attachments or record.endpoints) or not self._switch.is_open:
             return
         with suppress(WardianError):
@@ -120,16 +136,6 @@ class Plugs:
             if not self._is_needed():
                 self._switch.close()
 
-    def _attach(self, order: n.Attach, host_pid: int, pidfd: int) -> n.Connected:
-        try:
-            namespace_fd = os.open(f"/proc/{host_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SetupError(f"container {order.name} has ended: {error.strerror}") from error
-        try:
-            return self._switch.ask(order, n.Connected, (namespace_fd, pidfd))
-        finally:
-            os.close(namespace_fd)
-
     def _remind(self) -> None:
         """A new switch hears of every container that has been connected by another one."""
         for record in self._connected():
@@ -143,12 +149,21 @@ class Plugs:
                 endpoints=record.endpoints,
             )
             # One that has just ended is noted in a moment.
-            with suppress(WardianError, ProcessLookupError):
+            with suppress(WardianError, OSError):
                 pidfd = os.pidfd_open(record.host_pid)
                 try:
-                    self._attach(order, record.host_pid, pidfd)
+                    fds = (pidfd, *self._namespace(record))
+                    self._switch.ask(order, n.Connected, fds)
                 finally:
                     os.close(pidfd)
+
+    def _namespace(self, record: Record) -> tuple[int, ...]:
+        """Nothing of a user's container that another keeper started: only changes need it."""
+        if record.id not in self._namespaces and os.geteuid() == 0:
+            path = f"/proc/{record.host_pid}/ns/net"
+            self._keep(record.id, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        fd = self._namespaces.get(record.id)
+        return () if fd is None else (fd,)
 
     def _write(self, record: Record, connected: n.Connected) -> None:
         home, spec = self._home(record.id), record.spec

@@ -153,6 +153,17 @@ class Sandbox:
         """Whether it has its root."""
         return self._laid is not None
 
+    def network_fd(self) -> int:
+        """Its network namespace, to be asked for when it is laid and before it enters."""
+        if os.geteuid() == 0:
+            return os.open(f"/proc/{self.host_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._send(m.NETWORK, ())
+        answer = self._receive()
+        if len(answer.fds) != 1:
+            failure = m.decode(answer.data, m.Failure)
+            raise SetupError(failure.what, hint=failure.hint)
+        return answer.fds[0]
+
     def enter(self, spec: ContainerSpec, files: tuple[Bind, ...] = ()) -> wire.Connection:
         """Ask for all that the spec adds, and for these files of ours in its /etc.
 
@@ -176,13 +187,7 @@ class Sandbox:
 
     def wait_until_ready(self) -> tuple[str, ...]:
         """Return when it serves, with what is not as it is elsewhere; raises what went wrong."""
-        try:
-            answer = self._sync.receive().data
-        except EOFError:
-            raise SetupError(
-                "the container's first process ended while it was set up",
-                hint="is the memory or process limit too small to start with?",
-            ) from None
+        answer = self._receive().data
         word, *borrowed = answer.decode(errors="replace").split("\n")
         if word != m.READY:
             failure = m.decode(answer, m.Failure)
@@ -192,6 +197,15 @@ class Sandbox:
     def _send(self, data: bytes, fds: Sequence[int]) -> None:
         with suppress(EOFError):  # it has failed: `wait_until_ready` tells why
             self._sync.send(data, fds)
+
+    def _receive(self) -> wire.Message:
+        try:
+            return self._sync.receive()
+        except EOFError:
+            raise SetupError(
+                "the container's first process ended while it was set up",
+                hint="is the memory or process limit too small to start with?",
+            ) from None
 
     def _copy(self, copies: MappedCopies, layer: str) -> str:
         assert self.ids is not None

@@ -234,6 +234,14 @@ def _capabilities(finding: Finding, host: Host) -> str:
     )
 
 
+def _rootless_network(finding: Finding, host: Host) -> str:
+    if "may not be opened" in finding.detail:
+        return _sudo(host, "chmod 666 /dev/net/tun")
+    if "/dev/net/tun" in finding.detail:
+        return _module("tun")(finding, host)
+    return _install(host, "pasta")
+
+
 def _landlock(_: Finding, host: Host) -> str:
     if host.kernel < (5, 13):
         return "boot a kernel of 5.13 or newer with CONFIG_SECURITY_LANDLOCK=y"
@@ -336,7 +344,7 @@ REMEDIES: dict[str, Remedy] = {
     "loopback": Remedy(Area.NETWORK, ESSENTIAL, "containers have no 127.0.0.1", _own_namespace),
     "nf_tables": Remedy(Area.NETWORK, EXTRA, "no published ports", _module("nf_tables")),
     "rootless network": Remedy(
-        Area.NETWORK, EXTRA, "a user's containers have no way out", _needs("pasta")
+        Area.NETWORK, EXTRA, "a user's networks have no way out", _rootless_network
     ),
     "process events": Remedy(
         Area.OBSERVATION,

@@ -13,6 +13,7 @@ from wardian.errors import KernelRefused, SetupError
 from wardian.linux.namespaces import CLONE_NEWNET
 from wardian.linux.proc_connector import ProcConnector
 from wardian.linux.syscall import check, libc
+from wardian.network import outlet
 from wardian.runtime.probes.attempt import Result, attempt, in_namespaces
 
 # Flags of fanotify_init(2) and fanotify_mark(2).
@@ -102,11 +103,9 @@ def firewall() -> Result:
 
 
 def rootless_network() -> Result:
-    """A program that gives a user's network namespace a way out."""
-    for name in ("pasta", "slirp4netns"):
-        if shutil.which(name):
-            return Result(works=True, detail=name)
-    return Result(works=False, detail="neither pasta nor slirp4netns is installed")
+    """A program that gives a user's network namespace a way out, and the device that it needs."""
+    chosen = outlet.choose()
+    return Result(works=bool(chosen.path), detail=chosen.name or chosen.why)
 
 
 def fuse() -> Result:

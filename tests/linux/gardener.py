@@ -1,0 +1,146 @@
+"""An ordinary user of this host, whom root becomes in tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+
+import wardian
+from tests.linux.conftest import UID, keeper_pid, wait_until
+
+FIRST, COUNT = 500_000, 65_536
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="root becomes an ordinary user here; run the tests as root"
+)
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# What udev(7) gives everybody, where this host has none of it.
+TUN = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200"
+
+PRELUDE = """
+import json, os, sys
+from dataclasses import replace
+from pathlib import Path
+from wardian.cgroups.limits import Limits
+from wardian.errors import WardianError
+from wardian.runtime.client import Client
+from wardian.runtime.spec import Bind, ContainerSpec, ProcessSpec, Tmpfs, UserNamespace
+
+client = Client.connect(Path(os.environ["WARDIAN_ROOT"]))
+spec = ContainerSpec(name="box", image="busybox", lowers=(os.environ["LAYER"],))
+
+def shell(container, command, **options):
+    read_fd, write_fd = os.pipe()
+    process = container.spawn(
+        ProcessSpec(argv=("sh", "-c", command), **options), {1: write_fd, 2: write_fd}
+    )
+    os.close(write_fd)
+    with open(read_fd) as output, process:
+        return output.read().strip(), process.wait(30)
+
+def show(value):
+    print(json.dumps(value))
+"""
+
+
+class Gardener:
+    """A user of this host who is not root, with or without subordinate ids (subuid(5))."""
+
+    def __init__(self, home: Path, interpreter: str, layer: Path, *, subordinate: bool) -> None:
+        self.home, self.state = home, home / "state"
+        self.place: tuple[str, ...] = ()  # a command that leads to another network namespace
+        self.path = PATH
+        self.state.mkdir(mode=0o711)
+        os.chown(self.state, UID, UID)
+        self.interpreter = interpreter
+        shutil.copytree(layer, home / "layer", symlinks=True)
+        _give(home / "layer")  # an ordinary user's store is its own
+        etc = home / "etc"
+        etc.mkdir()
+        etc.chmod(0o755)
+        for name in ("passwd", "group", "nsswitch.conf", "ld.so.cache", "login.defs"):
+            if Path("/etc", name).exists():
+                shutil.copy(f"/etc/{name}", etc)
+        with open(etc / "passwd", "a") as users:
+            users.write(f"gardener:x:{UID}:{UID}::{home}:/bin/sh\n")
+        for name in ("subuid", "subgid"):
+            (etc / name).write_text(f"gardener:{FIRST}:{COUNT}\n" if subordinate else "")
+
+    def run(self, program: str) -> Any:
+        """Run a program as that user, with an /etc that only it sees; what it ``show``s."""
+        become = f"setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all"
+        python = 'env PATH="$USERS_PATH" "$PYTHON" -c "$PROGRAM"'
+        script = f'mount --bind "$ETC" /etc && {TUN} && exec {become} {python}'
+        done = subprocess.run(
+            [*self.place, "unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            env={
+                "PATH": PATH,
+                "USERS_PATH": self.path,
+                "HOME": str(self.home),
+                "ETC": str(self.home / "etc"),
+                "PYTHON": self.interpreter,
+                "PYTHONPATH": str(self.home / "lib"),
+                "PROGRAM": PRELUDE + textwrap.dedent(program),
+                "LAYER": str(self.home / "layer"),
+                "WARDIAN_ROOT": str(self.state),
+                "WARDIAN_KEEPER_IDLE_S": "0.1",
+                "WARDIAN_SWITCH_IDLE_S": "0.1",
+            },
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def _give(tree: Path) -> None:
+    for folder, _, names in os.walk(tree):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+            os.chown(path, UID, UID, follow_symlinks=False)
+
+
+@contextmanager
+def employed(
+    interpreter: str, layer: Path, packages: Sequence[ModuleType] = (), *, subordinate: bool
+) -> Iterator[Gardener]:
+    """Such a user, with these Python packages beside ours; nothing of theirs stays."""
+    if subordinate and not shutil.which("newuidmap"):
+        pytest.skip("no newuidmap; apt-get install uidmap")
+    home = Path(tempfile.mkdtemp(prefix="gardener-"))  # pytest's own folders are root's alone
+    home.chmod(0o755)
+    for package in (wardian, msgspec, *packages):
+        assert package.__file__ is not None
+        source = Path(package.__file__).parent
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, home / "lib" / source.name, ignore=ignored)
+    user = Gardener(home, interpreter, layer, subordinate=subordinate)
+    try:
+        yield user
+    finally:
+        user.run(
+            """
+            for info in client.list():
+                client.container(info.id).remove(force=True)
+            show(None)
+            """
+        )
+        for kind in ("keeper", "switch"):
+            wait_until(lambda kind=kind: keeper_pid(user.state, kind) is None)  # type: ignore[misc]
+    assert os.listdir(user.state / "containers") == []
+    assert os.listdir(user.state / "snapshots") == []
+    shutil.rmtree(home)

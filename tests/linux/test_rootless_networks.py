@@ -1,0 +1,211 @@
+"""An ordinary user's networks: containers talk, are reached, and reach the world but not the host.
+
+The user lives in a street of its own, a network namespace. There is a server in it, and another
+beyond it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dns
+import pyroute2
+import pytest
+
+from tests.linux import gardener as gardeners
+from tests.linux.conftest import wait_until
+from tests.linux.gardener import Gardener, needs_root
+
+pytestmark = needs_root
+
+OUTLETS = {"pasta": "passt", "slirp4netns": "slirp4netns"}
+PROGRAMS = ("sh", "mount", "mknod", "setpriv", "unshare", "newuidmap", "newgidmap")
+WORDS = r"""
+from wardian.network.definition import Attachment, NetworkRequest, Port
+from wardian.runtime import messages as m
+from urllib.request import urlopen
+
+def create(name, **options):
+    call = m.CreateNetworkCall(NetworkRequest(name=name, **options))
+    client.call("create_network", call, m.NetworkInfo)
+
+def run(name, *networks, ports=()):
+    attachments = tuple(Attachment(network=one) for one in networks)
+    box = client.run(replace(spec, name=name, hostname=name, attachments=attachments, ports=ports))
+    shell(box, f"mkdir -p /srv; echo {name} > /srv/index.html; httpd -p 80 -h /srv")
+    return box
+
+def get(box, place):
+    # Debian's static wget does not survive its own resolver.
+    asked = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {place} 80 | tail -n 1"
+    return shell(box, f"exec 2>/dev/null; {asked}")[0]
+"""
+
+
+@contextmanager
+def _namespace(name: str) -> Iterator[str]:
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        _ip(name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def _ip(name: str, *words: str) -> None:
+    subprocess.run(["ip", "-netns", name, *words], check=True)
+
+
+@contextmanager
+def _server(place: str, address: str, folder: Path) -> Iterator[None]:
+    """A web server of the host's, at that address of the namespace."""
+    (folder / "index.html").write_text(f"{place}\n")
+    command = [sys.executable, "-m", "http.server", "-b", address, "-d", str(folder), "80"]
+    inside = ["ip", "netns", "exec", place]
+    with subprocess.Popen(
+        [*inside, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            probe = f"import socket; socket.create_connection(({address!r}, 80), 1)"
+            asking = [*inside, sys.executable, "-c", probe]
+            wait_until(
+                lambda: (
+                    subprocess.run(asking, stderr=subprocess.DEVNULL, check=False).returncode == 0
+                )
+            )
+            yield
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[str]:
+    """Where the user lives: at 198.51.100.1, with a server there and one beyond, at .2."""
+    here, beyond = f"street-{os.getpid()}", f"beyond-{os.getpid()}"
+    with ExitStack() as stack:
+        for name in (here, beyond):
+            stack.enter_context(_namespace(name))
+        _ip(here, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", beyond)
+        for name, address in ((here, "198.51.100.1"), (beyond, "198.51.100.2")):
+            _ip(name, "addr", "add", f"{address}/24", "dev", "eth0")
+            _ip(name, "link", "set", "eth0", "up")
+            (tmp_path / name).mkdir()
+            stack.enter_context(_server(name, address, tmp_path / name))
+        _ip(here, "route", "add", "default", "via", "198.51.100.2")
+        yield here
+
+
+@pytest.fixture
+def gardener(interpreter: str, busybox_layer: Path, street: str) -> Iterator[Gardener]:
+    with gardeners.employed(interpreter, busybox_layer, (pyroute2, dns), subordinate=False) as user:
+        user.place = ("nsenter", f"--net=/run/netns/{street}")
+        yield user
+        assert (user.state / "switch.log").read_text() == ""
+
+
+def tend(user: Gardener, program: str) -> Any:
+    """Run a program as that user, with words for networks."""
+    return user.run(WORDS + textwrap.dedent(program))
+
+
+def only(user: Gardener, *programs: str) -> None:
+    """Let the user find no other program that leads out."""
+    folder = user.home / "bin"
+    folder.mkdir()
+    for name in (*PROGRAMS, *programs):
+        if path := shutil.which(name):
+            (folder / name).symlink_to(path)
+    user.path = str(folder)
+
+
+TALK = """
+create("lab")
+web = run("web", "lab", ports=(Port(container_port=80, host_port=8080),))
+asker = run("asker", "lab")
+create("other")
+stranger = run("stranger", "other")
+place = web.info.endpoints[0].ip
+show({
+    "name": get(asker, "web"),
+    "stranger": get(stranger, place),
+    "host": get(asker, "198.51.100.1"),
+    "gateway": get(asker, web.info.endpoints[0].gateway),
+    "world": get(asker, "198.51.100.2"),
+    "published": [urlopen(f"http://{host}:8080/", timeout=3).read().decode()
+                  for host in ("127.0.0.1", "198.51.100.1")],
+    "warnings": [*asker.info.warnings],
+})
+"""
+
+
+@pytest.mark.parametrize("outlet", [*OUTLETS, ""])
+def test_a_user_s_containers_talk_and_reach_the_world_but_not_the_host(
+    gardener: Gardener, street: str, outlet: str
+) -> None:
+    if outlet and not shutil.which(outlet):
+        pytest.skip(f"no {outlet}; apt-get install {OUTLETS[outlet]}")
+    only(gardener, *filter(None, (outlet,)))
+    said = tend(gardener, TALK)
+    assert said["name"] == "web", said
+    assert said["published"] == ["web\n", "web\n"]
+    for forbidden in ("stranger", "host", "gateway"):
+        assert "web" not in said[forbidden]
+        assert street not in said[forbidden]
+    if outlet:
+        assert said["world"] == street.replace("street", "beyond")
+        assert said["warnings"] == []
+    else:
+        assert "beyond" not in said["world"]
+        (warning,) = said["warnings"]
+        assert "no way out" in warning
+        assert "neither pasta nor slirp4netns is installed" in warning
+
+
+def test_a_user_s_networks_go_on_after_keeper_switch_and_holder_were_killed(
+    gardener: Gardener,
+) -> None:
+    said = tend(
+        gardener,
+        """
+        import signal, time
+        def pids(name):
+            return [int(one) for one in os.listdir("/proc") if name in cmdline(one)]
+        def cmdline(pid):
+            try:
+                return open(f"/proc/{pid}/cmdline").read().replace("\\0", " ")
+            except OSError:
+                return ""
+        def comm(pid):
+            return open(f"/proc/{pid}/comm").read().strip().removeprefix("wardian-")
+        def kill(kind):
+            (pid,) = [pid for pid in pids(f"wardian-{kind} {client.root}") if comm(pid) == kind]
+            os.kill(pid, signal.SIGKILL)
+            while cmdline(pid):
+                time.sleep(0.01)
+        def heard():
+            return any(get(asker, "web") == "web" for _ in range(10))
+        create("lab")
+        web, asker = run("web", "lab"), run("asker", "lab")
+        found = [heard()]
+        for victim in ("switch", "holder", "keeper"):
+            kill(victim)
+            client.list()  # which finds another keeper
+            found.append(heard())
+        client.call("disconnect", m.DisconnectCall("asker", "lab"), type(None))
+        found.append(heard())
+        show(found)
+        """,
+    )
+    assert said == [True, True, True, True, False]
+    log = gardener.state / "switch.log"
+    lines = ["the network namespace is gone", "ended while connected: asker, web; their links stay"]
+    assert log.read_text().splitlines() == lines
+    log.write_text("")
