@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wardian.cli import words
+from wardian.cli import mounts, words
 from wardian.cli.request import Request
 from wardian.errors import InvalidInput
 from wardian.images.store import Image
@@ -63,16 +63,16 @@ def test_process_gets_groups_ulimits_and_its_place_before_the_oom_killer() -> No
 
 
 def test_tmpfs_has_an_owner() -> None:
-    assert words.tmpfs("/t:uid=7,gid=8") == Tmpfs(target="/t", uid=7, gid=8)
+    assert mounts.tmpfs("/t:uid=7,gid=8") == Tmpfs(target="/t", uid=7, gid=8)
     with pytest.raises(InvalidInput, match="not a uid"):
-        words.tmpfs("/t:uid=me")
+        mounts.tmpfs("/t:uid=me")
 
 
 def test_shm_size_is_a_size() -> None:
-    assert words.shm("8m") == Tmpfs(target="/dev/shm", size_bytes=8 << 20)
+    assert mounts.shm("8m") == Tmpfs(target="/dev/shm", size_bytes=8 << 20)
     for word in ("0", "-1", "much"):
         with pytest.raises(InvalidInput):
-            words.shm(word)
+            mounts.shm(word)
 
 
 def test_added_host_is_a_name_and_an_address() -> None:

@@ -11,6 +11,7 @@ import click
 
 from wardian.cli.params import format_option
 from wardian.cli.program import Command
+from wardian.cli.volume import problems
 
 if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
@@ -24,7 +25,7 @@ STAGING = "."
 @click.option("--quick", is_flag=True, help="Do not compare layers' files with their archives.")
 @format_option
 def check(*, repair: bool, quick: bool, style: str | None) -> int:
-    """Read all that is stored and say what is wrong: blobs, names, images, layers, snapshots.
+    """Read all that is stored and say what is wrong: blobs, images, layers, snapshots, volumes.
 
     Exit code 1 if something is wrong and was not mended. --repair removes blobs that are not what
     their digest says, and unpacks layers again from their archives; an image that lacks a blob
@@ -39,6 +40,7 @@ def check(*, repair: bool, quick: bool, style: str | None) -> int:
     with Client.connect() as client:
         containers = client.list()
         snapshots = list(_snapshots(client.root, containers))
+        volumes = list(problems(client.root))
         root = client.root
     verification = Verification(ImageStore(root), deep=not quick)
     in_use = {Path(lower) for info in containers for lower in info.lowers}
@@ -47,6 +49,7 @@ def check(*, repair: bool, quick: bool, style: str | None) -> int:
         mended = repair and verification.mend(problem, in_use=in_use)
         rows.append(_row(problem.part.value, label(problem.subject), problem.what, mended=mended))
     rows += [_row("snapshot", name, what, mended=False) for name, what in snapshots]
+    rows += [_row("volume", label(name), what, mended=False) for name, what in volumes]
     if rows:
         emit(rows, COLUMNS, style=style)
     if style is None:

@@ -1,4 +1,4 @@
-"""``wardian events``: what happens to containers, as it happens."""
+"""``wardian events``: what happens to containers and volumes, as it happens."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ GO_NAMES = {
     *("-f", "--filter", "filter_words"),
     multiple=True,
     metavar="KEY=VALUE",
-    help="container, event, image, label, scope, type.",
+    help="container, event, image, label, scope, type, volume.",
 )
 @click.option("--format", "style", metavar="FORMAT", help="json, or a template.")
 def events(
     *, since: str | None, until: str | None, filter_words: tuple[str, ...], style: str | None
 ) -> None:
-    """Print what happens to containers, one line an event, until it is interrupted.
+    """Print what happens to containers and volumes, one line an event, until it is interrupted.
 
     \b
     wardian events --filter event=die --format '{{.Actor.Attributes.name}} {{.Action}}'
@@ -68,6 +68,8 @@ def events(
 
 def attributes(event: Event) -> dict[str, str]:
     """What docker calls the actor's attributes."""
+    if event.type != "container":
+        return event.attributes
     found = {**event.attributes, "image": event.image, "name": event.name}
     if event.exit_code is not None:
         found["exitCode"] = str(event.exit_code)
@@ -80,7 +82,7 @@ def line(event: Event) -> str:
     from wardian.observe.label import label
 
     said = ", ".join(f"{key}={label(value)}" for key, value in sorted(attributes(event).items()))
-    return f"{timestamp(event.time)} container {event.action} {event.id} ({said})"
+    return f"{timestamp(event.time)} {event.type} {event.action} {event.id} ({said})"
 
 
 def as_docker(event: Event) -> Mapping[str, Any]:
@@ -89,7 +91,7 @@ def as_docker(event: Event) -> Mapping[str, Any]:
         "status": event.action,
         "id": event.id,
         "from": event.image,
-        "Type": "container",
+        "Type": event.type,
         "Action": event.action,
         "Actor": {"ID": event.id, "Attributes": attributes(event)},
         "scope": "local",
@@ -112,10 +114,13 @@ def matches(event: Event, wanted: Sequence[Filter]) -> bool:
 
 
 TESTS: Mapping[str, Callable[[Event, str], bool]] = {
-    "container": lambda event, value: event.name == value or event.id.startswith(value),
+    "container": lambda event, value: (
+        event.type == "container" and (event.name == value or event.id.startswith(value))
+    ),
     "event": lambda event, value: event.action == value or event.action.startswith(f"{value}:"),
     "image": lambda event, value: event.image in (value, f"{value}:latest"),
     "label": lambda event, value: has_label(event.attributes, value),
     "scope": lambda _, value: value == "local",
-    "type": lambda _, value: value == "container",
+    "type": lambda event, value: value == event.type,
+    "volume": lambda event, value: event.type == "volume" and event.name == value,
 }

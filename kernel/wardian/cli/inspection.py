@@ -12,6 +12,7 @@ import click
 
 from wardian.cli.disk import container_sizer
 from wardian.cli.health import described, described_check
+from wardian.cli.mounted import describe_volume, host_binds, mounts_of, wanted_volumes
 from wardian.cli.networking import network_settings, port_bindings
 from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
@@ -19,23 +20,30 @@ from wardian.cli.sharing import borrowers, modes
 from wardian.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wardian.cgroups.limits import DeviceRate, Limits
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
     from wardian.runtime.spec import ContainerSpec, ProcessSpec
+
+HINTS = {"container": "wardian ps -a", "image": "wardian images", "volume": "wardian volume ls"}
 
 
 @click.command(cls=Command)
 @click.option("-f", "--format", "style", metavar="TEMPLATE", help="Like '{{.State.Pid}}'.")
 @click.option("-s", "--size", is_flag=True, help="What containers' files take, in bytes.")
 @click.option(
-    "--type", "kind", type=click.Choice(["container", "image"]), help="What the names are."
+    "--type",
+    "kind",
+    type=click.Choice(["container", "image", "volume"]),
+    help="What the names are.",
 )
 @click.argument(
     "names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_container
 )
 def inspect(*, names: tuple[str, ...], style: str | None, kind: str | None, size: bool) -> int:
-    """Show all that is known of containers (or images), as JSON in docker's fields.
+    """Show all that is known of containers (or images, volumes), as JSON in docker's fields.
 
     \b
     wardian inspect --format '{{.GraphDriver.Data.UpperDir}}' web
@@ -84,17 +92,21 @@ def _find(
     kind: str | None,
     whole: Callable[[ContainerInfo], dict[str, Any]],
 ) -> dict[str, Any]:
-    if kind != "image":
-        with suppress(NotFound):
-            return whole(client.container(name).info)
-        if kind == "container":
-            raise NotFound(f"no such container: {name[:128]}", hint="see `wardian ps -a`")
     from wardian.cli.images import describe_image
+    from wardian.storage.volumes import Volumes
 
-    with suppress(NotFound):
-        return describe_image(client.root, name)
-    what = "image" if kind == "image" else "container or image"
-    raise NotFound(f"no such {what}: {name[:128]}", hint="see `wardian ps -a` and `wardian images`")
+    ways: dict[str, Callable[[], dict[str, Any]]] = {
+        "container": lambda: whole(client.container(name).info),
+        "image": lambda: describe_image(client.root, name),
+        "volume": lambda: describe_volume(Volumes(client.root).get(name)),
+    }
+    for way in [ways[kind]] if kind else ways.values():
+        with suppress(NotFound):
+            return way()
+    raise NotFound(
+        f"no such {kind or 'container, image or volume'}: {name[:128]}",
+        hint=f"see `{HINTS[kind]}`" if kind else "see `wardian ps -a` and `wardian images`",
+    )
 
 
 def describe(info: ContainerInfo) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             },
         },
         "HostConfig": _host_config(info),
-        "Mounts": _mounts(info),
+        "Mounts": mounts_of(info),
         "NetworkSettings": network_settings(info),
         "Config": {
             "Hostname": info.spec.hostname,
@@ -132,6 +144,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
             "Env": [f"{name}={value}" for name, value in main.env.items()] if main else [],
             "Cmd": list(main.argv) if main else [],
             "Image": info.image,
+            "Volumes": wanted_volumes(info.spec),
             "WorkingDir": main.workdir if main else "/",
             "Labels": info.spec.labels,
             "Tty": info.spec.tty,
@@ -171,11 +184,7 @@ def _state(info: ContainerInfo) -> dict[str, Any]:
 def _host_config(info: ContainerInfo) -> dict[str, Any]:
     spec, limits = info.spec, info.spec.limits
     return {
-        "Binds": [
-            f"{bind.source}:{bind.target}{':ro' if bind.read_only else ''}"
-            for bind in spec.binds
-            if not bind.is_device
-        ],
+        "Binds": host_binds(spec),
         "Tmpfs": {tmpfs.target: f"mode={tmpfs.mode:o}" for tmpfs in spec.tmpfs},
         **modes(info),
         "PortBindings": port_bindings(spec.ports),
@@ -267,25 +276,6 @@ def _seccomp(profile: str) -> list[str]:
 def _rules(spec: ContainerSpec) -> list[str]:
     hidden = [] if spec.hides_paths else ["systempaths=unconfined"]
     return [*hidden, *(f"landlock={rule.path}:{rule.access}" for rule in spec.landlock)]
-
-
-def _mounts(info: ContainerInfo) -> list[dict[str, Any]]:
-    binds = [
-        {
-            "Type": "bind",
-            "Source": bind.source,
-            "Destination": bind.target,
-            "RW": not bind.read_only,
-            "Propagation": bind.propagation,
-        }
-        for bind in info.spec.binds
-        if not bind.is_device
-    ]
-    tmpfs = [
-        {"Type": "tmpfs", "Source": "", "Destination": tmpfs.target, "RW": True}
-        for tmpfs in info.spec.tmpfs
-    ]
-    return [*binds, *tmpfs]
 
 
 @click.command(cls=Command)

@@ -191,18 +191,19 @@ def rename(*, name: str, new_name: str) -> None:
 
 @click.command("rm", cls=Command)
 @click.option("-f", "--force", is_flag=True, help="Also if it runs; no error if there is none.")
+@click.option("-v", "--volumes", is_flag=True, help="Its anonymous volumes, too.")
 @containers_argument
-def rm(*, names: tuple[str, ...], force: bool) -> int:
-    """Remove containers and their writable layers. Images stay."""
+def rm(*, names: tuple[str, ...], force: bool, volumes: bool) -> int:
+    """Remove containers and their writable layers. Images stay, and so do volumes."""
     if not force:
-        return for_each(names, lambda container: container.remove(), say=_say_name)
+        return for_each(names, lambda container: container.remove(volumes=volumes), say=_say_name)
     from wardian.runtime.client import Client
 
     code = 0
     with Client.connect() as client:
         for name in names:
             try:
-                client.container(name).remove(force=True)
+                client.container(name).remove(force=True, volumes=volumes)
             except NotFound as error:
                 complain(error.what)  # what is to be gone is gone: not a failure
             except WardianError as error:

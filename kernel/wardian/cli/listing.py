@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wardian.cli.health import health_of, remark
+from wardian.cli.mounted import mounts_in_brief
 from wardian.cli.networking import networks_of, ports_of
 from wardian.cli.params import format_option
 from wardian.cli.program import Command
@@ -113,7 +114,7 @@ def row_of(
         "Names": info.name,
         "Labels": labels_in_brief(info.spec.labels),
         "Label": lambda key: info.spec.labels.get(key, ""),
-        "Mounts": ",".join(bind.source for bind in info.spec.binds),
+        "Mounts": mounts_in_brief(info.spec),
         "Networks": ",".join(networks_of(info)),
         "Ports": ports_of(info),
         "Keep": info.spec.keep.value,

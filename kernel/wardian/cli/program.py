@@ -78,6 +78,9 @@ SECTIONS: Sections = {
         "network": Entry("network:network", "Make networks, connect containers to them."),
         "port": Entry("network:port", "List the ports that a container has published."),
     },
+    "Volumes": {
+        "volume": Entry("volume:volume", "Make volumes, back them up, restore them."),
+    },
     "This machine": {
         "doctor": Entry("doctor:doctor", "Try what this machine allows, and say what lifts it."),
         "system": Entry("system:system", "Disk use, cleaning up, the keeper."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
-from wardian.cli import health, networking, security, sharing, words
+from wardian.cli import health, mounts, networking, security, sharing, words
 from wardian.errors import InvalidInput
 from wardian.runtime.logs import LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy, When
@@ -17,9 +17,9 @@ from wardian.runtime.spec import (
     ContainerSpec,
     Keep,
     ProcessSpec,
-    Tmpfs,
     UserNamespace,
 )
+from wardian.storage.volume import VolumeMount
 
 if TYPE_CHECKING:
     from wardian.images.store import Image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The flags, as they were written."""
+    """The flags, as they were written; ``borrowed`` is what ``volumes_from`` come to."""
 
     image: str
     command: tuple[str, ...] = ()
@@ -41,6 +41,8 @@ class Request:
     volume: tuple[str, ...] = ()
     mount: tuple[str, ...] = ()
     tmpfs: tuple[str, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    borrowed: tuple[Bind | VolumeMount, ...] = ()
     read_only: bool = False
     network: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
@@ -82,11 +84,8 @@ class Request:
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
         """The container that is asked for. Raises InvalidInput."""
-        mounts = [words.mount(word) for word in self.mount]
-        binds = [words.volume(word) for word in self.volume]
-        tmpfs = [words.tmpfs(word) for word in self.tmpfs]
-        if self.shm_size is not None:
-            tmpfs.append(words.shm(self.shm_size))
+        mounted = mounts.wishes(self, image_config(image))
+        shm = () if self.shm_size is None else (mounts.shm(self.shm_size),)
         devices = security.devices(self.security, self.userns)
         devices += sharing.shared_memory(self.sharing)
         return ContainerSpec(
@@ -99,12 +98,9 @@ class Request:
                 parse_limits(self.limits),
                 device_rules=security.device_rules(self.security, devices),
             ),
-            binds=(
-                *binds,
-                *(made for made in mounts if isinstance(made, Bind)),
-                *devices,
-            ),
-            tmpfs=(*tmpfs, *(made for made in mounts if isinstance(made, Tmpfs))),
+            binds=(*mounted["binds"], *devices),
+            tmpfs=(*mounted["tmpfs"], *shm),
+            volumes=mounted["volumes"],
             **networking.wishes(self, image_config(image)),
             healthcheck=health.check(self.health, image_config(image)),
             user_namespace=_user_namespace(self.userns),

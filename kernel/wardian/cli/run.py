@@ -22,7 +22,7 @@ from wardian.cli.program import RuntimeCommand, complain
 from wardian.cli.pulling import PULL_NAMES, pull_options
 from wardian.cli.security import SECURITY_NAMES, security_options
 from wardian.cli.sharing import SHARING_NAMES, sharing_options
-from wardian.errors import AlreadyExists, CommandFailed, WardianError
+from wardian.errors import AlreadyExists, CommandFailed, NotFound, WardianError
 
 if TYPE_CHECKING:
     from wardian.cli.request import Request
@@ -41,10 +41,16 @@ def container_options(function: F) -> F:
         click.option("-h", "--hostname", default="", help="Its host name (default: its id)."),
         click.option("--entrypoint", metavar="PROGRAM", help="Instead of the image's entrypoint."),
         click.option(
-            "-v", "--volume", multiple=True, metavar="HOST:CTR[:ro]", help="Bind a host directory."
+            *("-v", "--volume"),
+            multiple=True,
+            metavar="[SOURCE:]PATH[:ro]",
+            help="A volume by name, a directory of the host, or an anonymous volume.",
         ),
         click.option(
-            "--mount", multiple=True, metavar="OPTIONS", help="type=bind|tmpfs,src=…,dst=…"
+            "--mount",
+            multiple=True,
+            metavar="OPTIONS",
+            help="type=volume|bind|tmpfs,src=…,dst=…[,readonly]",
         ),
         click.option(
             "--tmpfs", multiple=True, metavar="PATH[:size=…]", help="A directory in memory."
@@ -113,6 +119,12 @@ def _rarer_options(function: F) -> F:
             multiple=True,
             metavar="KEY=VALUE",
             help="max-size=16m of a file, max-file=2 of them: the oldest goes first.",
+        ),
+        click.option(
+            "--volumes-from",
+            multiple=True,
+            metavar="CONTAINER[:ro]",
+            help="Have its volumes and binds, too.",
         ),
         click.option("--shm-size", metavar="BYTES", help="The size of /dev/shm (64m)."),
         click.option("--group-add", multiple=True, metavar="GROUP", help="Be in a group more."),
@@ -229,6 +241,8 @@ def _make(
 
     if request.cidfile is not None:
         return _noted(request, lambda plain: _make(client, plain, life, make))
+    if request.volumes_from:
+        request = _with_borrowed(client, request)
     image, lowers = images.obtain(client.root, request.image, **request.pulling)
     if request.name is not None:
         return make(request.spec(image, lowers, request.name, **life))
@@ -238,6 +252,14 @@ def _make(
             return make(spec)
         spec = request.spec(image, lowers, names.new_longer_name(), **life)
     return make(spec)
+
+
+def _with_borrowed(client: Client, request: Request) -> Request:
+    from dataclasses import replace
+
+    from wardian.cli.mounts import borrowed
+
+    return replace(request, borrowed=borrowed(client, request.volumes_from))
 
 
 def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
@@ -318,5 +340,6 @@ def _removed_afterwards(container: Container) -> Iterator[None]:
 
 
 def _warn(container: Container) -> None:
-    for warning in container.info.warnings:
-        complain(f"not in force: {warning}")
+    with suppress(NotFound):  # one that is removed at its end may have ended
+        for warning in container.info.warnings:
+            complain(f"not in force: {warning}")

@@ -67,13 +67,17 @@ def version() -> None:
 @click.command(cls=Command)
 @format_option
 def df(style: str | None) -> None:
-    """Show how much disk images and containers' writable layers take."""
+    """Show how much disk images, containers' writable layers and volumes take."""
     from wardian.cli.format import emit
     from wardian.runtime.client import Client
 
     with Client.connect() as client:
         containers = client.list()
-        rows = [_image_use(client, containers), _container_use(containers)]
+        rows = [
+            _image_use(client, containers),
+            _container_use(containers),
+            _volume_use(client, containers),
+        ]
     emit(rows, USE_COLUMNS, style=style)
 
 
@@ -106,6 +110,23 @@ def _container_use(containers: list[ContainerInfo]) -> dict[str, Any]:
     )
 
 
+def _volume_use(client: Client, containers: list[ContainerInfo]) -> dict[str, Any]:
+    from wardian.cli.mounted import names_in_use
+    from wardian.cli.volume import size_bytes
+    from wardian.storage.volumes import Volumes
+
+    volumes = Volumes(client.root)
+    sizes = {one.name: size_bytes(volumes, one) for one in volumes.list()}
+    used = names_in_use(containers) & set(sizes)
+    return _use(
+        "Local Volumes",
+        total=len(sizes),
+        active=len(used),
+        size_bytes=sum(sizes.values()),
+        free_bytes=sum(size for name, size in sizes.items() if name not in used),
+    )
+
+
 def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int) -> dict[str, Any]:
     from wardian.observe.quantities import decimal_size
 
@@ -123,9 +144,11 @@ def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int
 @click.command(cls=Command)
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("-a", "--all", "all_images", is_flag=True, help="Images that no container uses, too.")
-def prune(*, force: bool, all_images: bool) -> int:
+@click.option("--volumes", is_flag=True, help="Anonymous volumes that no container has, too.")
+def prune(*, force: bool, all_images: bool, volumes: bool) -> int:
     """Remove every container that does not run, and layers that nothing needs."""
     from wardian.cli.images import key_of
+    from wardian.cli.volume import remove_unused
     from wardian.images.store import ImageStore
     from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
@@ -133,10 +156,14 @@ def prune(*, force: bool, all_images: bool) -> int:
     what = "every container that does not run, with its files"
     if all_images:
         what += ", and every image that no container uses"
+    if volumes:
+        what += ", and every anonymous volume that no container has"
     if not force and not click.confirm(f"This removes {what}. Go on?"):
         return 1
     with Client.connect() as client:
         freed = remove_ended(client)
+        if volumes:
+            freed += remove_unused(client, all_volumes=False, kind="volume ")
         store = ImageStore(client.root)
         left = client.list()
         used = {Path(lower) for info in left for lower in info.lowers}

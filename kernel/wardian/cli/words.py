@@ -8,175 +8,19 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from wardian.cgroups.limits import parse_size
 from wardian.errors import InvalidInput
-from wardian.runtime.spec import Bind, Tmpfs, Ulimit
+from wardian.runtime.spec import Ulimit
 
 T = TypeVar("T")
 RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-# What is not named here of nosuid, nodev and rro is always so.
-_VOLUME_OPTIONS = (
-    "ro",
-    "rro",
-    "rw",
-    "noexec",
-    "nosuid",
-    "nodev",
-    "bind",
-    "rbind",
-    "z",
-    "Z",
-)
-PROPAGATION = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
-_VOLUME_HINT = "write it like /on/the/host:/in/the/container or …:ro"
-
-
-def volume(word: str) -> Bind:
-    """``-v host:container[:ro]``; named volumes do not exist yet."""
-    source, colon, rest = word.partition(":")
-    target, _, options = rest.partition(":")
-    if not colon or not source or not target:
-        raise InvalidInput(f"not a volume: {word[:80]!r}", hint=_VOLUME_HINT)
-    if "/" not in source:
-        raise InvalidInput(
-            f"named volumes are not supported: {source[:80]}",
-            hint="give a directory of the host, such as ./data",
-        )
-    chosen = [option for option in options.split(",") if option]
-    for option in chosen:
-        if option not in (*_VOLUME_OPTIONS, *PROPAGATION):
-            raise InvalidInput(
-                f"unknown volume option: {option[:40]}",
-                hint=f"use {', '.join((*_VOLUME_OPTIONS[:7], *PROPAGATION))}",
-            )
-    bind = _bind(
-        source,
-        target,
-        read_only=not {"ro", "rro"}.isdisjoint(chosen),
-        recursive="bind" not in chosen,
-    )
-    kinds = [option for option in chosen if option in PROPAGATION]
-    return replace(
-        bind, no_exec="noexec" in chosen, propagation=kinds[-1] if kinds else bind.propagation
-    )
-
-
-def _bind(source: str, target: str, *, read_only: bool, recursive: bool = True) -> Bind:
-    path = os.path.abspath(os.path.expanduser(source))
-    if not os.path.exists(path):
-        raise InvalidInput(f"no such file or directory on the host: {path}", hint="create it first")
-    return Bind(source=path, target=_inside(target), read_only=read_only, recursive=recursive)
-
-
-def _inside(target: str) -> str:
-    if not target.startswith("/") or os.path.normpath(target) == "/":
-        raise InvalidInput(
-            f"cannot mount at {target[:80]!r}",
-            hint="give an absolute path, not / itself",
-        )
-    return os.path.normpath(target)
-
-
-def mount(word: str) -> Bind | Tmpfs:
-    """``--mount type=bind,src=…,dst=…[,readonly]`` or ``type=tmpfs,dst=…[,tmpfs-size=…]``."""
-    options = {}
-    for part in word.split(","):
-        key, equals, value = part.partition("=")
-        options[key.strip().lower()] = value if equals else "true"
-    kind = options.pop("type", "volume")
-    target = _take(options, "target", "dst", "destination")
-    if not target:
-        raise InvalidInput("the mount has no target", hint="add dst=/in/the/container")
-    if kind == "bind":
-        source = _take(options, "source", "src")
-        if not source:
-            raise InvalidInput("the bind mount has no source", hint="add src=/on/the/host")
-        read_only = _is_true(_take(options, "readonly", "ro") or "false")
-        recursive = not _is_true(_take(options, "bind-nonrecursive") or "false")
-        bind = _bind(source, target, read_only=read_only, recursive=recursive)
-        bind = replace(bind, propagation=_propagation(_take(options, "bind-propagation")))
-        made: Bind | Tmpfs = _to_depth(bind, _take(options, "bind-recursive"))
-    elif kind == "tmpfs":
-        size, mode = _take(options, "tmpfs-size"), _take(options, "tmpfs-mode")
-        made = _tmpfs(target, size, mode)
-    else:
-        raise InvalidInput(f"unknown mount type: {kind[:40]}", hint="use type=bind or type=tmpfs")
-    if options:
-        raise InvalidInput(f"unknown mount option: {min(options)[:40]}")
-    return made
-
-
-def _propagation(word: str | None) -> str:
-    if word is not None and word not in PROPAGATION:
-        raise InvalidInput(
-            f"unknown propagation: {word[:40]}", hint=f"use {', '.join(PROPAGATION)}"
-        )
-    return word or "rprivate"
-
-
-def _to_depth(bind: Bind, word: str | None) -> Bind:
-    """``bind-recursive``: what a read-only bind means for what is mounted below it."""
-    if word in (None, "enabled", "readonly"):
-        return bind
-    if word == "disabled":
-        return replace(bind, recursive=False)
-    if word == "writable":
-        return replace(bind, only_top_is_read_only=True)
-    raise InvalidInput(
-        f"not a choice for bind-recursive: {str(word)[:40]}",
-        hint="use enabled, disabled, writable or readonly",
-    )
-
-
-def _take(options: dict[str, str], *names: str) -> str | None:
-    found = [options.pop(name) for name in names if name in options]
-    return found[-1] if found else None
-
-
-def _is_true(word: str) -> bool:
-    if word.lower() not in ("true", "1", "false", "0"):
-        raise InvalidInput(f"neither true nor false: {word[:40]!r}")
-    return word.lower() in ("true", "1")
-
-
-def tmpfs(word: str) -> Tmpfs:
-    """``--tmpfs /path[:size=64m,mode=1777]``; options that are always in force are accepted."""
-    target, _, rest = word.partition(":")
-    size = mode = None
-    owner = {"uid": 0, "gid": 0}
-    inodes: int | None = None
-    words = {"exec": False, "ro": False}
-    for option in filter(None, rest.split(",")):
-        key, _, value = option.partition("=")
-        if key == "size":
-            size = value
-        elif key == "mode":
-            mode = value
-        elif key in owner:
-            if not re.fullmatch(r"[0-9]{1,9}", value):
-                raise InvalidInput(f"not a {key}: {value[:40]!r}", hint="write it as a number")
-            owner[key] = int(value)
-        elif key == "nr_inodes" and re.fullmatch(r"[1-9][0-9]{0,14}", value):
-            inodes = int(value)
-        elif option in ("exec", "noexec"):
-            words["exec"] = option == "exec"
-        elif option in ("ro", "rw"):
-            words["ro"] = option == "ro"
-        elif option not in ("nosuid", "nodev", "noatime", "relatime"):
-            raise InvalidInput(
-                f"unknown tmpfs option: {option[:40]}",
-                hint="use size=, mode=, uid=, gid=, nr_inodes=, exec and ro",
-            )
-    made = replace(_tmpfs(target, size, mode), uid=owner["uid"], gid=owner["gid"])
-    return replace(made, inodes=inodes, exec=words["exec"], read_only=words["ro"])
 
 
 def host(word: str) -> tuple[str, str]:
@@ -192,24 +36,6 @@ def host(word: str) -> tuple[str, str]:
     except ValueError:
         raise InvalidInput(f"not an IP address: {found[2][:80]!r}", hint=hint) from None
     return found[1], str(address)
-
-
-def shm(size: str) -> Tmpfs:
-    """``--shm-size``: a tmpfs over the usual /dev/shm of 64 MiB."""
-    size_bytes = parse_size(size)
-    if not size_bytes or size_bytes < 0:
-        raise InvalidInput(f"not a size for /dev/shm: {size[:40]!r}", hint="write it like 256m")
-    return Tmpfs(target="/dev/shm", size_bytes=size_bytes)  # noqa: S108  # the container's
-
-
-def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
-    if mode is not None and not re.fullmatch(r"[0-7]{1,4}", mode):
-        raise InvalidInput(f"not a mode: {mode[:40]!r}", hint="write it in octal, like 1777")
-    return Tmpfs(
-        target=_inside(target),
-        size_bytes=None if size is None else parse_size(size),
-        mode=0o1777 if mode is None else int(mode, 8),
-    )
 
 
 def environment(words: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
@@ -285,6 +111,13 @@ def _ulimit(part: str, word: str) -> int:
     return int(part)
 
 
+def is_true(word: str) -> bool:
+    """Docker's words for a switch."""
+    if word.lower() not in ("true", "1", "false", "0"):
+        raise InvalidInput(f"neither true nor false: {word[:40]!r}")
+    return word.lower() in ("true", "1")
+
+
 def seccomp(words: Iterable[str]) -> str:
     """``--security-opt seccomp=…``: ``default``, ``unconfined`` or a profile's JSON."""
     chosen = "default"
@@ -293,7 +126,7 @@ def seccomp(words: Iterable[str]) -> str:
         if key == "seccomp":
             chosen = value if value in ("unconfined", "default") else _profile(value)
         elif key == "no-new-privileges":
-            if not _is_true(value or "true"):
+            if not is_true(value or "true"):
                 raise InvalidInput(
                     "no-new-privileges is always in force", hint="leave the option out"
                 )

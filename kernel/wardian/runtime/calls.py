@@ -18,7 +18,7 @@ from wardian.runtime.house import House
 from wardian.runtime.live import Live, Spawned
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.relay import Tap
-from wardian.runtime.spec import Keep
+from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.runtime.state import Record, Status
 from wardian.runtime.wire import Connection
 
@@ -59,6 +59,7 @@ class Calls:
         self._hold = hold
         self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
         self._leaving: dict[Connection, list[Callable[[], None]]] = {}
+        self._awaited: dict[Connection, set[str]] = {}  # volumes, until a container has them
         self._handlers: dict[str, tuple[Any, Handler]] = {
             "create": (m.CreateCall, self._create),
             "run": (m.RunCall, self._run),
@@ -81,6 +82,11 @@ class Calls:
             "disconnect": (m.DisconnectCall, self._disconnect),
             "create_network": (m.CreateNetworkCall, self._create_network),
             "remove_network": (m.NameCall, self._remove_network),
+            "create_volume": (m.CreateVolumeCall, self._create_volume),
+            "make_volumes": (m.MakeVolumesCall, self._make_volumes),
+            "drop_volumes": (m.DropVolumesCall, self._drop_volumes),
+            "settle_volume": (m.SettleVolumeCall, self._settle_volume),
+            "remove_volume": (m.NameCall, self._remove_volume),
             "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
         }
@@ -99,12 +105,18 @@ class Calls:
             self._house.history.leave(listener)
         for leave in self._leaving.pop(client, ()):
             leave()
+        self._house.shelf.drop(sorted(self._awaited.pop(client, ())))
 
     def _create(self, reply: Reply, call: m.CreateCall, _fds: tuple[int, ...]) -> None:
-        reply.send(self._house.info(self._house.create(call.spec)))
+        reply.send(self._house.info(self._create_record(reply.client, call.spec)))
+
+    def _create_record(self, client: Connection, spec: ContainerSpec, **how: bool) -> Record:
+        record = self._house.create(spec, **how)
+        self._awaited.get(client, set()).difference_update(mount.name for mount in spec.volumes)
+        return record
 
     def _run(self, reply: Reply, call: m.RunCall, fds: tuple[int, ...]) -> None:
-        record = self._house.create(call.spec, to_start=True)
+        record = self._create_record(reply.client, call.spec, to_start=True)
         try:
             self._begin(record, reply, call, fds)
         except BaseException:
@@ -254,9 +266,9 @@ class Calls:
     def _remove(self, reply: Reply, call: m.RemoveCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
         if record.is_running and call.force:
-            self._house.kill_and_remove(record, lambda _: reply.send(None))
+            self._house.kill_and_remove(record, lambda _: reply.send(None), volumes=call.volumes)
         else:
-            self._house.remove(record)
+            self._house.remove(record, volumes=call.volumes)
             reply.send(None)
 
     def _pause(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
@@ -304,6 +316,27 @@ class Calls:
 
     def _remove_network(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
         reply.send(m.NetworkInfo(self._house.plugs.remove_network(call.name)))
+
+    def _create_volume(self, reply: Reply, call: m.CreateVolumeCall, _fds: tuple[int, ...]) -> None:
+        reply.send(m.VolumeInfo(self._house.shelf.create(call.request)))
+
+    def _make_volumes(self, reply: Reply, call: m.MakeVolumesCall, _fds: tuple[int, ...]) -> None:
+        made = self._house.shelf.make(call.mounts)
+        anonymous = {mount.name for mount in made.mounts if mount.is_anonymous}
+        self._awaited.setdefault(reply.client, set()).update(anonymous & set(made.new))
+        reply.send(made)
+
+    def _drop_volumes(self, reply: Reply, call: m.DropVolumesCall, _fds: tuple[int, ...]) -> None:
+        self._house.shelf.drop(call.names)
+        reply.send(None)
+
+    def _settle_volume(self, reply: Reply, call: m.SettleVolumeCall, _fds: tuple[int, ...]) -> None:
+        self._house.shelf.settle(call.name, call.staging)
+        reply.send(None)
+
+    def _remove_volume(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        self._house.shelf.remove(call.name)
+        reply.send(None)
 
     def _events(self, reply: Reply, call: m.EventsCall, _fds: tuple[int, ...]) -> None:
         """One answer an event; a null when no more are wanted."""

@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -70,7 +70,8 @@ class Client:
 
     def create(self, spec: ContainerSpec) -> Container:
         """A new container, not started."""
-        info, _ = self.call("create", m.CreateCall(spec), ContainerInfo)
+        with self._with_volumes(spec) as whole:
+            info, _ = self.call("create", m.CreateCall(whole), ContainerInfo)
         return Container(self, info.id)
 
     def run(
@@ -87,13 +88,21 @@ class Client:
         With ``attach`` its streams are in ``Container.streams``, as `Container.join` gives them.
         """
         fds = fds or {}
-        body = m.RunCall(spec, tuple(fds), terminal, attach)
-        info, given = self.call("run", body, ContainerInfo, tuple(fds.values()))
+        with self._with_volumes(spec) as whole:
+            body = m.RunCall(whole, tuple(fds), terminal, attach)
+            info, given = self.call("run", body, ContainerInfo, tuple(fds.values()))
         if spec.keep is not Keep.ALWAYS:
             self.attached[info.id] = m.AttachCall(info.id, spec.keep)
         if attach:
             return Container(self, info.id, streams=given)
         return Container(self, info.id, terminal_fd=given[0] if given else None)
+
+    def _with_volumes(self, spec: ContainerSpec) -> AbstractContextManager[ContainerSpec]:
+        if not spec.volumes:
+            return nullcontext(spec)
+        from wardian.runtime.filling import with_volumes  # what a start without them need not load
+
+        return with_volumes(self, spec)
 
     def container(self, name: str) -> Container:
         """The container of this name, id or start of an id; NotFound."""

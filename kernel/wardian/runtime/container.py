@@ -173,9 +173,12 @@ class Container:
         """Send a signal to the main process; SIGKILL ends the container."""
         self.client.call("kill", m.KillCall(self.id, int(signal)), type(None))
 
-    def remove(self, *, force: bool = False) -> None:
-        """Remove it and its writable layer; with ``force`` even if it runs."""
-        self.client.call("remove", m.RemoveCall(self.id, force), type(None))
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove it and its writable layer; with ``force`` even if it runs.
+
+        With ``volumes`` those of its volumes that nobody has named go, too.
+        """
+        self.client.call("remove", m.RemoveCall(self.id, force, volumes), type(None))
         self.client.attached.pop(self.id, None)
 
     def pause(self) -> None:

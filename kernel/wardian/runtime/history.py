@@ -32,7 +32,14 @@ class History:
         """Something happened to a container now; ``attributes`` are what docker tells of it."""
         spec = record.spec
         said = {**spec.labels, **(attributes or {})}
-        event = Event(time.time(), action, record.id, spec.name, spec.image, exit_code, said)
+        self._tell(Event(time.time(), action, record.id, spec.name, spec.image, exit_code, said))
+
+    def note_volume(self, action: str, name: str, attributes: Mapping[str, str]) -> None:
+        """Something happened to a volume now."""
+        said = dict(attributes)
+        self._tell(Event(time.time(), action, name, name, "", attributes=said, type="volume"))
+
+    def _tell(self, event: Event) -> None:
         self._events.append(event)
         for listener in list(self._listeners):
             listener(event)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from wardian.runtime.orphans import Orphans
 from wardian.runtime.plugs import UNPLUGGED, Plugged, Plugs
 from wardian.runtime.restarts import Restarts
 from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.shelf import Shelf
 from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
@@ -76,6 +78,7 @@ class House:
         self.history = History()
         self._hits = LimitHits(loop, self.records.get, self._note, self.history)
         self.plugs = Plugs(root, loop, self._disk.home, self.records)
+        self.shelf = Shelf(root, self.records, self.history)
         self.restarts = Restarts(
             loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
         )
@@ -115,6 +118,7 @@ class House:
         """
         state.ensure_free(self.records, spec.name)
         spec = lending.settle(spec, self.find)
+        self.shelf.ensure(spec.volumes)
         sysctls.check(spec)
         allowed_capabilities(spec)
         seccomp_program(spec)
@@ -176,8 +180,10 @@ class House:
             if not sandbox.is_laid:
                 sandbox.lay(self.site(record))
             plugged = self.plugs.attach(record, sandbox)
-            init = sandbox.enter(record.spec, plugged.files)
-            running = self._note_start(record, sandbox, plugged, (*warnings, *sandbox.warnings))
+            shelved = self.shelf.attach(record, sandbox)
+            init = sandbox.enter(record.spec, (*plugged.files, *shelved.binds))
+            warnings = (*warnings, *sandbox.warnings, *shelved.warnings)
+            running = self._note_start(record, sandbox, plugged, warnings)
             live = Live(self._loop, running, self._disk.home(record.id), cgroup, sandbox.pidfd)
             live.init = init
             sandbox.go()
@@ -188,6 +194,7 @@ class House:
                 live.give_up()
                 self._put_back(record)
             self.plugs.detach(record)
+            self.shelf.detach(record)
             if sandbox is not None:
                 sandbox.discard()
             self._groups.remove(cgroup)
@@ -272,6 +279,7 @@ class House:
         reason = live.stop_reason or ("out of memory" if record.hits.oom_kill and exit_code else "")
         live.close(exit_code)
         self.plugs.detach(record)
+        self.shelf.detach(record)
         if live.before is not None:
             self._note(live.before)
             self._groups.remove(live.cgroup)
@@ -311,8 +319,11 @@ class House:
         if not self._live:
             self._groups.close()
 
-    def remove(self, record: Record) -> None:
-        """Forget a container that does not run, and its writable layer."""
+    def remove(self, record: Record, *, volumes: bool = False) -> None:
+        """Forget a container that does not run, and its writable layer.
+
+        Its anonymous volumes go with it if that is asked for, or if nobody had to ask to remove it.
+        """
         if record.id in self._live:
             raise FailedPrecondition(
                 f"container {record.spec.name} is running",
@@ -323,22 +334,29 @@ class House:
         self._release(record.id)
         self.records.pop(record.id, None)
         self.history.note("destroy", record)
+        is_its_end = record.spec.remove_on_exit or record.spec.keep is Keep.NEVER
+        self.shelf.forsake(record, volumes=volumes or is_its_end)
 
-    def kill_and_remove(self, record: Record, done: Callable[[int], None]) -> None:
+    def kill_and_remove(
+        self, record: Record, done: Callable[[int], None], *, volumes: bool = False
+    ) -> None:
         """``rm --force``: end it at once, then remove it."""
 
         def gone(code: int) -> None:
             # The end is still being noted down; remove when that is done.
-            self._loop.later(0, lambda: self._finish_removal(record.id, code, done))
+            finish = partial(self._finish_removal, record.id, code, done, volumes=volumes)
+            self._loop.later(0, finish)
 
         live = self.live(record)
         self.restarts.stopped(record)
         live.on_stopped.append(gone)
         live.kill()
 
-    def _finish_removal(self, container_id: str, code: int, done: Callable[[int], None]) -> None:
+    def _finish_removal(
+        self, container_id: str, code: int, done: Callable[[int], None], *, volumes: bool
+    ) -> None:
         if record := self.records.get(container_id):
-            self.remove(record)
+            self.remove(record, volumes=volumes)
         done(code)
 
     def set_paused(self, record: Record, *, paused: bool) -> Record:
@@ -410,6 +428,7 @@ class House:
             elif record.boot_id not in ("", state.boot_id()):
                 self.restarts.booted(record)
         self.plugs.adopt()
+        self.shelf.adopt()
         self._groups.sweep(self._live)
         self._nursery.refill_soon()
         self._sites.sweep(self.records)

@@ -17,6 +17,7 @@ from wardian.network.definition import Attachment, Endpoint, Network, NetworkReq
 from wardian.runtime.health import Health, HealthStatus
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
+from wardian.storage.volume import Volume, VolumeMount, VolumeRequest
 
 ShortText = Annotated[str, Meta(max_length=4096)]
 MAIN_KEY = 0
@@ -270,10 +271,11 @@ class KillCall(Struct, frozen=True):
 
 
 class RemoveCall(Struct, frozen=True):
-    """``rm``."""
+    """``rm``; with ``volumes`` its anonymous volumes go, too."""
 
     name: str
     force: bool = False
+    volumes: bool = False
 
 
 class SpawnCall(Struct, frozen=True):
@@ -359,6 +361,48 @@ class NetworkInfo(Struct, frozen=True):
     network: Network
 
 
+class CreateVolumeCall(Struct, frozen=True):
+    """``volume create``."""
+
+    request: VolumeRequest
+
+
+class VolumeInfo(Struct, frozen=True):
+    """A volume that was made."""
+
+    volume: Volume
+
+
+class MakeVolumesCall(Struct, frozen=True):
+    """What a container to be wants: volumes that do not exist are made, others only found.
+
+    Those that no container has when the client goes away are removed.
+    """
+
+    mounts: tuple[VolumeMount, ...]
+
+
+class MadeVolumes(Struct, frozen=True):
+    """The same, each with its name; which of them are ``new``, which can be filled."""
+
+    mounts: tuple[VolumeMount, ...]
+    new: tuple[str, ...] = ()
+    unfilled: tuple[VolumeMount, ...] = ()
+
+
+class DropVolumesCall(Struct, frozen=True):
+    """Remove volumes that were made in vain, but for those that a container has."""
+
+    names: tuple[str, ...]
+
+
+class SettleVolumeCall(Struct, frozen=True):
+    """A directory that was filled beside a volume's files becomes them."""
+
+    name: str
+    staging: Annotated[str, Meta(pattern=r"^\.filling-[0-9a-f]{1,32}$")]
+
+
 class ContainerInfo(Struct, frozen=True, kw_only=True):
     """A container as clients see it. Paths are the host's; times are seconds since the epoch.
 
@@ -397,7 +441,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 
 
 class Event(Struct, frozen=True):
-    """Something happened to a container.
+    """Something happened to a container (or, by name alone, to a volume).
 
     Docker's words: create, start, exec_create: …, exec_start: …, exec_die, health_status: …, kill,
     stop, oom, die, pause, unpause, update, rename, destroy. ``attributes`` has the container's
@@ -413,6 +457,7 @@ class Event(Struct, frozen=True):
     image: str
     exit_code: int | None = None
     attributes: dict[str, str] = {}
+    type: str = "container"
 
 
 class SpawnedProcess(Struct, frozen=True):

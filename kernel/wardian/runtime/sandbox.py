@@ -164,12 +164,22 @@ class Sandbox:
             raise SetupError(failure.what, hint=failure.hint)
         return answer.fds[0]
 
-    def enter(self, spec: ContainerSpec, files: tuple[Bind, ...] = ()) -> wire.Connection:
-        """Ask for all that the spec adds, and for these files of ours in its /etc.
+    def can_map(self, directory: Path) -> bool:
+        """Whether owners of files there can show as they are to it; they need not be mapped."""
+        if self.ids is None or not self.ids.shifts_layers or not trees.may_clone():
+            return True
+        userns_fd = os.open(f"/proc/{self.host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return trees.can_map(str(directory), userns_fd)
+        finally:
+            os.close(userns_fd)
+
+    def enter(self, spec: ContainerSpec, more: tuple[Bind, ...] = ()) -> wire.Connection:
+        """Ask for all that the spec adds, and for these: files of ours in its /etc, its volumes.
 
         Returns the way to init, which serves after `go`.
         """
-        binds = (*files, *spec.binds)
+        binds = (*more, *spec.binds)
         order = m.Enter(
             spec=spec,
             binds=binds,

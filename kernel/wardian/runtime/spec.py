@@ -13,6 +13,7 @@ from wardian.runtime.health import Healthcheck
 from wardian.runtime.logs import USUAL, LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.sharing import Sharing
+from wardian.storage.volume import VolumeMount
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,7 +55,8 @@ class Bind:
 
     Read-only counts for what is mounted below, too, unless ``only_top_is_read_only``. Programs in
     it are never set-id, and nodes never devices but for a single one that ``is_device``.
-    ``propagation`` is mount(8)'s word.
+    ``propagation`` is mount(8)'s word. ``volume`` names the one whose files these are: its owners
+    must be those in the container.
     """
 
     source: str
@@ -65,6 +67,7 @@ class Bind:
     no_exec: bool = False
     propagation: str = "rprivate"
     is_device: bool = False
+    volume: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,7 @@ class ContainerSpec:
     limits: Limits = field(default_factory=Limits)
     binds: tuple[Bind, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
+    volumes: tuple[VolumeMount, ...] = ()
     network: Network = Network.NONE
     user_namespace: UserNamespace = UserNamespace.AUTO
     read_only: bool = False

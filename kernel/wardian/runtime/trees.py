@@ -12,7 +12,6 @@ import errno
 import functools
 import os
 from collections.abc import Callable
-from contextlib import suppress
 
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import mount as mnt
@@ -88,20 +87,45 @@ def _bind(bind: Bind, userns_fd: int | None) -> int:
     try:
         tree = mnt.open_tree(bind.source, CLONE | recursive)
     except KernelRefused as error:
+        what = f"volume {bind.volume}" if bind.volume else bind.source
         raise SetupError(
-            f"cannot mount {bind.source}: {os.strerror(error.errno)}",
+            f"cannot mount {what}: {os.strerror(error.errno)}",
             hint="the source of a bind mount must exist on the host",
         ) from error
     try:
         _set(tree, bind)
+        if userns_fd is not None:
+            _map(tree, bind, userns_fd)
     except BaseException:
         os.close(tree)
         raise
-    if userns_fd is not None:
-        # What cannot be mapped (procfs, some network file systems) shows as owned by nobody.
-        with suppress(KernelRefused):
-            mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
     return tree
+
+
+def _map(tree: int, bind: Bind, userns_fd: int) -> None:
+    """What cannot be mapped (procfs, some network file systems) shows as owned by nobody."""
+    try:
+        mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
+    except KernelRefused as error:
+        if bind.volume:
+            raise SetupError(
+                f"cannot map volume {bind.volume} to the container's ids:"
+                f" {os.strerror(error.errno)}",
+                hint="use Linux 5.19 or newer with ext4, xfs or btrfs below WARDIAN_ROOT, or"
+                " --userns=host",
+            ) from error
+
+
+def can_map(directory: str, userns_fd: int) -> bool:
+    """Whether owners of what is there can be mapped to those of a user namespace."""
+    tree = mnt.open_tree(directory, CLONE)
+    try:
+        mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_IDMAP, userns_fd=userns_fd)
+    except KernelRefused:
+        return False
+    finally:
+        os.close(tree)
+    return True
 
 
 def _set(tree: int, bind: Bind) -> None:

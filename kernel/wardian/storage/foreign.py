@@ -11,10 +11,12 @@ import os
 import pwd
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from wardian.errors import SetupError
 from wardian.linux.idmap import IdRange, subordinate_ranges, write_id_maps
 from wardian.linux.namespaces import CLONE_NEWUSER, unshare
+from wardian.storage import tree
 
 
 def own_ranges() -> tuple[list[IdRange], list[IdRange]]:
@@ -31,6 +33,16 @@ def _stacked(own: int, ranges: Sequence[tuple[int, int]]) -> list[IdRange]:
     for first, count in ranges:
         stacked.append(IdRange(stacked[-1].container_id + stacked[-1].count, first, count))
     return stacked
+
+
+def remove(parent_fd: int, name: str) -> None:
+    """`tree.remove`, of the caller's own files and of its subordinate ids'. Raises OSError."""
+    try:
+        tree.remove(parent_fd, name)
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+        as_root_of_own_ids(partial(tree.remove, parent_fd, name))
 
 
 def as_root_of_own_ids(action: Callable[[], None]) -> None:

@@ -7,13 +7,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 from wardian.errors import AlreadyExists, InvalidInput, NotFound, SetupError
 from wardian.linux.statfs import OVERLAYFS_SUPER_MAGIC, file_system_type
-from wardian.storage import tree
-from wardian.storage.foreign import as_root_of_own_ids
+from wardian.storage import foreign, tree
 from wardian.storage.snapshotter import Snapshot
 from wardian.storage.tree import Usage
 
@@ -91,12 +89,7 @@ class OverlaySnapshotter:
         fd = os.open(self._directory, _OPEN)
         try:
             with _storing():
-                try:
-                    tree.remove(fd, name)
-                except PermissionError:  # a rootless container's other ids
-                    if os.geteuid() == 0:
-                        raise
-                    as_root_of_own_ids(partial(tree.remove, fd, name))
+                foreign.remove(fd, name)  # a rootless container's other ids, too
         finally:
             os.close(fd)
 

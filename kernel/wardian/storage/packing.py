@@ -78,6 +78,17 @@ def pack_one(dir_fd: int, name: str, path: str, output: BinaryIO) -> Packed:
     return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
 
 
+def pack_whole(dir_fd: int, output: BinaryIO) -> Packed:
+    """Write a directory with its own owner and mode, as ``./``, and what is below it."""
+    packer = _Packer(output, IdShift(), None)
+    packer.add(dir_fd, ".", ".")
+    for path, fd, name in tree.walk(dir_fd):
+        packer.add(fd, name, f"{path}/{name}" if path else name)
+    packer.write(END)
+    output.flush()
+    return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
+
+
 class _Packer:
     def __init__(self, output: BinaryIO, ids: IdShift, latest_s: int | None) -> None:
         self._output = output
@@ -218,14 +229,20 @@ def _kind(mode: int) -> Kind | None:
 
 
 def attributes(dir_fd: int, name: str) -> dict[str, bytes]:
-    """File capabilities and users' attributes, as `unpack` takes them."""
+    """File capabilities and users' attributes of a file or directory, as `unpack` takes them.
+
+    By a descriptor: there may be no /proc.
+    """
     found = {}
-    path = f"/proc/self/fd/{dir_fd}/{name}"
     with suppress(OSError):
-        for key in os.listxattr(path, follow_symlinks=False):
-            is_user = key.startswith("user.") and not key.startswith(whiteout.PRIVATE_PREFIXES)
-            if is_user or key == _CAPABILITY:
-                found[key] = os.getxattr(path, key, follow_symlinks=False)
+        fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
+        try:
+            for key in os.listxattr(fd):
+                is_user = key.startswith("user.") and not key.startswith(whiteout.PRIVATE_PREFIXES)
+                if is_user or key == _CAPABILITY:
+                    found[key] = os.getxattr(fd, key)
+        finally:
+            os.close(fd)
     if _CAPABILITY in found:
         found[_CAPABILITY] = _without_namespace(found[_CAPABILITY])
     return found

@@ -1,0 +1,370 @@
+"""``wardian volume …``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+import click
+
+from wardian.cli.mounted import complete_volume, describe_volume, names_in_use
+from wardian.cli.params import format_option
+from wardian.cli.program import Command, Entry, LazyGroup, Sections, complain
+from wardian.errors import InvalidInput, NotFound, SetupError, WardianError
+
+if TYPE_CHECKING:
+    from wardian.cli.words import Filter
+    from wardian.runtime.client import Client
+    from wardian.storage.volume import Volume
+    from wardian.storage.volumes import Volumes
+
+COLUMNS = {"Driver": "DRIVER", "Name": "VOLUME NAME"}
+PRUNE_KEYS = ("all", "label", "label!")
+STREAM = "-"
+
+
+class VolumeGroup(LazyGroup):
+    """Docker's commands about volumes, and backup and restore."""
+
+    sections: ClassVar[Sections] = {
+        "Commands": {
+            "create": Entry("volume:create", "Make a volume."),
+            "ls": Entry("volume:ls", "List volumes."),
+            "inspect": Entry("volume:inspect", "Show volumes, as JSON."),
+            "export": Entry("volume:export", "Write a volume's files to an archive."),
+            "import": Entry("volume:import_", "Fill a volume from an archive."),
+            "rm": Entry("volume:rm", "Remove volumes that no container has."),
+            "prune": Entry("volume:prune", "Remove anonymous volumes that no container has."),
+        }
+    }
+
+
+@click.command(cls=VolumeGroup)
+def volume() -> None:
+    """Volumes: files that outlive containers, and are shared by them."""
+
+
+def volumes_argument(function: Any) -> Any:
+    """``VOLUME...``."""
+    return click.argument(
+        "names", metavar="VOLUME...", nargs=-1, required=True, shell_complete=complete_volume
+    )(function)
+
+
+@click.command(cls=Command)
+@click.option("-d", "--driver", type=click.Choice(["local"]), default="local", help="local.")
+@click.option("--label", multiple=True, metavar="KEY=VALUE", help="Note something.")
+@click.option(
+    *("-o", "--opt"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="type=tmpfs or type=none, o=… as mount(8), device=…",
+)
+@click.argument("name", metavar="[VOLUME]", required=False)
+def create(
+    *,
+    name: str | None,
+    driver: str,  # noqa: ARG001  # there is one
+    label: tuple[str, ...],
+    opt: tuple[str, ...],
+) -> None:
+    """Make a volume, and print its name; one that is there already is left as it is.
+
+    \b
+    wardian volume create data
+    wardian volume create --opt type=tmpfs --opt o=size=64m,uid=1000 scratch
+    wardian volume create --opt type=none --opt o=bind --opt device=/srv/site site
+    """  # noqa: D301
+    from wardian.cli import words
+    from wardian.cli.mounts import pairs
+    from wardian.runtime import messages as m
+    from wardian.runtime.client import Client
+    from wardian.storage.volume import VolumeRequest
+
+    request = VolumeRequest(name=name or "", labels=words.labels(label, ()), options=pairs(opt))
+    with Client.connect() as client:
+        made, _ = client.call("create_volume", m.CreateVolumeCall(request), m.VolumeInfo)
+    click.echo(made.volume.name)
+
+
+@click.command(cls=Command)
+@click.option("-q", "--quiet", is_flag=True, help="Only names.")
+@click.option(
+    *("-f", "--filter", "filter_words"),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="name=, label=, driver=, dangling=true (no container has it).",
+)
+@format_option
+def ls(*, quiet: bool, filter_words: tuple[str, ...], style: str | None) -> None:
+    """List volumes by name."""
+    from wardian.cli.format import emit
+    from wardian.cli.words import filters
+
+    wanted = filters(filter_words, ("name", "label", "driver", "dangling"))
+    in_use = _in_use() if any(one.key == "dangling" for one in wanted) else frozenset()
+    rows = [
+        {**describe_volume(one), "Labels": _labels(one), "Links": "N/A", "Size": "N/A"}
+        for one in _volumes().list()
+        if _matches(one, wanted, in_use)
+    ]
+    emit(rows, COLUMNS, style=style, quiet_field="Name" if quiet else None)
+
+
+def _volumes() -> Volumes:
+    from wardian.runtime.paths import state_root
+    from wardian.storage.volumes import Volumes
+
+    return Volumes(state_root())
+
+
+def _in_use() -> Collection[str]:
+    from wardian.runtime.client import Client
+
+    with Client.connect() as client:
+        return names_in_use(client.list())
+
+
+def _labels(one: Volume) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
+
+
+def _matches(one: Volume, wanted: Sequence[Filter], in_use: Collection[str]) -> bool:
+    """Docker's rule: of the values for a key one must match, of labels every one."""
+    tests: dict[str, Callable[[str], bool]] = {
+        "name": lambda value: value in one.name,
+        "label": lambda value: has_label(one, value),
+        "driver": lambda value: value == "local",
+        "dangling": lambda value: _switch(value) is (one.name not in in_use),
+    }
+    for key in {each.key for each in wanted}:
+        hits = [tests[key](each.value) for each in wanted if each.key == key]
+        if not (all(hits) if key == "label" else any(hits)):
+            return False
+    return True
+
+
+def _switch(value: str) -> bool:
+    from wardian.cli.words import is_true
+
+    return is_true(value)
+
+
+def has_label(one: Volume, value: str) -> bool:
+    """``key`` or ``key=value``."""
+    key, equals, wanted = value.partition("=")
+    return key in one.labels and (not equals or one.labels[key] == wanted)
+
+
+@click.command(cls=Command)
+@click.option("-f", "--format", "style", metavar="TEMPLATE", help="Like '{{.Mountpoint}}'.")
+@volumes_argument
+def inspect(*, names: tuple[str, ...], style: str | None) -> int:
+    """Show volumes, as JSON in docker's fields."""
+    from wardian.cli.format import Template
+
+    found = []
+    for name in names:
+        try:
+            found.append(describe_volume(_volumes().get(name)))
+        except NotFound as error:
+            complain(error.what, error.hint)
+    if style is None or style == "json":
+        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    else:
+        for value in found:
+            click.echo(Template(style).fill(value))
+    return 0 if len(found) == len(names) else 1
+
+
+# --- backup and restore --------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.option("-o", "--output", "target", metavar="FILE", help="Where to (instead of stdout).")
+@click.argument("name", metavar="VOLUME", shell_complete=complete_volume)
+def export(*, name: str, target: str | None) -> None:
+    """Write a volume's files to an archive (tar), with their owners, modes and attributes.
+
+    Containers may go on writing; stop or pause them for a backup of one moment.
+    """
+    from wardian.cli.image import writing
+    from wardian.runtime.client import Client
+    from wardian.runtime.filling import save
+
+    with Client.connect() as client:
+        _volumes().get(name)
+        with writing(target) as output:
+            try:
+                save(client, name, output)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise SetupError(
+                    f"cannot write the archive: {error.strerror}", hint="write it to another disk"
+                ) from error
+
+
+@click.command("import", cls=Command)
+@click.argument("name", metavar="VOLUME", shell_complete=complete_volume)
+@click.argument("source", metavar="FILE|-")
+def import_(*, name: str, source: str) -> None:
+    """Fill a volume from an archive (tar, compressed or not), as `wardian volume export` writes it.
+
+    The volume is made if there is none. It has all of the archive afterwards, or is as it was: one
+    with files in it, or that a running container has, is refused.
+
+    \b
+    wardian volume export data | wardian volume import copy -
+    """  # noqa: D301
+    from wardian.runtime import messages as m
+    from wardian.runtime.client import Client
+    from wardian.runtime.filling import restore
+    from wardian.storage.volume import VolumeMount
+
+    with Client.connect() as client, _reading(source) as stream:
+        wish = VolumeMount(target="/", name=name, no_copy=True)
+        made, _ = client.call("make_volumes", m.MakeVolumesCall((wish,)), m.MadeVolumes)
+        try:
+            restore(client, name, stream)
+        except BaseException:
+            client.call("drop_volumes", m.DropVolumesCall(made.new), type(None))
+            raise
+
+
+@contextmanager
+def _reading(source: str) -> Iterator[BinaryIO]:
+    if source == STREAM:
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(source, "rb")  # noqa: SIM115  # closed below
+    except OSError as error:
+        raise InvalidInput(f"cannot read the archive {source}: {error.strerror}") from error
+    with stream:
+        yield stream
+
+
+# --- removal -------------------------------------------------------------------------------------
+
+
+@click.command(cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Do not mind one that is not there.")
+@volumes_argument
+def rm(*, names: tuple[str, ...], force: bool) -> int:
+    """Remove volumes, files and all. One that a container has, running or not, is refused."""
+    from wardian.runtime.client import Client
+
+    failed = False
+    with Client.connect() as client:
+        for name in names:
+            try:
+                remove(client, name)
+            except NotFound as error:
+                if not force:
+                    complain(error.what, error.hint)
+                    failed = True
+            except WardianError as error:
+                complain(error.what, error.hint)
+                failed = True
+            else:
+                click.echo(name)
+    return int(failed)
+
+
+def remove(client: Client, name: str) -> None:
+    """Remove one; FailedPrecondition if a container has it, NotFound."""
+    from wardian.runtime import messages as m
+
+    client.call("remove_volume", m.NameCall(name), type(None))
+
+
+@click.command(cls=Command)
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("-a", "--all", "all_volumes", is_flag=True, help="Those with names, too.")
+@click.option(
+    "--filter", "filter_words", multiple=True, metavar="KEY=VALUE", help="label=, label!=, all=."
+)
+def prune(*, force: bool, all_volumes: bool, filter_words: tuple[str, ...]) -> int:
+    """Remove every anonymous volume that no container has; with --all every such volume."""
+    from wardian.cli.format import decimal_size
+    from wardian.cli.words import filters
+    from wardian.runtime.client import Client
+
+    wanted = filters(filter_words, PRUNE_KEYS)
+    all_volumes |= any(one.key == "all" and _switch(one.value) for one in wanted)
+    what = "every volume" if all_volumes else "every anonymous volume"
+    if not force and not click.confirm(f"This removes {what} that no container has. Go on?"):
+        return 1
+    with Client.connect() as client:
+        freed = remove_unused(client, all_volumes=all_volumes, wanted=wanted)
+    click.echo(f"Total reclaimed space: {decimal_size(freed)}")
+    return 0
+
+
+def remove_unused(
+    client: Client, *, all_volumes: bool, wanted: Sequence[Filter] = (), kind: str = ""
+) -> int:
+    """Remove volumes that no container has, and say which; how many bytes that frees."""
+    from wardian.storage.volumes import Volumes
+
+    volumes = Volumes(client.root)
+    freed = 0
+    for one in volumes.list():
+        is_wanted = all(
+            has_label(one, each.value) is (each.key == "label")
+            for each in wanted
+            if each.key in ("label", "label!")
+        )
+        if not is_wanted or not (all_volumes or one.is_anonymous):
+            continue
+        size = size_bytes(volumes, one)
+        try:
+            remove(client, one.name)
+        except WardianError:  # a container has it, or somebody has removed it meanwhile
+            continue
+        freed += size
+        click.echo(f"{kind}{one.name}")
+    return freed
+
+
+def size_bytes(volumes: Volumes, one: Volume) -> int:
+    """What its files take on disk, as far as they may be looked at; none if they lie elsewhere."""
+    from wardian.storage import tree
+
+    if one.kind:
+        return 0
+    try:
+        fd = os.open(volumes.files(one.name), tree.OPEN_DIRECTORY)
+    except OSError:
+        return 0
+    try:
+        return tree.usage(fd).size_bytes
+    except (OSError, WardianError):
+        return 0
+    finally:
+        os.close(fd)
+
+
+def problems(root: Path) -> Iterator[tuple[str, str]]:
+    """What is wrong with stored volumes: their names, and what."""
+    from wardian.storage.volumes import Volumes
+
+    volumes = Volumes(root)
+    for name in volumes.names():
+        try:
+            one = volumes.get(name)
+        except NotFound:
+            yield name, "has no record"
+        except WardianError as error:
+            yield name, error.what
+        else:
+            if one.name != name:
+                yield name, f"its record is of {one.name}"
+            elif not os.path.isdir(volumes.files(name)):
+                yield name, "lacks its files"

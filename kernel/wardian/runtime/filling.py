@@ -1,0 +1,217 @@
+"""What goes into volumes and comes out of them: an image's files, archives.
+
+Files of a volume are written by containers, so no process of the host walks among them. A container
+with init alone in it has the volume mounted, and a child of ours does the work inside (`visit`):
+no symlink leads out of it, owners are mapped as everywhere, and an ordinary user's subordinate ids
+are at hand. What is brought in is staged beside the volume's files and becomes them by a rename.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.runtime import messages as m
+from wardian.runtime.spec import Bind, ContainerSpec, Keep
+from wardian.runtime.visit import Visit, visit
+from wardian.storage import layers, tree
+from wardian.storage.compression import decompressed, read_chunks
+from wardian.storage.packing import pack_whole
+from wardian.storage.volume import VolumeMount
+from wardian.storage.volumes import STAGING, Volumes
+
+if TYPE_CHECKING:
+    from wardian.runtime.client import Client
+    from wardian.runtime.container import Container
+
+_PLACE = "/.wardian-volume"  # where the volume, or the directory that it lies in, is mounted
+_CHUNK_BYTES = 1 << 16
+
+
+@contextmanager
+def with_volumes(client: Client, spec: ContainerSpec) -> Iterator[ContainerSpec]:
+    """The spec with its volumes named, there, and filled from the image on their first use.
+
+    Those that were made for it go again if what is done with the spec fails.
+    """
+    made, _ = client.call("make_volumes", m.MakeVolumesCall(spec.volumes), m.MadeVolumes)
+    try:
+        for mount in made.unfilled:
+            _fill_from_image(client, spec, mount)
+        yield replace(spec, volumes=made.mounts)
+    except BaseException:
+        with suppress(WardianError):
+            client.call("drop_volumes", m.DropVolumesCall(made.new), type(None))
+        raise
+
+
+def _fill_from_image(client: Client, spec: ContainerSpec, mount: VolumeMount) -> None:
+    """With what the image has at the target, the directory's owner and mode, too."""
+    try:
+        with _staging(client, mount.name, spec.lowers) as staging:
+            staging.copy(mount.target)
+    except FailedPrecondition:
+        if Volumes(client.root).is_empty(mount.name):
+            raise
+        # Another container was a moment faster.
+    except SetupError:
+        if not mount.is_of_image:  # else the start goes without it, and says why
+            raise
+
+
+def restore(client: Client, name: str, stream: BinaryIO) -> None:
+    """Fill an empty volume from an archive (tar), compressed or not.
+
+    Raises FailedPrecondition for an archive that is damaged or hostile, for a volume that has
+    files or is in use; InvalidInput for what is no archive. The volume is as it was then.
+    """
+    if Volumes(client.root).get(name).kind:
+        raise FailedPrecondition(
+            f"the files of volume {name} lie elsewhere", hint="unpack the archive there"
+        )
+    with _staging(client, name) as staging:
+        staging.unpack(stream)
+
+
+def save(client: Client, name: str, output: BinaryIO) -> None:
+    """Write a volume's files as an archive (tar). Raises WardianError, OSError."""
+    Volumes(client.root).get(name)
+    mount = VolumeMount(target=_PLACE, name=name, read_only=True, no_copy=True)
+    with _porter(client, volumes=(mount,)) as porter:
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        giving = _begin(porter, write_fd, partial(_pack, _PLACE, write_fd))
+        with open(read_fd, "rb") as stream:
+            try:
+                while data := stream.read(_CHUNK_BYTES):
+                    output.write(data)
+            except OSError:
+                stream.close()  # the visit ends at a pipe that nobody reads
+                giving.abandon()
+                raise
+        giving.result()
+
+
+@dataclass(slots=True)
+class _Staging:
+    """A directory beside a volume's files, in a container that can see it."""
+
+    name: str
+    porter: Container
+
+    def copy(self, directory: str) -> None:
+        """Fill it with what the container's own layers have in a directory."""
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        pack = partial(_pack, directory, write_fd)
+        giving = _begin(self.porter, write_fd, pack, without_mounts=True)
+        taking = _begin(self.porter, read_fd, partial(_unpack, self.name, read_fd))
+        try:
+            giving.result()
+        except BaseException:
+            taking.abandon()
+            raise
+        taking.result()
+
+    def unpack(self, stream: BinaryIO) -> None:
+        """Fill it from an archive."""
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+        taking = _begin(self.porter, read_fd, partial(_unpack, self.name, read_fd))
+        try:
+            with suppress(BrokenPipeError), open(write_fd, "wb") as output:  # the visit tells why
+                output.writelines(decompressed(read_chunks(stream)))
+        except BaseException:
+            taking.abandon()
+            raise
+        taking.result()
+
+    def remove(self) -> None:
+        """Take it away again."""
+        with suppress(WardianError):
+            visit(_host_pid(self.porter), partial(_remove, self.name)).result()
+
+
+@contextmanager
+def _staging(client: Client, name: str, lowers: Sequence[str] = ()) -> Iterator[_Staging]:
+    """What is in it becomes the volume's files if all goes well."""
+    home = Bind(
+        source=str(Volumes(client.root).home(name)), target=_PLACE, read_only=False, volume=name
+    )
+    with _porter(client, lowers, binds=(home,)) as porter:
+        staging = _Staging(f"{STAGING}{secrets.token_hex(8)}", porter)
+        try:
+            yield staging
+            client.call("settle_volume", m.SettleVolumeCall(name, staging.name), type(None))
+        except BaseException:
+            staging.remove()
+            raise
+
+
+@contextmanager
+def _porter(
+    client: Client,
+    lowers: Sequence[str] = (),
+    *,
+    binds: tuple[Bind, ...] = (),
+    volumes: tuple[VolumeMount, ...] = (),
+) -> Iterator[Container]:
+    """A container with init alone in it, for what is done here."""
+    spec = ContainerSpec(
+        name=f"volume-{secrets.token_hex(6)}",
+        image="wardian volume",
+        lowers=tuple(lowers),
+        binds=binds,
+        volumes=volumes,
+        keep=Keep.NEVER,
+    )
+    container = client.run(spec)
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def _begin(porter: Container, fd: int, action: partial[bytes], **how: bool) -> Visit:
+    """Begin a visit with a descriptor, which is the visit's alone from then on."""
+    try:
+        return visit(_host_pid(porter), action, fds=(fd,), **how)
+    finally:
+        os.close(fd)
+
+
+def _host_pid(porter: Container) -> int:
+    host_pid = porter.info.host_pid
+    if host_pid is None:
+        raise FailedPrecondition("the container that fills the volume ended meanwhile")
+    return host_pid
+
+
+# --- inside --------------------------------------------------------------------------------------
+
+
+def _pack(directory: str, fd: int) -> bytes:
+    """Nothing is written where there is no such directory."""
+    with open(fd, "wb") as output, suppress(FileNotFoundError, NotADirectoryError, BrokenPipeError):
+        source = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        pack_whole(source, output)
+    return b""
+
+
+def _unpack(staging: str, fd: int) -> bytes:
+    """Without an entry in the archive the directory is as any new one."""
+    path = f"{_PLACE}/{staging}"
+    os.mkdir(path)
+    os.chmod(path, 0o755)  # noqa: S103  # as `Volumes.create` does
+    target = os.open(path, tree.OPEN_DIRECTORY)
+    with open(fd, "rb") as stream:
+        layers.unpack(stream, target)
+    return b""
+
+
+def _remove(staging: str) -> bytes:
+    tree.remove(os.open(_PLACE, tree.OPEN_DIRECTORY), staging)
+    return b""
