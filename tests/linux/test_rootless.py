@@ -168,3 +168,50 @@ def test_killed_keeper_of_a_user_is_replaced(gardener: Gardener) -> None:
         """
     )
     assert said == ["running", ["lives", 0]]
+
+
+def test_volumes_of_an_ordinary_user_are_filled_backed_up_and_removed(gardener: Gardener) -> None:
+    shell_layer = gardener.home / "layer"
+    (shell_layer / "data").mkdir()
+    (shell_layer / "data/leaf").write_text("green")
+    os.chown(shell_layer / "data", UID, UID)
+    said = gardener.run(
+        """
+        import io
+        from wardian.runtime.filling import restore, save
+        from wardian.runtime import messages as m
+        from wardian.storage.volume import VolumeMount, VolumeRequest
+        from wardian.storage.volumes import Volumes
+
+        mounts = (VolumeMount(target="/data", name="data"), VolumeMount(target="/own"))
+        box = client.run(replace(spec, volumes=mounts))
+        filled = shell(box, "cat /data/leaf; echo fern > /data/plant; cp /data/leaf /own")
+        shell(box, "chown plant /data/plant; chmod 700 /data; chown plant /data")
+        backup = io.BytesIO()
+        save(client, "data", backup)
+        request = m.CreateVolumeCall(VolumeRequest(name="copy"))
+        client.call("create_volume", request, m.VolumeInfo)
+        backup.seek(0)
+        restore(client, "copy", backup)
+        box.remove(force=True, volumes=True)
+        copy = (VolumeMount(target="/data", name="copy", read_only=True),)
+        box = client.run(replace(spec, volumes=copy))
+        again = shell(box, "cat /data/plant; stat -c '%u %a' /data /data/plant")
+        box.remove(force=True)
+        for name in Volumes(client.root).names():
+            client.call("remove_volume", m.NameCall(name), type(None))
+        left = os.listdir(client.root / "volumes")
+        tmpfs = VolumeRequest(name="memory", options={"type": "tmpfs"})
+        try:
+            client.call("create_volume", m.CreateVolumeCall(tmpfs), m.VolumeInfo)
+        except WardianError as error:
+            show([filled, again, left, error.what])
+        """
+    )
+    owner = 1000 if has_range(gardener) else 0
+    assert said == [
+        ["green", 0],
+        [f"fern\n{owner} 700\n{owner} 644", 0],
+        [],
+        "only root can make a volume of type tmpfs",
+    ]

@@ -349,6 +349,8 @@ def test_client_that_dies_leaves_no_anonymous_volume(client: Client, spec: Conta
     box = client.run(replace(having(spec, wish), keep=Keep.NEVER))
     [mounted] = box.info.spec.volumes
     assert Volumes(client.root).names() == [mounted.name]
+    box.remove(force=True)
+    assert Volumes(client.root).names() == []
 
 
 # --- who has what --------------------------------------------------------------------------------
@@ -397,7 +399,7 @@ def test_inspect_and_ls_show_volumes_as_docker_does(wardian: Wardian, state: Pat
     assert names(wardian, "-f", "label=a=c") == names(wardian, "-f", "driver=nfs") == []
     assert out(wardian("volume", "ls", "--format", "{{.Name}}:{{.Labels}}")) == "data:a=b\nother:\n"
     assert out(wardian("volume", "prune", "-af", "--filter", "label!=a")).splitlines()[0] == "other"
-    assert out(wardian("ps", "--format", "{{.Mounts}}")) == "data\n"
+    assert out(wardian("ps", "--filter", "volume=data", "--format", "{{.Mounts}}")) == "data\n"
 
 
 def test_volumes_of_another_container_come_along(wardian: Wardian, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
     from wardian.runtime.spec import ContainerSpec
     from wardian.storage.volume import Volume, VolumeMount
-
-SHORT = 64
 
 
 def complete_volume(
@@ -30,6 +29,32 @@ def complete_volume(
         names = os.listdir(state_root() / "volumes")
         return sorted(name for name in names if name.startswith(incomplete) and name[0] != ".")
     return []
+
+
+def mount_options() -> Sequence[Callable[[Any], Any]]:
+    """The flags of ``run`` and ``create`` about what is mounted."""
+    many: dict[str, Any] = {"multiple": True}
+    return (
+        click.option(
+            *("-v", "--volume"),
+            **many,
+            metavar="[SOURCE:]PATH[:ro]",
+            help="A volume by name, a directory of the host, or an anonymous volume.",
+        ),
+        click.option(
+            "--mount",
+            **many,
+            metavar="OPTIONS",
+            help="type=volume|bind|tmpfs,src=…,dst=…[,readonly]",
+        ),
+        click.option("--tmpfs", **many, metavar="PATH[:size=…]", help="A directory in memory."),
+        click.option(
+            "--volumes-from",
+            **many,
+            metavar="CONTAINER[:ro]",
+            help="Have its volumes and binds, too.",
+        ),
+    )
 
 
 def mounts_of(info: ContainerInfo) -> list[dict[str, Any]]:

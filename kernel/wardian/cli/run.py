@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wardian.cli.health import HEALTH_NAMES, health_options
+from wardian.cli.mounted import mount_options
 from wardian.cli.networking import complete_network, network_options
 from wardian.cli.params import (
     LIMIT_NAMES,
@@ -40,21 +41,7 @@ def container_options(function: F) -> F:
         click.option("--name", help="The container's name; made up if left out."),
         click.option("-h", "--hostname", default="", help="Its host name (default: its id)."),
         click.option("--entrypoint", metavar="PROGRAM", help="Instead of the image's entrypoint."),
-        click.option(
-            *("-v", "--volume"),
-            multiple=True,
-            metavar="[SOURCE:]PATH[:ro]",
-            help="A volume by name, a directory of the host, or an anonymous volume.",
-        ),
-        click.option(
-            "--mount",
-            multiple=True,
-            metavar="OPTIONS",
-            help="type=volume|bind|tmpfs,src=…,dst=…[,readonly]",
-        ),
-        click.option(
-            "--tmpfs", multiple=True, metavar="PATH[:size=…]", help="A directory in memory."
-        ),
+        *mount_options(),
         click.option("--read-only", is_flag=True, help="Make the root read-only."),
         click.option(
             *("--network", "--net"),
@@ -119,12 +106,6 @@ def _rarer_options(function: F) -> F:
             multiple=True,
             metavar="KEY=VALUE",
             help="max-size=16m of a file, max-file=2 of them: the oldest goes first.",
-        ),
-        click.option(
-            "--volumes-from",
-            multiple=True,
-            metavar="CONTAINER[:ro]",
-            help="Have its volumes and binds, too.",
         ),
         click.option("--shm-size", metavar="BYTES", help="The size of /dev/shm (64m)."),
         click.option("--group-add", multiple=True, metavar="GROUP", help="Be in a group more."),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -104,16 +104,30 @@ def create(
 def ls(*, quiet: bool, filter_words: tuple[str, ...], style: str | None) -> None:
     """List volumes by name."""
     from wardian.cli.format import emit
-    from wardian.cli.words import filters
+    from wardian.cli.words import filters, fits, has_label, is_true
 
-    wanted = filters(filter_words, ("name", "label", "driver", "dangling"))
-    in_use = _in_use() if any(one.key == "dangling" for one in wanted) else frozenset()
-    rows = [
-        {**describe_volume(one), "Labels": _labels(one), "Links": "N/A", "Size": "N/A"}
-        for one in _volumes().list()
-        if _matches(one, wanted, in_use)
-    ]
+    in_use = cache(_in_use)
+    tests: dict[str, Callable[[Volume, str], bool]] = {
+        "name": lambda one, value: value in one.name,
+        "label": lambda one, value: has_label(one.labels, value),
+        "driver": lambda _, value: value == "local",
+        "dangling": lambda one, value: is_true(value) is (one.name not in in_use()),
+    }
+    wanted = filters(filter_words, tests)
+    rows = [_row(one) for one in _volumes().list() if fits(one, wanted, tests)]
     emit(rows, COLUMNS, style=style, quiet_field="Name" if quiet else None)
+
+
+def _row(one: Volume) -> dict[str, Any]:
+    from wardian.cli.format import labels_in_brief
+
+    return {
+        **describe_volume(one),
+        "Labels": labels_in_brief(one.labels),
+        "Label": lambda key: one.labels.get(key, ""),
+        "Links": "N/A",
+        "Size": "N/A",
+    }
 
 
 def _volumes() -> Volumes:
@@ -130,56 +144,14 @@ def _in_use() -> Collection[str]:
         return names_in_use(client.list())
 
 
-def _labels(one: Volume) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
-
-
-def _matches(one: Volume, wanted: Sequence[Filter], in_use: Collection[str]) -> bool:
-    """Docker's rule: of the values for a key one must match, of labels every one."""
-    tests: dict[str, Callable[[str], bool]] = {
-        "name": lambda value: value in one.name,
-        "label": lambda value: has_label(one, value),
-        "driver": lambda value: value == "local",
-        "dangling": lambda value: _switch(value) is (one.name not in in_use),
-    }
-    for key in {each.key for each in wanted}:
-        hits = [tests[key](each.value) for each in wanted if each.key == key]
-        if not (all(hits) if key == "label" else any(hits)):
-            return False
-    return True
-
-
-def _switch(value: str) -> bool:
-    from wardian.cli.words import is_true
-
-    return is_true(value)
-
-
-def has_label(one: Volume, value: str) -> bool:
-    """``key`` or ``key=value``."""
-    key, equals, wanted = value.partition("=")
-    return key in one.labels and (not equals or one.labels[key] == wanted)
-
-
 @click.command(cls=Command)
 @click.option("-f", "--format", "style", metavar="TEMPLATE", help="Like '{{.Mountpoint}}'.")
 @volumes_argument
 def inspect(*, names: tuple[str, ...], style: str | None) -> int:
     """Show volumes, as JSON in docker's fields."""
-    from wardian.cli.format import Template
+    from wardian.cli.inspection import show_each
 
-    found = []
-    for name in names:
-        try:
-            found.append(describe_volume(_volumes().get(name)))
-        except NotFound as error:
-            complain(error.what, error.hint)
-    if style is None or style == "json":
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
-    else:
-        for value in found:
-            click.echo(Template(style).fill(value))
-    return 0 if len(found) == len(names) else 1
+    return show_each(names, lambda name: describe_volume(_volumes().get(name)), style=style)
 
 
 # --- backup and restore --------------------------------------------------------------------------
@@ -293,11 +265,11 @@ def remove(client: Client, name: str) -> None:
 def prune(*, force: bool, all_volumes: bool, filter_words: tuple[str, ...]) -> int:
     """Remove every anonymous volume that no container has; with --all every such volume."""
     from wardian.cli.format import decimal_size
-    from wardian.cli.words import filters
+    from wardian.cli.words import filters, is_true
     from wardian.runtime.client import Client
 
     wanted = filters(filter_words, PRUNE_KEYS)
-    all_volumes |= any(one.key == "all" and _switch(one.value) for one in wanted)
+    all_volumes |= any(one.key == "all" and is_true(one.value) for one in wanted)
     what = "every volume" if all_volumes else "every anonymous volume"
     if not force and not click.confirm(f"This removes {what} that no container has. Go on?"):
         return 1
@@ -311,13 +283,14 @@ def remove_unused(
     client: Client, *, all_volumes: bool, wanted: Sequence[Filter] = (), kind: str = ""
 ) -> int:
     """Remove volumes that no container has, and say which; how many bytes that frees."""
+    from wardian.cli.words import has_label
     from wardian.storage.volumes import Volumes
 
     volumes = Volumes(client.root)
     freed = 0
     for one in volumes.list():
         is_wanted = all(
-            has_label(one, each.value) is (each.key == "label")
+            has_label(one.labels, each.value) is (each.key == "label")
             for each in wanted
             if each.key in ("label", "label!")
         )
@@ -335,20 +308,9 @@ def remove_unused(
 
 def size_bytes(volumes: Volumes, one: Volume) -> int:
     """What its files take on disk, as far as they may be looked at; none if they lie elsewhere."""
-    from wardian.storage import tree
+    from wardian.cli.disk import tree_bytes
 
-    if one.kind:
-        return 0
-    try:
-        fd = os.open(volumes.files(one.name), tree.OPEN_DIRECTORY)
-    except OSError:
-        return 0
-    try:
-        return tree.usage(fd).size_bytes
-    except (OSError, WardianError):
-        return 0
-    finally:
-        os.close(fd)
+    return 0 if one.kind else tree_bytes(volumes.files(one.name))
 
 
 def problems(root: Path) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """What goes into volumes and comes out of them: an image's files, archives.
 
-Files of a volume are written by containers, so no process of the host walks among them. A container
-with init alone in it has the volume mounted, and a child of ours does the work inside (`visit`):
-no symlink leads out of it, owners are mapped as everywhere, and an ordinary user's subordinate ids
-are at hand. What is brought in is staged beside the volume's files and becomes them by a rename.
+Files of a volume are written by containers, so no process of the host's root walks among them. A
+container with init alone in it has the volume mounted, and a child of ours does the work inside
+(`visit`): no symlink leads out of it, and owners are mapped as everywhere. An ordinary user's child
+has that user's own ids (`visit_own`), and goes by descriptors as the other does. What is brought in
+is staged beside the volume's files and becomes them by a rename.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime.spec import Bind, ContainerSpec, Keep
-from wardian.runtime.visit import Visit, visit
+from wardian.runtime.visit import Visit, visit, visit_own
 from wardian.storage import layers, tree
 from wardian.storage.compression import decompressed, read_chunks
+from wardian.storage.foreign import own_ranges
 from wardian.storage.packing import pack_whole
 from wardian.storage.volume import VolumeMount
-from wardian.storage.volumes import STAGING, Volumes
+from wardian.storage.volumes import DATA, STAGING, Volumes
 
 if TYPE_CHECKING:
     from wardian.runtime.client import Client
@@ -81,11 +83,12 @@ def restore(client: Client, name: str, stream: BinaryIO) -> None:
 
 def save(client: Client, name: str, output: BinaryIO) -> None:
     """Write a volume's files as an archive (tar). Raises WardianError, OSError."""
-    Volumes(client.root).get(name)
-    mount = VolumeMount(target=_PLACE, name=name, read_only=True, no_copy=True)
-    with _porter(client, volumes=(mount,)) as porter:
+    volume = Volumes(client.root).get(name)
+    mounted = VolumeMount(target=_PLACE, name=name, read_only=True, no_copy=True)
+    files = volume.options.get("device") or str(Volumes(client.root).files(name))
+    with _porter(client, files, mounted) as porter:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        giving = _begin(porter, write_fd, partial(_pack, _PLACE, write_fd))
+        giving = porter.begin(partial(_pack, porter.place, write_fd), write_fd)
         with open(read_fd, "rb") as stream:
             try:
                 while data := stream.read(_CHUNK_BYTES):
@@ -97,19 +100,73 @@ def save(client: Client, name: str, output: BinaryIO) -> None:
         giving.result()
 
 
-@dataclass(slots=True)
+# --- outside -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Porter:
+    """Does things at a ``place``: in a container, or for an ordinary user with its own ids."""
+
+    place: str
+    container: Container | None = None
+    lowers: Sequence[str] = ()
+
+    def begin(self, action: partial[bytes], fd: int | None = None, *, image: bool = False) -> Visit:
+        """Begin one, perhaps in the image's tree; the descriptor is the visit's from then on."""
+        fds = () if fd is None else (fd,)
+        try:
+            if self.container is not None:
+                return visit(_host_pid(self.container), action, fds=fds, without_mounts=image)
+            if not image:
+                return visit_own(action, fds=fds)
+            return visit_own(action, fds=fds, lowers=self.lowers, place=f"{self.place}/{DATA}")
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+
+@contextmanager
+def _porter(
+    client: Client, place: str, mounted: Bind | VolumeMount, lowers: Sequence[str] = ()
+) -> Iterator[_Porter]:
+    """Root's has a container of its own, in which what is at the place is mounted."""
+    if os.geteuid() != 0:
+        yield _Porter(place, lowers=lowers)
+        return
+    spec = ContainerSpec(
+        name=f"volume-{secrets.token_hex(6)}",
+        image="wardian volume",
+        lowers=tuple(lowers),
+        binds=(mounted,) if isinstance(mounted, Bind) else (),
+        volumes=(mounted,) if isinstance(mounted, VolumeMount) else (),
+        keep=Keep.NEVER,
+    )
+    container = client.run(spec)
+    try:
+        yield _Porter(_PLACE, container)
+    finally:
+        container.remove(force=True)
+
+
+def _host_pid(container: Container) -> int:
+    host_pid = container.info.host_pid
+    if host_pid is None:
+        raise FailedPrecondition("the container that fills the volume ended meanwhile")
+    return host_pid
+
+
+@dataclass(frozen=True, slots=True)
 class _Staging:
-    """A directory beside a volume's files, in a container that can see it."""
+    """A directory beside a volume's files, and who can reach it."""
 
     name: str
-    porter: Container
+    porter: _Porter
 
     def copy(self, directory: str) -> None:
-        """Fill it with what the container's own layers have in a directory."""
+        """Fill it with what the image has in a directory."""
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        pack = partial(_pack, directory, write_fd)
-        giving = _begin(self.porter, write_fd, pack, without_mounts=True)
-        taking = _begin(self.porter, read_fd, partial(_unpack, self.name, read_fd))
+        giving = self.porter.begin(partial(_pack, directory, write_fd), write_fd, image=True)
+        taking = self._take(read_fd)
         try:
             giving.result()
         except BaseException:
@@ -120,7 +177,7 @@ class _Staging:
     def unpack(self, stream: BinaryIO) -> None:
         """Fill it from an archive."""
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        taking = _begin(self.porter, read_fd, partial(_unpack, self.name, read_fd))
+        taking = self._take(read_fd)
         try:
             with suppress(BrokenPipeError), open(write_fd, "wb") as output:  # the visit tells why
                 output.writelines(decompressed(read_chunks(stream)))
@@ -129,19 +186,24 @@ class _Staging:
             raise
         taking.result()
 
+    def _take(self, fd: int) -> Visit:
+        has_one_id = os.geteuid() != 0 and min(map(len, own_ranges())) == 1
+        owners = layers.Owners.CALLER if has_one_id else layers.Owners.AS_ARCHIVED
+        path = f"{self.porter.place}/{self.name}"
+        return self.porter.begin(partial(_unpack, path, owners, fd), fd)
+
     def remove(self) -> None:
         """Take it away again."""
         with suppress(WardianError):
-            visit(_host_pid(self.porter), partial(_remove, self.name)).result()
+            self.porter.begin(partial(_remove, self.porter.place, self.name)).result()
 
 
 @contextmanager
 def _staging(client: Client, name: str, lowers: Sequence[str] = ()) -> Iterator[_Staging]:
     """What is in it becomes the volume's files if all goes well."""
-    home = Bind(
-        source=str(Volumes(client.root).home(name)), target=_PLACE, read_only=False, volume=name
-    )
-    with _porter(client, lowers, binds=(home,)) as porter:
+    home = str(Volumes(client.root).home(name))
+    bind = Bind(source=home, target=_PLACE, read_only=False, volume=name)
+    with _porter(client, home, bind, lowers) as porter:
         staging = _Staging(f"{STAGING}{secrets.token_hex(8)}", porter)
         try:
             yield staging
@@ -149,45 +211,6 @@ def _staging(client: Client, name: str, lowers: Sequence[str] = ()) -> Iterator[
         except BaseException:
             staging.remove()
             raise
-
-
-@contextmanager
-def _porter(
-    client: Client,
-    lowers: Sequence[str] = (),
-    *,
-    binds: tuple[Bind, ...] = (),
-    volumes: tuple[VolumeMount, ...] = (),
-) -> Iterator[Container]:
-    """A container with init alone in it, for what is done here."""
-    spec = ContainerSpec(
-        name=f"volume-{secrets.token_hex(6)}",
-        image="wardian volume",
-        lowers=tuple(lowers),
-        binds=binds,
-        volumes=volumes,
-        keep=Keep.NEVER,
-    )
-    container = client.run(spec)
-    try:
-        yield container
-    finally:
-        container.remove(force=True)
-
-
-def _begin(porter: Container, fd: int, action: partial[bytes], **how: bool) -> Visit:
-    """Begin a visit with a descriptor, which is the visit's alone from then on."""
-    try:
-        return visit(_host_pid(porter), action, fds=(fd,), **how)
-    finally:
-        os.close(fd)
-
-
-def _host_pid(porter: Container) -> int:
-    host_pid = porter.info.host_pid
-    if host_pid is None:
-        raise FailedPrecondition("the container that fills the volume ended meanwhile")
-    return host_pid
 
 
 # --- inside --------------------------------------------------------------------------------------
@@ -201,17 +224,16 @@ def _pack(directory: str, fd: int) -> bytes:
     return b""
 
 
-def _unpack(staging: str, fd: int) -> bytes:
+def _unpack(path: str, owners: layers.Owners, fd: int) -> bytes:
     """Without an entry in the archive the directory is as any new one."""
-    path = f"{_PLACE}/{staging}"
     os.mkdir(path)
     os.chmod(path, 0o755)  # noqa: S103  # as `Volumes.create` does
     target = os.open(path, tree.OPEN_DIRECTORY)
     with open(fd, "rb") as stream:
-        layers.unpack(stream, target)
+        layers.unpack(stream, target, policy=layers.Policy(owners=owners))
     return b""
 
 
-def _remove(staging: str) -> bytes:
-    tree.remove(os.open(_PLACE, tree.OPEN_DIRECTORY), staging)
+def _remove(place: str, staging: str) -> bytes:
+    tree.remove(os.open(place, tree.OPEN_DIRECTORY), staging)
     return b""

@@ -15,8 +15,7 @@ from typing import Any
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
-from wardian.linux import process, unix_socket
-from wardian.linux.proc import start_ticks
+from wardian.linux import process
 from wardian.runtime import groups, ids, lending, state, sysctls
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
@@ -37,7 +36,6 @@ from wardian.runtime.shelf import Shelf
 from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
-from wardian.runtime.wire import Connection
 from wardian.runtime.zygote import Zygote
 
 NOTE_AGAIN_S = 5.0
@@ -436,7 +434,7 @@ class House:
     def _adopt_running(self, record: Record) -> None:
         cgroup = self._groups.of(record.id)
         try:
-            live = self._reconnect(record, cgroup)
+            live = Live.reconnect(self._loop, record, self._disk.home(record.id), cgroup)
         except OSError:
             self._hits.look(record.id, cgroup)
             with suppress(WardianError, OSError):
@@ -458,23 +456,6 @@ class House:
             return
         self._watch(live)
         self.orphans.adopted(record)
-
-    def _reconnect(self, record: Record, cgroup: Cgroup) -> Live:
-        """Init's pidfd and socket; OSError if that process is gone."""
-        if record.boot_id != state.boot_id() or record.host_pid is None:
-            raise ProcessLookupError
-        pidfd = os.pidfd_open(record.host_pid)
-        try:
-            if start_ticks(record.host_pid) != record.started_ticks:
-                raise ProcessLookupError
-            init = Connection(unix_socket.connect(self._disk.home(record.id) / "init.sock"))
-        except OSError:
-            os.close(pidfd)
-            raise
-        live = Live(self._loop, record, self._disk.home(record.id), cgroup, pidfd)
-        live.connect(init)
-        live.ask_for_table()
-        return live
 
     # --- what others see -----------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -21,14 +22,15 @@ from wardian.errors import (
     ProtocolError,
     WardianError,
 )
-from wardian.linux import process
+from wardian.linux import process, unix_socket
+from wardian.linux.proc import start_ticks
 from wardian.runtime import messages as m
 from wardian.runtime import oom
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 from wardian.runtime.relay import STREAMS, Relay, own_master, own_pipe_end
 from wardian.runtime.spec import ProcessSpec
-from wardian.runtime.state import Record
+from wardian.runtime.state import Record, boot_id
 from wardian.runtime.wire import Connection, Message
 
 REMEMBERED_EXITS = 512
@@ -81,6 +83,24 @@ class Live:
 
     def __post_init__(self) -> None:
         self.relay = Relay(self.loop, LogWriter(self.home, self.record.spec.log))
+
+    @classmethod
+    def reconnect(cls, loop: Loop, record: Record, home: Path, cgroup: Cgroup) -> Self:
+        """One that an earlier keeper has started; OSError if its init is gone."""
+        if record.boot_id != boot_id() or record.host_pid is None:
+            raise ProcessLookupError
+        pidfd = os.pidfd_open(record.host_pid)
+        try:
+            if start_ticks(record.host_pid) != record.started_ticks:
+                raise ProcessLookupError
+            init = Connection(unix_socket.connect(home / "init.sock"))
+        except OSError:
+            os.close(pidfd)
+            raise
+        live = cls(loop, record, home, cgroup, pidfd)
+        live.connect(init)
+        live.ask_for_table()
+        return live
 
     def connect(self, init: Connection) -> None:
         """Speak to init through this connection from now on."""

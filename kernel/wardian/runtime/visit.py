@@ -10,23 +10,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
+from wardian.linux.idmap import write_id_maps
 from wardian.linux.mount import (
     MNT_DETACH,
+    MS_BIND,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
+    mount,
     move_mount,
     open_tree,
     pivot_root,
     umount2,
 )
-from wardian.linux.namespaces import CLONE_NEWNS, setns, unshare
+from wardian.linux.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
+from wardian.storage.foreign import own_ranges
 
 _FILES = frozenset(
     {
@@ -82,26 +89,65 @@ def visit(
     over them, be it /proc or a volume.
     """
     namespaces = [f"/proc/{host_pid}/ns/{kind}" for kind in ("user", "mnt")]
+
+    def settle() -> None:
+        _join(namespaces)
+        if without_mounts:
+            _leave_mounts()
+
     answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        os.close(answer_r)
-        enter = _leave_mounts if without_mounts else _stay
-        _act(namespaces, enter, action, answer_w, fds)
+        _act(settle, action, answer_w, fds)
     os.close(answer_w)
     return Visit(child, answer_r)
 
 
-def _act(
-    namespaces: list[str],
-    enter: Callable[[], None],
+def visit_own(
     action: Callable[[], bytes],
-    answer: int,
-    fds: Collection[int],
+    *,
+    fds: Collection[int] = (),
+    lowers: Sequence[str] = (),
+    place: str = "",
+) -> Visit:
+    """Begin an action as root of the caller's own ids and of nothing else.
+
+    For an ordinary user, who may not enter a container from without: its init cannot be traced.
+    With ``lowers`` the root is an image's of these layers, put together over ``place``, a directory
+    that there is.
+    """
+    uids, gids = own_ranges()
+    if len(uids) == 1 or len(gids) == 1:
+        uids, gids = uids[:1], gids[:1]
+    unshared, mapped = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+
+    def settle() -> None:
+        _become_root_of_own_ids(unshared[1], mapped[0])
+        if lowers:
+            _show_image(lowers, place)
+
+    answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        _act(settle, action, answer_w, (*fds, unshared[1], mapped[0]))
+    for fd in (answer_w, unshared[1], mapped[0]):
+        os.close(fd)
+    try:
+        if os.read(unshared[0], 1):
+            write_id_maps(child, uids, gids, deny_setgroups=len(uids) == 1)
+            os.write(mapped[1], b"x")
+    finally:
+        os.close(unshared[0])
+        os.close(mapped[1])
+    return Visit(child, answer_r)
+
+
+def _act(
+    settle: Callable[[], None], action: Callable[[], bytes], answer: int, fds: Collection[int]
 ) -> None:
     """The child: never returns."""
     try:
-        said = _said(namespaces, enter, action, answer, fds)
+        said = _said(settle, action, answer, fds)
         while said:
             said = said[os.write(answer, said) :]
     finally:
@@ -109,16 +155,11 @@ def _act(
 
 
 def _said(
-    namespaces: list[str],
-    enter: Callable[[], None],
-    action: Callable[[], bytes],
-    answer: int,
-    fds: Collection[int],
+    settle: Callable[[], None], action: Callable[[], bytes], answer: int, fds: Collection[int]
 ) -> bytes:
     try:
         process.keep_only(answer, *fds)
-        _join(namespaces)
-        enter()
+        settle()
         _give_up_privileges()
         return b"ok\0" + action()
     except OSError as error:
@@ -133,16 +174,43 @@ def _said(
 def _join(namespaces: list[str]) -> None:
     own = os.stat("/proc/self/ns/user")
     user, mounts = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in namespaces)
-    for finders in (sys.meta_path, sys.path_hooks, sys.path):
-        finders.clear()
+    _import_nothing_more()
     if not os.path.samestat(own, os.fstat(user)):
         setns(user)
     setns(mounts)
     process.become_root()
 
 
-def _stay() -> None:
-    """Look at the container as its processes see it."""
+def _import_nothing_more() -> None:
+    for finders in (sys.meta_path, sys.path_hooks, sys.path):
+        finders.clear()
+
+
+def _become_root_of_own_ids(unshared: int, mapped: int) -> None:
+    _import_nothing_more()
+    unshare(CLONE_NEWUSER)
+    os.write(unshared, b"x")
+    if not os.read(mapped, 1):
+        raise SetupError("your ids cannot be mapped", hint="check /etc/subuid and /etc/subgid")
+    process.become_root()
+    unshare(CLONE_NEWNS)
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
+def _show_image(lowers: Sequence[str], place: str) -> None:
+    """Make an image's layers, stacked, our root. Short names: all options must fit into a page."""
+    layers = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
+    mount("tmpfs", place, "tmpfs", 0, "mode=700,size=1m")
+    os.chdir(place)
+    for number, layer in enumerate(layers):
+        os.mkdir(str(number))
+        mount(f"/proc/self/fd/{layer}", str(number), None, MS_BIND)
+    os.mkdir("empty")  # overlayfs wants two
+    os.mkdir("image")
+    stacked = ":".join([*map(str, range(len(layers))), "empty"])
+    mount("overlay", "image", "overlay", MS_RDONLY, f"lowerdir={stacked},userxattr")
+    os.chdir("image")
+    os.chroot(".")
 
 
 def _leave_mounts() -> None:
