@@ -179,7 +179,7 @@ def test_volumes_of_an_ordinary_user_are_filled_backed_up_and_removed(gardener: 
         """
         import io
         from wardian.runtime.filling import restore, save
-        from wardian.runtime import messages as m
+        from wardian.runtime import messages as m, volume_messages as v
         from wardian.storage.volume import VolumeMount, VolumeRequest
         from wardian.storage.volumes import Volumes
 
@@ -189,8 +189,8 @@ def test_volumes_of_an_ordinary_user_are_filled_backed_up_and_removed(gardener: 
         shell(box, "chown plant /data/plant; chmod 700 /data; chown plant /data")
         backup = io.BytesIO()
         save(client, "data", backup)
-        request = m.CreateVolumeCall(VolumeRequest(name="copy"))
-        client.call("create_volume", request, m.VolumeInfo)
+        request = v.CreateVolumeCall(VolumeRequest(name="copy"))
+        client.call("create_volume", request, v.VolumeInfo)
         backup.seek(0)
         restore(client, "copy", backup)
         box.remove(force=True, volumes=True)
@@ -203,7 +203,7 @@ def test_volumes_of_an_ordinary_user_are_filled_backed_up_and_removed(gardener: 
         left = os.listdir(client.root / "volumes")
         tmpfs = VolumeRequest(name="memory", options={"type": "tmpfs"})
         try:
-            client.call("create_volume", m.CreateVolumeCall(tmpfs), m.VolumeInfo)
+            client.call("create_volume", v.CreateVolumeCall(tmpfs), v.VolumeInfo)
         except WardianError as error:
             show([filled, again, left, error.what])
         """

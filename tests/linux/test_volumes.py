@@ -21,6 +21,7 @@ from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused
 from wardian.errors import FailedPrecondition, NotFound, SetupError
 from wardian.linux import mount as mnt
 from wardian.linux.mount import mount, umount2
+from wardian.runtime import volume_messages as v
 from wardian.runtime.client import Client
 from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.storage.volume import VolumeMount
@@ -339,11 +340,9 @@ def test_anonymous_volumes_of_what_was_refused_do_not_stay(wardian: Wardian, web
 
 def test_client_that_dies_leaves_no_anonymous_volume(client: Client, spec: ContainerSpec) -> None:
     """Between making its volume and having a container."""
-    from wardian.runtime import messages as m
-
     wish = VolumeMount(target="/srv")
     with Client.connect(client.root) as short:
-        made, _ = short.call("make_volumes", m.MakeVolumesCall((wish,)), m.MadeVolumes)
+        made, _ = short.call("make_volumes", v.MakeVolumesCall((wish,)), v.MadeVolumes)
         assert Volumes(client.root).names() == list(made.new)
     wait_until(lambda: Volumes(client.root).names() == [])
     box = client.run(replace(having(spec, wish), keep=Keep.NEVER))

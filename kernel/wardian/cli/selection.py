@@ -108,10 +108,13 @@ def _find(value: str, infos: Everybody) -> ContainerInfo:
 
 def _volume(value: str, _infos: Everybody, _root: Path) -> Test:
     """Where it comes from, or where it is in the container."""
-    return lambda info: value in {
-        *(word for bind in info.spec.binds for word in (bind.source, bind.target)),
-        *(word for mount in info.spec.volumes for word in (mount.name, mount.target)),
-    }
+    return lambda info: (
+        value
+        in {
+            *(word for bind in info.spec.binds for word in (bind.source, bind.target)),
+            *(word for mount in info.spec.volumes for word in (mount.name, mount.target)),
+        }
+    )
 
 
 def _network(value: str, _infos: Everybody, _root: Path) -> Test:

@@ -82,13 +82,13 @@ def create(
     """  # noqa: D301
     from wardian.cli import words
     from wardian.cli.mounts import pairs
-    from wardian.runtime import messages as m
+    from wardian.runtime import volume_messages as v
     from wardian.runtime.client import Client
     from wardian.storage.volume import VolumeRequest
 
     request = VolumeRequest(name=name or "", labels=words.labels(label, ()), options=pairs(opt))
     with Client.connect() as client:
-        made, _ = client.call("create_volume", m.CreateVolumeCall(request), m.VolumeInfo)
+        made, _ = client.call("create_volume", v.CreateVolumeCall(request), v.VolumeInfo)
     click.echo(made.volume.name)
 
 
@@ -194,18 +194,18 @@ def import_(*, name: str, source: str) -> None:
     \b
     wardian volume export data | wardian volume import copy -
     """  # noqa: D301
-    from wardian.runtime import messages as m
+    from wardian.runtime import volume_messages as v
     from wardian.runtime.client import Client
     from wardian.runtime.filling import restore
     from wardian.storage.volume import VolumeMount
 
     with Client.connect() as client, _reading(source) as stream:
         wish = VolumeMount(target="/", name=name, no_copy=True)
-        made, _ = client.call("make_volumes", m.MakeVolumesCall((wish,)), m.MadeVolumes)
+        made, _ = client.call("make_volumes", v.MakeVolumesCall((wish,)), v.MadeVolumes)
         try:
             restore(client, name, stream)
         except BaseException:
-            client.call("drop_volumes", m.DropVolumesCall(made.new), type(None))
+            client.call("drop_volumes", v.DropVolumesCall(made.new), type(None))
             raise
 
 
@@ -264,8 +264,8 @@ def remove(client: Client, name: str) -> None:
 )
 def prune(*, force: bool, all_volumes: bool, filter_words: tuple[str, ...]) -> int:
     """Remove every anonymous volume that no container has; with --all every such volume."""
-    from wardian.cli.format import decimal_size
     from wardian.cli.words import filters, is_true
+    from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
     wanted = filters(filter_words, PRUNE_KEYS)

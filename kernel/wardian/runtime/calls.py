@@ -12,6 +12,7 @@ import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
 from wardian.runtime import messages as m
+from wardian.runtime import volume_messages as v
 from wardian.runtime.health import HealthStatus
 from wardian.runtime.history import Execution
 from wardian.runtime.house import House
@@ -82,10 +83,10 @@ class Calls:
             "disconnect": (m.DisconnectCall, self._disconnect),
             "create_network": (m.CreateNetworkCall, self._create_network),
             "remove_network": (m.NameCall, self._remove_network),
-            "create_volume": (m.CreateVolumeCall, self._create_volume),
-            "make_volumes": (m.MakeVolumesCall, self._make_volumes),
-            "drop_volumes": (m.DropVolumesCall, self._drop_volumes),
-            "settle_volume": (m.SettleVolumeCall, self._settle_volume),
+            "create_volume": (v.CreateVolumeCall, self._create_volume),
+            "make_volumes": (v.MakeVolumesCall, self._make_volumes),
+            "drop_volumes": (v.DropVolumesCall, self._drop_volumes),
+            "settle_volume": (v.SettleVolumeCall, self._settle_volume),
             "remove_volume": (m.NameCall, self._remove_volume),
             "events": (m.EventsCall, self._events),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
@@ -317,20 +318,20 @@ class Calls:
     def _remove_network(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
         reply.send(m.NetworkInfo(self._house.plugs.remove_network(call.name)))
 
-    def _create_volume(self, reply: Reply, call: m.CreateVolumeCall, _fds: tuple[int, ...]) -> None:
-        reply.send(m.VolumeInfo(self._house.shelf.create(call.request)))
+    def _create_volume(self, reply: Reply, call: v.CreateVolumeCall, _fds: tuple[int, ...]) -> None:
+        reply.send(v.VolumeInfo(self._house.shelf.create(call.request)))
 
-    def _make_volumes(self, reply: Reply, call: m.MakeVolumesCall, _fds: tuple[int, ...]) -> None:
+    def _make_volumes(self, reply: Reply, call: v.MakeVolumesCall, _fds: tuple[int, ...]) -> None:
         made = self._house.shelf.make(call.mounts)
         anonymous = {mount.name for mount in made.mounts if mount.is_anonymous}
         self._awaited.setdefault(reply.client, set()).update(anonymous & set(made.new))
         reply.send(made)
 
-    def _drop_volumes(self, reply: Reply, call: m.DropVolumesCall, _fds: tuple[int, ...]) -> None:
+    def _drop_volumes(self, reply: Reply, call: v.DropVolumesCall, _fds: tuple[int, ...]) -> None:
         self._house.shelf.drop(call.names)
         reply.send(None)
 
-    def _settle_volume(self, reply: Reply, call: m.SettleVolumeCall, _fds: tuple[int, ...]) -> None:
+    def _settle_volume(self, reply: Reply, call: v.SettleVolumeCall, _fds: tuple[int, ...]) -> None:
         self._house.shelf.settle(call.name, call.staging)
         reply.send(None)
 

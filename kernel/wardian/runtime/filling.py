@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
-from wardian.runtime import messages as m
+from wardian.runtime import volume_messages as v
 from wardian.runtime.spec import Bind, ContainerSpec, Keep
 from wardian.runtime.visit import Visit, visit, visit_own
 from wardian.storage import layers, tree
@@ -42,14 +42,14 @@ def with_volumes(client: Client, spec: ContainerSpec) -> Iterator[ContainerSpec]
 
     Those that were made for it go again if what is done with the spec fails.
     """
-    made, _ = client.call("make_volumes", m.MakeVolumesCall(spec.volumes), m.MadeVolumes)
+    made, _ = client.call("make_volumes", v.MakeVolumesCall(spec.volumes), v.MadeVolumes)
     try:
         for mount in made.unfilled:
             _fill_from_image(client, spec, mount)
         yield replace(spec, volumes=made.mounts)
     except BaseException:
         with suppress(WardianError):
-            client.call("drop_volumes", m.DropVolumesCall(made.new), type(None))
+            client.call("drop_volumes", v.DropVolumesCall(made.new), type(None))
         raise
 
 
@@ -207,7 +207,7 @@ def _staging(client: Client, name: str, lowers: Sequence[str] = ()) -> Iterator[
         staging = _Staging(f"{STAGING}{secrets.token_hex(8)}", porter)
         try:
             yield staging
-            client.call("settle_volume", m.SettleVolumeCall(name, staging.name), type(None))
+            client.call("settle_volume", v.SettleVolumeCall(name, staging.name), type(None))
         except BaseException:
             staging.remove()
             raise

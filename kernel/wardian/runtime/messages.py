@@ -17,7 +17,6 @@ from wardian.network.definition import Attachment, Endpoint, Network, NetworkReq
 from wardian.runtime.health import Health, HealthStatus
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
-from wardian.storage.volume import Volume, VolumeMount, VolumeRequest
 
 ShortText = Annotated[str, Meta(max_length=4096)]
 MAIN_KEY = 0
@@ -359,48 +358,6 @@ class NetworkInfo(Struct, frozen=True):
     """A network that was made or removed."""
 
     network: Network
-
-
-class CreateVolumeCall(Struct, frozen=True):
-    """``volume create``."""
-
-    request: VolumeRequest
-
-
-class VolumeInfo(Struct, frozen=True):
-    """A volume that was made."""
-
-    volume: Volume
-
-
-class MakeVolumesCall(Struct, frozen=True):
-    """What a container to be wants: volumes that do not exist are made, others only found.
-
-    Those that no container has when the client goes away are removed.
-    """
-
-    mounts: tuple[VolumeMount, ...]
-
-
-class MadeVolumes(Struct, frozen=True):
-    """The same, each with its name; which of them are ``new``, which can be filled."""
-
-    mounts: tuple[VolumeMount, ...]
-    new: tuple[str, ...] = ()
-    unfilled: tuple[VolumeMount, ...] = ()
-
-
-class DropVolumesCall(Struct, frozen=True):
-    """Remove volumes that were made in vain, but for those that a container has."""
-
-    names: tuple[str, ...]
-
-
-class SettleVolumeCall(Struct, frozen=True):
-    """A directory that was filled beside a volume's files becomes them."""
-
-    name: str
-    staging: Annotated[str, Meta(pattern=r"^\.filling-[0-9a-f]{1,32}$")]
 
 
 class ContainerInfo(Struct, frozen=True, kw_only=True):

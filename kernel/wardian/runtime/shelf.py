@@ -19,10 +19,10 @@ from wardian.errors import (
 )
 from wardian.linux import mount as mnt
 from wardian.runtime.history import History
-from wardian.runtime.messages import MadeVolumes
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.spec import Bind
 from wardian.runtime.state import Record
+from wardian.runtime.volume_messages import MadeVolumes
 from wardian.storage.volume import (
     ANONYMOUS,
     BIND,
