@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.linux.program import IMAGE, PROGRAM, Done, Wardian, out, refused
+from wardian.images.store import ImageStore
 
 Events = list[dict[str, object]]
 
@@ -310,3 +311,70 @@ def test_error_in_one_stage_ends_the_others(wardian: Wardian, context: Path) -> 
     assert "did not complete successfully: exit code: 3" in done.stderr
     assert "stopped" not in done.stderr
     assert out(wardian("ps", "-aq")) == ""
+
+
+def layers(wardian: Wardian, name: str) -> list[str]:
+    [described] = json.loads(out(wardian("image", "inspect", name)))
+    return [str(layer) for layer in described["RootFS"]["Layers"]]
+
+
+def test_linked_layer_is_independent_of_what_is_below(wardian: Wardian, context: Path) -> None:
+    text = (
+        f"FROM {IMAGE}\nRUN {{}}\nCOPY --link --chmod=640 leaf /etc/x/leaf\nRUN cat /etc/x/leaf\n"
+    )
+    built(wardian, "-t", "one", write(context, text.format("true > /a")))
+    path = write(context, text.format("ln -s /root /etc/x"))
+    steps = done_steps(built(wardian, "-t", "two", path))
+    assert [step.get("cached", False) for step in steps] == [True, False, True, False]
+    one, two = layers(wardian, "one"), layers(wardian, "two")
+    assert (one[2], one[1] == two[1]) == (two[2], False)
+    # The link that was below is replaced, not followed; nothing else of /etc is.
+    command = "stat -c '%F %a' /etc/x /etc/x/leaf; ls /root; test -e /etc/passwd && echo kept"
+    said = out(wardian("run", "--rm", "two", "sh", "-c", command))
+    assert said.splitlines() == ["directory 755", "regular file 640", "kept"]
+
+
+def test_copy_of_what_came_out_the_same_of_another_stage_is_cached(
+    wardian: Wardian, context: Path
+) -> None:
+    text = (
+        f"FROM {IMAGE} AS make\nRUN echo same > /o; echo {{}} > /other\n"
+        f"FROM {IMAGE}\nCOPY --from=make /o /o\nRUN cat /o\n"
+    )
+    built(wardian, write(context, text.format("a")))
+    for _ in range(2):  # by the files, and then by the stage that is known by now
+        steps = done_steps(built(wardian, "--jobs=1", write(context, text.format("b"))))
+        assert [step.get("cached", False) for step in steps[2:]] == [True, True, True]
+
+
+def test_here_document_counts_with_its_variables(wardian: Wardian, context: Path) -> None:
+    path = write(context, f"FROM {IMAGE}\nARG who=you\nCOPY <<A /a\nhello $who\nA\n")
+    built(wardian, "-t", "who", path)
+    built(wardian, "-t", "who", "--build-arg", "who=me", path)
+    assert out(wardian("run", "--rm", "who", "cat", "/a")) == "hello me\n"
+
+
+def test_stage_of_several_layers_can_be_mounted(wardian: Wardian, context: Path) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} AS make\nRUN mkdir -p /o/d; echo a > /o/a; echo b > /o/d/b\nRUN rm /o/a\n"
+        f"FROM {IMAGE}\nRUN --mount=from=make,source=/o,target=/m find /m | sort; ! touch /m/x\n"
+        "RUN --mount=from=make,source=/o/d/b,target=/b cat /b\n",
+    )
+    text = "".join(str(event["text"]) for event in built(wardian, path) if "text" in event)
+    assert text.splitlines()[:3] == ["/m", "/m/d", "/m/d/b"]
+    assert text.splitlines()[-1] == "b"
+
+
+def test_copy_of_a_whole_stage_replaces_what_the_runtime_mounts(
+    wardian: Wardian, state: Path, context: Path
+) -> None:
+    path = write(
+        context,
+        f"FROM {IMAGE} AS make\nRUN mkdir -p /etc\nCOPY leaf /etc/hostname\n"
+        "FROM scratch\nCOPY --from=make / /\n",
+    )
+    built(wardian, "-t", "flat", path)
+    [layer] = ImageStore(state).get("flat").layer_directories
+    assert (layer / "etc/hostname").read_text() == "green\n"
+    assert not (layer / "proc/self").exists()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wardian.build.expansion import Expander
 
 SCRATCH = "scratch"
+LINKED = "--link"
 Work = Running | Copying
 
 
@@ -132,16 +133,32 @@ class Assembly:
     def _found_or_made(self, one: Instruction, expander: Expander) -> tuple[Step, Made | None, str]:
         """The record of an instruction; if it was missed, what was made and why it was missed."""
         work = self._work(one, expander)
-        step = self._step_of(one, work, self._facts(work, expander))
+        step = self._step_of(one, work, self._facts(work))
         found, why = self._look_up(step)
-        made = None
+        same, made = step, None
+        if found is None and isinstance(work, Copying) and (facts := self._content(work)):
+            # Another stage is new; what is taken from it may be as it was.
+            same = self._step_of(one, work, facts)
+            found, why = self._look_up(same)
         if found is None:
             self.state.was_missed = True
             made = self._do(one, work)
-            found = _with(step, self.builder.now(), made.layer)
+            found = _with(same, self.builder.now(), made.layer)
             self.builder.cache.keep(found)
-        self.state.key = found.key
+        if found.key != step.key:
+            result = {"created": found.created, "layer": found.layer, "same_as": found.key}
+            self.builder.cache.keep(msgspec.structs.replace(step, **result))
+        self._go_on(found, work)
         return found, made, why
+
+    def _content(self, work: Copying) -> Facts | None:
+        return work.content() if self.builder.options.use_cache else None
+
+    def _go_on(self, found: Step, work: Work | None) -> None:
+        """What comes next builds on this, and for ``--link`` on what was there before, too."""
+        key = found.same_as or found.key
+        is_linked = _is_linked(work)
+        self.state.key = digest_of(f"{self.state.key} {key}".encode()) if is_linked else key
 
     def _look_up(self, step: Step) -> tuple[Step | None, str]:
         """The record of a step whose layer is there, or why there is none."""
@@ -165,18 +182,17 @@ class Assembly:
         self.state.draft.apply(one, expander)
         return None
 
-    def _facts(self, work: Work | None, expander: Expander) -> Facts:
+    def _facts(self, work: Work | None) -> Facts:
         if work is None:
             return Facts(digest=digest_of(encode(self.state.draft.run)))
-        return work.facts(expander)
+        return work.facts()
 
     def _step_of(self, one: Instruction, work: Work | None, facts: Facts) -> Step:
-        del work
         text = one.node.original.strip()
         for heredoc in one.node.heredocs:
             text += f"\n{heredoc.content}{heredoc.name}"
         return Step(
-            parent=self.state.key,
+            parent=LINKED if _is_linked(work) else self.state.key,
             instruction=text,
             arguments=facts.arguments,
             files=facts.files,
@@ -240,6 +256,10 @@ def _blamed(one: Instruction, line: int) -> Iterator[None]:
         raise
     except WardianError as error:
         raise one.fault(error.what, error.hint) from error
+
+
+def _is_linked(work: Work | None) -> bool:
+    return isinstance(work, Copying) and work.is_linked
 
 
 def _layer(step: Step) -> NewLayer | None:

@@ -34,7 +34,7 @@ from wardian.images.store import Image, ImageStore
 class Options:
     """What the command line asks for. ``epoch_s`` is SOURCE_DATE_EPOCH.
 
-    ``jobs`` is how many stages are built at once.
+    ``jobs`` is how many stages are built at once. ``agents`` are the sockets of ssh-agents.
     """
 
     tags: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class Options:
     labels: Mapping[str, str] = field(default_factory=dict)
     contexts: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    agents: Mapping[str, Path] = field(default_factory=dict)
     network: str = "default"
     use_cache: bool = True
     pull: bool = False

@@ -10,14 +10,12 @@ have taken: then it is no hit.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from wardian.images.index import storing
+from wardian.images.index import write_whole
 
 MAX_FILES_NOTED = 5000
 
@@ -36,7 +34,10 @@ class Facts:
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A record. ``layer`` is (diff_id, blob's digest, size in bytes), None if it made none."""
+    """A record. ``layer`` is (diff_id, blob's digest, size in bytes), None if it made none.
+
+    ``same_as`` is the key of the same by the content of what it brings, where this is by layers.
+    """
 
     parent: str
     instruction: str
@@ -45,6 +46,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     files_digest: str = ""
     created: str = ""
     layer: tuple[str, str, int] | None = None
+    same_as: str = ""
 
     @property
     def key(self) -> str:
@@ -67,11 +69,7 @@ class StepCache:
         """Note what came of a step."""
         if len(step.files) > MAX_FILES_NOTED:
             step = msgspec.structs.replace(step, files={})
-        with storing():
-            self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-            staging = self.directory / f".new-{secrets.token_hex(8)}"
-            staging.write_bytes(msgspec.json.encode(step))
-            os.replace(staging, self.directory / f"{step.key}.json")
+        write_whole(self.directory / f"{step.key}.json", msgspec.json.encode(step))
 
     def why_missed(self, step: Step) -> str:
         """Why there is no record of this step: against the latest one on the same parent."""

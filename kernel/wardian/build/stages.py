@@ -177,6 +177,11 @@ def flag_values(one: Instruction, known: set[str]) -> dict[str, list[str]]:
     return values
 
 
+def is_set(values: Mapping[str, Sequence[str]], name: str, *, usual: bool = False) -> bool:
+    """Whether a flag that needs no value is there and not ``=false``."""
+    return values[name][-1] not in ("false", "0") if name in values else usual
+
+
 def arg_pairs(one: Instruction) -> list[tuple[str, str | None]]:
     """The names of an ARG and their defaults as written."""
     if not one.words:

@@ -37,6 +37,8 @@ def _options(function: F) -> F:
         click.option("--label", metavar="KEY=VALUE", help="Note something.", multiple=True),
         click.option("--secret", metavar="id=ID[,src=FILE|,env=NAME]", help="Show RUN a secret.",
                      multiple=True),
+        click.option("--ssh", metavar="ID[=SOCKET|KEY,…]", multiple=True,
+                     help="Let RUN use the keys of an ssh-agent ($SSH_AUTH_SOCK)."),
         click.option("--network", default="default", metavar="none|default|host",
                      help="The network of RUN."),
         click.option("--no-cache", is_flag=True, help="Run everything again."),
@@ -75,11 +77,14 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     if what is not None:
         click.echo(_shown(_dockerfile(context, name), what, target))
         return
+    from wardian.build.ssh import agents
+
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
-        options = _chosen(flags, target, Path(private))
         say = _teller("quiet" if quiet else flags["progress"])
-        image = run_build(context, name, options, say)
+        with agents(flags["ssh"], Path(private)) as sockets:
+            options = _chosen(flags, target, Path(private), sockets)
+            image = run_build(context, name, options, say)
     if flags["iidfile"]:
         with _writing(flags["iidfile"]) as path:
             path.write_text(image.digest)
@@ -115,7 +120,9 @@ def _teller(progress: str) -> Callable[[Event], None]:
     return tell
 
 
-def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
+def _chosen(
+    flags: Mapping[str, Any], target: str, private: Path, sockets: Mapping[str, Path]
+) -> Options:
     from wardian.build.builder import Options
 
     arguments = words.pairs(flags["build_arg"], "a --build-arg", or_ours=True)
@@ -135,6 +142,7 @@ def _chosen(flags: Mapping[str, Any], target: str, private: Path) -> Options:
         labels=words.labels(flags["label"]),
         contexts=words.pairs(flags["build_context"], "a --build-context"),
         secrets=_secrets(flags["secret"], private),
+        agents=sockets,
         network=flags["network"],
         use_cache=not flags["no_cache"],
         pull=flags["pull"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,15 @@ def cannot_store(error: OSError) -> WardianError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "free some space, or set WARDIAN_ROOT to another file system"
     return SetupError(f"cannot write the image store: {error.strerror}", hint=hint)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A small file that appears whole, and its directory with it. Raises SetupError."""
+    with storing():
+        path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        staging = path.with_name(f".new-{secrets.token_hex(8)}")
+        staging.write_bytes(data)
+        os.replace(staging, path)
 
 
 class NameIndex:
