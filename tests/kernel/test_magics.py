@@ -119,6 +119,17 @@ def test_both_shows_the_two_sides_in_one_output(page: Page) -> None:
     assert "<pre>inside</pre>" in shown["data"]["text/html"]
 
 
+def test_debug_looks_into_the_container_from_beside_it(page: Page) -> None:
+    page.run("open('/plant', 'w').write('fern')")
+    script = "%%debug\ncat /target/plant; echo; ls /plant; ps -e -o comm= | head -1"
+    shown = page.wait(page.send(script), timeout_s=120)  # its image is made first
+    assert shown.text() == "fern\nwardian-init\n"
+    assert "No such file" in shown.text("stderr")  # its own files are others
+    failed = page.run("%%debug\nexit 3")
+    assert failed.status == "error"
+    assert "ended with 3" in failed.error[1]
+
+
 def test_both_says_an_exit_status(page: Page) -> None:
     (shown,) = page.run("%%both\nexit 3").of("display_data")
     assert shown["data"]["text/plain"] == (

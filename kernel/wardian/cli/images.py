@@ -18,7 +18,7 @@ from wardian.cli.program import Command, complain
 if TYPE_CHECKING:
     from wardian.images.store import Image, ImageStore
 
-EMBEDDED = ("wardian/base", "wardian/busybox", "wardian/scratch")
+EMBEDDED = ("wardian/base", "wardian/busybox", "wardian/debug", "wardian/scratch")
 PATIENCE_S = 1.0
 SHORT_ID = 12
 LATEST = ":latest"

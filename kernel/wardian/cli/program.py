@@ -34,6 +34,7 @@ SECTIONS: Sections = {
         "create": Entry("run:create", "Create a container without starting it."),
         "start": Entry("life:start", "Start containers that have ended or were only created."),
         "exec": Entry("execute:execute", "Run a program in a running container."),
+        "debug": Entry("debug:debug", "Look into a container with this machine's programs."),
         "attach": Entry("attach:attach", "See what a running container prints, and type to it."),
         "ps": Entry("listing:ps", "List containers."),
         "stop": Entry("life:stop", "End containers: a signal, then SIGKILL after a while."),

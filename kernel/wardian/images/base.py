@@ -1,8 +1,8 @@
 """The embedded images: made on first use from the host's own programs, offline.
 
-``wardian/base`` is a small GNU user land, ``wardian/busybox`` one static program,
-``wardian/scratch`` nothing at all. On the same host the same digest comes out every time, and
-nothing is made again while the host's programs are the same.
+``wardian/base`` is a small GNU user land, ``wardian/debug`` the same with what finds faults,
+``wardian/busybox`` one static program, ``wardian/scratch`` nothing at all. On the same host the
+same digest comes out every time, and nothing is made again while the host's programs are the same.
 """
 
 from __future__ import annotations
@@ -52,31 +52,47 @@ _BY_PACKAGE = {
     "tools": "bc lsof make python3 tree which",
 }
 PROGRAMS = tuple(sorted({name for names in _BY_PACKAGE.values() for name in names.split()}))
+# What one looks into other containers with: of these, too, whatever the host has.
+_DEBUGGERS = """
+    arping conntrack curl dig ethtool file host htop iperf3 jq ltrace mtr nc ncat nft nslookup
+    openssl socat strace tcpdump tracepath traceroute vi wget whois
+"""
 
 
 def ensure_base(store: ImageStore) -> Image:
     """``wardian/base``: bash, coreutils, procps, iproute2, util-linux …, python3 if it is there."""
+    return _ensure_user_land(store, "wardian/base", "Wardian base", PROGRAMS)
+
+
+def ensure_debug(store: ImageStore) -> Image:
+    """``wardian/debug``: the same and tcpdump, strace, dig … as far as the host has them."""
+    return _ensure_user_land(
+        store, "wardian/debug", "Wardian debug", tuple(sorted({*PROGRAMS, *_DEBUGGERS.split()}))
+    )
+
+
+def _ensure_user_land(store: ImageStore, name: str, title: str, wanted: tuple[str, ...]) -> Image:
     programs = HostPrograms()
-    found = programs.find_all(PROGRAMS)
+    found = programs.find_all(wanted)
     python = programs.python()
     if python is None:
         found.pop("python3", None)
     stamp = fingerprint(RECIPE, [*found.values(), *([python] if python else [])])
-    if (image := _unchanged(store, "wardian/base", stamp)) is not None:
+    if (image := _unchanged(store, name, stamp)) is not None:
         return image
     if "sh" not in found:
-        raise SetupError("the host has no shell to make wardian/base from", hint="install bash")
+        raise SetupError(f"the host has no shell to make {name} from", hint="install bash")
     from wardian.images.userland import lay_out
 
     with store.ingest() as ingest:
         tree = lay_out(ingest, found, python)
         labels = {
             FINGERPRINT: stamp,
-            MISSING: " ".join(sorted(set(PROGRAMS) - set(found))),
-            **_labels("Wardian base", f"made from the programs of {_distribution()}"),
+            MISSING: " ".join(sorted(set(wanted) - set(found))),
+            **_labels(title, f"made from the programs of {_distribution()}"),
         }
         config = _config(["bash"], labels, "programs and libraries of the host")
-        return ingest.commit_image("wardian/base", config, [tree.seal()])
+        return ingest.commit_image(name, config, [tree.seal()])
 
 
 def ensure_busybox(store: ImageStore) -> Image:
@@ -110,6 +126,7 @@ def ensure_scratch(store: ImageStore) -> Image:
 
 MAKERS: dict[str, Callable[[ImageStore], Image]] = {
     "wardian/base": ensure_base,
+    "wardian/debug": ensure_debug,
     "wardian/busybox": ensure_busybox,
     "wardian/scratch": ensure_scratch,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 LINE_MAGICS = ("container", "diff", "image", "inspect", "layers", "limits", "logs", "ps", "stats")
-CELL_MAGICS = ("both", "dockerfile", "host", "on", "python", "sh")
+CELL_MAGICS = ("both", "debug", "dockerfile", "host", "on", "python", "sh")
 
 _NAMES = "|".join(LINE_MAGICS + CELL_MAGICS)
 _MENTION = re.compile(rf"^\??%%?(?:{_NAMES})\b", re.MULTILINE)

@@ -11,6 +11,7 @@ from wardian.jupyter.magics.base import Magic
 _WHERE = {
     "both": ("both", "Both"),
     "container": ("container", "ContainerMagic"),
+    "debug": ("debug", "Debug"),
     "diff": ("files", "Diff"),
     "dockerfile": ("dockerfile", "DockerfileMagic"),
     "host": ("host", "Host"),
