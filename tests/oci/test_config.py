@@ -191,7 +191,6 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
         ("linux.resources", {"memory": {"kernel": 0}}),
         ("linux.resources", {"cpu": {"idle": 1}}),
         ("linux.resources", {"memory": {"useHierarchy": False}}),
-        ("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}),
         ("linux.personality.flags", {"domain": "LINUX32", "flags": ["x"]}),
         ("linux.memoryPolicy", {"mode": "MPOL_DEFAULT", "nodes": "0"}),
         ("process.apparmorProfile", "x"),

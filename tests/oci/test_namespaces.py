@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.oci.conftest import Oci
+from tests.oci.ordinary_user import own
 
 FIRST = 200_000
 
@@ -54,6 +59,45 @@ def test_the_domain_name_personality_and_priority(oci: Oci) -> None:
     words = stat.rpartition(")")[2].split()
     assert (domain, personality) == ("example.org", "00000008")
     assert (words[16], words[38]) == ("7", "3")  # nice, SCHED_BATCH (proc_pid_stat(5))
+
+
+KINDS = {"mount": "mnt", "network": "net"} | {
+    kind: kind for kind in ("uts", "ipc", "pid", "cgroup", "time", "user")
+}
+
+
+@contextmanager
+def another(kind: str) -> Iterator[str]:
+    """The path of a namespace that some process is in."""
+    flag = {"network": "--net"}.get(kind, f"--{kind}")
+    command = ["unshare", flag, *(["--map-root-user"] if kind == "user" else []), "--fork"]
+    with subprocess.Popen([*command, "sleep", "60"]) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (found := children.read_text().split()):
+            assert process.poll() is None
+        try:
+            yield f"/proc/{found[0]}/ns/{KINDS[kind]}"
+        finally:
+            os.kill(int(found[0]), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_namespace_can_be_one_that_is_there(oci: Oci, kind: str) -> None:
+    own(oci.bundle)
+    os.chown(oci.bundle / "rootfs", 0, 0)
+    link = f"/proc/self/ns/{KINDS[kind]}"
+
+    def change(tree: dict[str, Any]) -> None:
+        others = [each for each in tree["linux"]["namespaces"] if each["type"] != kind]
+        tree["linux"]["namespaces"] = [*others, {"type": kind, "path": path}]
+
+    with another(kind) as place:
+        path, wanted = place, os.stat(place).st_ino
+        assert str(wanted) in oci.run("ls", "-L", "-i", link, change=change)
+        path = "/proc/self/ns/uts" if kind != "uts" else "/proc/self/ns/ipc"
+        oci.config("sh", change=change)
+        done = oci("run", "--bundle", str(oci.bundle), "one")
+        assert done.returncode == 1 and f"is no {kind} namespace" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["private", "rslave", "shared", "unbindable"])

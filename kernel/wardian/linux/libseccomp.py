@@ -19,6 +19,7 @@ from wardian.errors import InvalidInput, KernelRefused, SetupError
 ALLOW = 0x7FFF0000
 ERRNO = 0x00050000
 LOG = 0x7FFC0000
+NOTIFY = 0x7FC00000
 ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SUB_ARCHES = {"x86_64": (b"x86", b"x32"), "aarch64": (b"arm",)}
 _NATIVE = 0  # SCMP_ARCH_NATIVE

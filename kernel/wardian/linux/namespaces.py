@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wardian.errors import KernelRefused
@@ -23,6 +25,7 @@ CLONE_NEWNET = 0x40000000
 KINDS = ("mnt", "pid", "net", "uts", "ipc", "user", "cgroup", "time")
 
 _NS_GET_USERNS = 0xB701
+_NS_GET_NSTYPE = 0xB703
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -60,6 +63,28 @@ def owner(fd: int) -> int:
         return fcntl.ioctl(fd, _NS_GET_USERNS)
     except OSError as error:
         raise KernelRefused("ioctl", error.errno or 0, "NS_GET_USERNS") from error
+
+
+def kind_of(fd: int) -> int:
+    """Which CLONE_NEW* flag a namespace's descriptor is of (ioctl_ns(2)); OSError if it is none."""
+    return fcntl.ioctl(fd, _NS_GET_NSTYPE)
+
+
+def join_all(fds: Iterable[int]) -> None:
+    """setns(2) for each of several namespaces, a user namespace last.
+
+    Root may join anything at once, others only as root of that user namespace.
+    """
+    later = []
+    for fd in fds:
+        try:
+            setns(fd)
+        except KernelRefused as error:
+            if error.errno != errno.EPERM:
+                raise
+            later.append(fd)
+    for fd in later:
+        setns(fd)
 
 
 def shift_clocks(

@@ -17,14 +17,22 @@ import errno
 import functools
 import platform
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from wardian.errors import InvalidInput
 from wardian.linux import capabilities as caps
 from wardian.linux.capabilities import Capability
-from wardian.linux.libseccomp import ALLOW, ARCHES, ERRNO, Condition, Rule, compile_rules
+from wardian.linux.libseccomp import (
+    ALLOW,
+    ARCHES,
+    ERRNO,
+    NOTIFY,
+    Condition,
+    Rule,
+    compile_rules,
+)
 from wardian.linux.syscall import syscall
 
 _SET_MODE_FILTER = 1
@@ -36,11 +44,18 @@ _ACTIONS = {
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000,
     "SCMP_ACT_LOG": 0x7FFC0000,
+    "SCMP_ACT_NOTIFY": NOTIFY,
 }
+_WITH_NUMBER = {"SCMP_ACT_ERRNO": (ERRNO, 4095), "SCMP_ACT_TRACE": (0x7FF00000, 0xFFFF)}
+# The call by which a listener's descriptor is handed over, while nobody can answer yet.
+_HANDS_OVER = "sendmsg"
+NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
+_TSYNC, _TSYNC_ESRCH = 1, 16
 FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_TSYNC": _TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
 _GO_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TABLE = Path(__file__).with_name("seccomp-default.json")
@@ -51,10 +66,13 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]  # ctypes
 
 
-def load(program: bytes, flags: int = 0) -> None:
-    """Put a filter on this thread and its children to come, for good (SECCOMP_FILTER_FLAG_*)."""
+def load(program: bytes, flags: int = 0) -> int:
+    """Put a filter on this thread and its children to come, for good (SECCOMP_FILTER_FLAG_*).
+
+    With NEW_LISTENER the descriptor of the filter's notifications, else 0.
+    """
     code = _Program(len(program) // 8, program)
-    syscall("seccomp", _SET_MODE_FILTER, flags, ctypes.byref(code))
+    return syscall("seccomp", _SET_MODE_FILTER, flags, ctypes.byref(code))
 
 
 @functools.lru_cache(maxsize=64)
@@ -101,12 +119,15 @@ def default_rules(machine: str, capabilities: Collection[Capability]) -> Iterato
 # --- profiles in docker's format (moby profiles/seccomp) -------------------------------------
 
 
-def compile_profile(profile: Mapping[str, Any], capabilities: frozenset[Capability]) -> bytes:
+def compile_profile(
+    profile: Mapping[str, Any], capabilities: frozenset[Capability], *, has_listener: bool = False
+) -> bytes:
     """A profile in docker's JSON format, for a process with these capabilities."""
     machine = platform.machine()
     try:
         default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
         rules = list(profile_rules(profile, capabilities, machine, platform.release()))
+        _check_notifying(default, rules, has_listener=has_listener)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidInput(
             f"not a seccomp profile: {type(error).__name__}: {error}",
@@ -115,11 +136,25 @@ def compile_profile(profile: Mapping[str, Any], capabilities: frozenset[Capabili
     return compile_rules(rules, default, machine, arches=_arches(profile))
 
 
+def _check_notifying(default: int, rules: Iterable[Rule], *, has_listener: bool) -> None:
+    calls = {rule.call for rule in rules if rule.action == NOTIFY}
+    if default == NOTIFY or _HANDS_OVER in calls:
+        raise ValueError(f"SCMP_ACT_NOTIFY may be neither for {_HANDS_OVER} nor the default")
+    if calls and not has_listener:
+        raise ValueError("SCMP_ACT_NOTIFY, and nobody listens")
+
+
 def flags_of(profile: Mapping[str, Any]) -> int:
     """A profile's ``flags`` as seccomp(2) takes them; InvalidInput names an unknown one."""
-    if unknown := set(profile.get("flags") or ()) - set(FLAGS):
+    names = set(profile.get("flags") or ())
+    if unknown := names - set(FLAGS):
         raise InvalidInput(f"seccomp flag {min(unknown)[:60]} is not supported")
-    return sum(FLAGS[name] for name in set(profile.get("flags") or ()))
+    flags = sum(FLAGS[name] for name in names)
+    if any(row.get("action") == "SCMP_ACT_NOTIFY" for row in profile.get("syscalls") or ()):
+        return flags | NEW_LISTENER | (_TSYNC_ESRCH if flags & _TSYNC else 0)
+    if "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" in names:
+        raise InvalidInput("seccomp flag WAIT_KILLABLE_RECV is of no use without SCMP_ACT_NOTIFY")
+    return flags
 
 
 def _arches(profile: Mapping[str, Any]) -> frozenset[str] | None:
@@ -178,12 +213,13 @@ def _version(text: str) -> tuple[int, int]:
 
 
 def _action(name: str, errno_value: int | None) -> int:
-    if name != "SCMP_ACT_ERRNO":
+    if name not in _WITH_NUMBER:
         return _ACTIONS[name]
+    action, most = _WITH_NUMBER[name]  # MAX_ERRNO: the kernel caps it there; PTRACE_GETEVENTMSG's
     number = errno.EPERM if errno_value is None else int(errno_value)
-    if not 0 <= number <= 4095:  # MAX_ERRNO: the kernel caps it there
+    if not 0 <= number <= most:
         raise ValueError(f"not an error number: {number}")
-    return ERRNO | number
+    return action | number
 
 
 if __name__ == "__main__":

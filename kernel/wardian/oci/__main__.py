@@ -17,21 +17,18 @@ main()
 
 def main() -> None:
     """Start anew through a read-only mount of the interpreter, then do what was typed."""
-    if not os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY:
-        from wardian.errors import KernelRefused
-        from wardian.linux import mount as mnt
+    if os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY:
+        from wardian.oci.command import main as command
 
-        try:
-            clone = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
-            fd = mnt.open_tree(os.path.realpath(sys.executable), clone)
-            mnt.mount_setattr(fd, attr_set=mnt.MOUNT_ATTR_RDONLY)
-        except KernelRefused as error:
-            sys.exit(f"wardian-oci: {error.what}: it needs root")
-        flags = ["-I", "-S", "-c", _SECOND, "\n".join(sys.path)]
-        os.execve(fd, [sys.executable, *flags, *sys.argv[1:]], os.environ)
-    from wardian.oci.command import main as command
+        command()
+    from wardian.runtime import interpreter
 
-    command()
+    flags = ["-I", "-S", "-c", _SECOND, "\n".join(sys.path)]
+    with interpreter.read_only() as fd:
+        if fd is None and os.access(sys.executable, os.W_OK):
+            sys.exit("wardian-oci: the interpreter cannot be protected: Linux 5.12 is needed")
+        file = sys.executable if fd is None else fd
+        os.execve(file, [sys.executable, *flags, *sys.argv[1:]], os.environ)
 
 
 if __name__ == "__main__":

@@ -6,26 +6,32 @@ import getopt
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.linux.proc import start_ticks
-from wardian.oci import group, hooks
+from wardian.oci import group, hooks, listing
+from wardian.oci.group import Manager
 from wardian.oci.log import LOG
 from wardian.oci.state import OCI_VERSION, Folder, Record, document
 
+if TYPE_CHECKING:
+    from wardian.oci.console import Console
+
 USAGE = """usage: wardian-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug]
-                   [--cgroup-manager cgroupfs] COMMAND …
+                   [--cgroup-manager cgroupfs|systemd|disabled] [--systemd-cgroup]
+                   COMMAND …
 
 commands: create start state kill delete run exec list ps pause resume update
           events features spec"""
 GLOBALS = ["root=", "log=", "log-format=", "cgroup-manager=", "systemd-cgroup", "debug", "version"]
+GLOBALS += ["rootless="]
 BUNDLE = ["bundle=", "pid-file=", "console-socket=", "preserve-fds=", "no-pivot", "no-new-keyring"]
 EXEC = [
     "process=",
@@ -34,6 +40,13 @@ EXEC = [
     "preserve-fds=",
     "cwd=",
     "env=",
+    "user=",
+    "additional-gids=",
+    "cap=",
+    "process-label=",
+    "apparmor=",
+    "no-new-privs",
+    "ignore-paused",
     "tty",
     "detach",
 ]
@@ -43,18 +56,23 @@ UPDATES = (
     "memory-reservation",
     "cpu-quota",
     "cpu-period",
+    "cpu-burst",
     "cpu-share",
+    "cpu-rt-period",
+    "cpu-rt-runtime",
     "cpuset-cpus",
+    "cpuset-mems",
+    "blkio-weight",
     "pids-limit",
 )
 FLAGS: dict[str, tuple[str, list[str]]] = {
     "create": ("b:", BUNDLE),
-    "run": ("b:d", [*BUNDLE, "detach", "keep"]),
+    "run": ("b:d", [*BUNDLE, "detach", "keep", "no-subreaper"]),
     "start": ("", []),
     "state": ("", []),
     "kill": ("a", ["all"]),
     "delete": ("f", ["force"]),
-    "exec": ("p:e:td", EXEC),
+    "exec": ("p:e:tdu:g:c:", EXEC),
     "list": ("f:q", ["format=", "quiet"]),
     "ps": ("f:", ["format="]),
     "pause": ("", []),
@@ -62,20 +80,22 @@ FLAGS: dict[str, tuple[str, list[str]]] = {
     "update": ("r:", ["resources=", *(f"{name}=" for name in UPDATES)]),
     "events": ("", ["stats", "interval="]),
     "features": ("", []),
-    "spec": ("b:", ["bundle="]),
+    "spec": ("b:", ["bundle=", "rootless"]),
 }
 SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-f": "force", "-p": "process", "-e": "env"}
-SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet"}
+SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet", "-u": "user", "-c": "cap"}
+SHORT |= {"-g": "additional-gids"}
 
 
 @dataclass(slots=True)
 class Invocation:
     """What was typed."""
 
-    root: str = "/run/wardian-oci"
+    root: str = ""
+    manager: Manager = Manager.CGROUPFS
     command: str = ""
     flags: dict[str, str] = field(default_factory=dict)
-    env: list[str] = field(default_factory=list)
+    repeated: dict[str, list[str]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
 
     def folder(self) -> Folder:
@@ -83,6 +103,10 @@ class Invocation:
         if not self.words:
             raise InvalidInput(f"{self.command}: the container's id is missing")
         return Folder(self.root, self.words[0])
+
+    def list(self, flag: str) -> tuple[str, ...]:
+        """All words of a flag that can be given more than once."""
+        return tuple(self.repeated.get(flag, ()))
 
 
 def main() -> NoReturn:
@@ -113,7 +137,7 @@ def _tried(invocation: Invocation, argv: list[str]) -> int:
 def _run(invocation: Invocation, argv: list[str]) -> int:
     pairs, rest = getopt.getopt(argv, "hv", [*GLOBALS, "help"])
     given = {name.lstrip("-"): value for name, value in pairs}
-    invocation.root = given.get("root", invocation.root)
+    invocation.root = given.get("root") or _usual_root()
     LOG.path, LOG.is_debug = given.get("log", ""), "debug" in given
     LOG.format = given.get("log-format", "text")
     if LOG.format not in {"text", "json"}:
@@ -124,21 +148,36 @@ def _run(invocation: Invocation, argv: list[str]) -> int:
     if "help" in given or "h" in given:
         _print(USAGE)
         return 0
-    if "systemd-cgroup" in given or given.get("cgroup-manager", "cgroupfs") != "cgroupfs":
-        raise InvalidInput(
-            "--systemd-cgroup and --cgroup-manager=systemd or disabled are not supported",
-            hint="use --cgroup-manager=cgroupfs",
-        )
+    if given.get("rootless", "auto") not in {"auto", "true", "false"}:
+        raise InvalidInput(f"--rootless {given['rootless'][:20]!r}: true, false or auto")
+    word = "systemd" if "systemd-cgroup" in given else given.get("cgroup-manager", "cgroupfs")
+    if word not in {each.value for each in Manager}:
+        raise InvalidInput(f"--cgroup-manager {word[:20]!r}: cgroupfs, systemd or disabled")
+    invocation.manager = Manager(word)
     if not rest or rest[0] not in FLAGS:
         raise getopt.GetoptError(f"unknown command {rest[0]!r}" if rest else "no command")
     invocation.command = rest[0]
     pairs, invocation.words = getopt.getopt(rest[1:], *FLAGS[rest[0]])
     for name, value in pairs:
-        invocation.flags[SHORT.get(name, name.lstrip("-"))] = value
-        if name in {"-e", "--env"}:
-            invocation.env.append(value)
+        flag = SHORT.get(name, name.lstrip("-"))
+        invocation.flags[flag] = value
+        invocation.repeated.setdefault(flag, []).append(value)
     LOG.debug(f"{invocation.command} {' '.join(invocation.words)}")
     return COMMANDS[rest[0]](invocation)
+
+
+def _usual_root() -> str:
+    """Where containers are noted, by runc's rule: a user's lie in their runtime directory."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.geteuid() == 0 and not (folder and _is_in_user_namespace()):
+        return "/run/wardian-oci"
+    if not os.path.isabs(folder):
+        raise InvalidInput("XDG_RUNTIME_DIR is not set", hint="give --root DIR")
+    return os.path.join(folder, "wardian-oci")
+
+
+def _is_in_user_namespace() -> bool:
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
 def _print(text: str) -> None:
@@ -161,23 +200,30 @@ def _count(text: str) -> int:
 
 
 def _create(invocation: Invocation) -> int:
-    _make(invocation)
-    return 0
+    with _made(invocation, is_detached=True):
+        return 0
 
 
-def _make(invocation: Invocation) -> Record:
+@contextmanager
+def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record, Console]]:
     from wardian.oci import create
+    from wardian.oci.console import Console
 
-    flags = invocation.flags
+    flags, folder = invocation.flags, invocation.folder()
+    bundle = os.path.realpath(flags.get("bundle", "."))
     options = create.Options(
-        bundle=flags.get("bundle", "."),
+        bundle=bundle,
+        manager=invocation.manager,
         pid_file=flags.get("pid-file", ""),
-        console_socket=flags.get("console-socket", ""),
         preserve_fds=_count(flags.get("preserve-fds", "0")),
         no_pivot="no-pivot" in flags,
         new_keyring="no-new-keyring" not in flags,
     )
-    return create.create(invocation.root, invocation.folder().id, options)
+    config = create.read_config(bundle)
+    is_wanted = config.process is not None and config.process.terminal
+    path = flags.get("console-socket", "")
+    with Console.open(path, is_wanted=is_wanted, is_detached=is_detached) as console:
+        yield create.create(folder, config, options, console), console
 
 
 def _start(invocation: Invocation) -> int:
@@ -188,18 +234,19 @@ def _start(invocation: Invocation) -> int:
 
 
 def _run_command(invocation: Invocation) -> int:
-    from wardian.oci import create, execute
+    from wardian.oci import create
 
-    record = _make(invocation)
+    is_detached = "detach" in invocation.flags
     folder = invocation.folder()
-    try:
-        create.start(folder)
-    except BaseException:
-        _remove(folder, record)
-        raise
-    if "detach" in invocation.flags:
-        return 0
-    code = execute.wait(record.pid)
+    with _made(invocation, is_detached=is_detached) as (record, console):
+        try:
+            create.start(folder)
+        except BaseException:
+            _remove(folder, record)
+            raise
+        if is_detached:
+            return 0
+        code = console.wait(record.pid)
     if "keep" not in invocation.flags:
         _remove(folder, folder.read())
     return code
@@ -209,15 +256,23 @@ def _exec(invocation: Invocation) -> int:
     from wardian.oci import execute
 
     flags = invocation.flags
+    for name in ("apparmor", "process-label"):
+        if flags.get(name):
+            raise InvalidInput(f"exec: --{name} is not supported", hint="leave it out")
     options = execute.Options(
         process=flags.get("process", ""),
         pid_file=flags.get("pid-file", ""),
         console_socket=flags.get("console-socket", ""),
         preserve_fds=_count(flags.get("preserve-fds", "0")),
         cwd=flags.get("cwd", ""),
-        env=tuple(invocation.env),
+        env=invocation.list("env"),
+        user=flags.get("user", ""),
+        groups=invocation.list("additional-gids"),
+        capabilities=invocation.list("cap"),
+        no_new_privs="no-new-privs" in flags,
         tty="tty" in flags,
         detach="detach" in flags,
+        ignore_paused="ignore-paused" in flags,
     )
     return execute.execute(invocation.folder(), invocation.words[1:], options)
 
@@ -225,7 +280,7 @@ def _exec(invocation: Invocation) -> int:
 def _state(invocation: Invocation) -> int:
     folder = invocation.folder()
     record = folder.read()
-    _json(document(record, folder.status(record)))
+    _json(listing.described(record, folder.status(record)))
     return 0
 
 
@@ -243,6 +298,8 @@ def _kill(invocation: Invocation) -> int:
     if status not in {"created", "running", "paused"}:
         raise FailedPrecondition(f"cannot kill container {folder.id}: it is {status}")
     _send(record, number)
+    if number == signal.SIGKILL and status == "paused" and cgroup is not None:
+        cgroup.thaw()  # v1 lets the frozen die only then
     return 0
 
 
@@ -263,7 +320,7 @@ def _send(record: Record, number: int) -> None:
 
 def _signal(word: str) -> int:
     name = word.upper()
-    if word.isdecimal() and 0 < int(word) < signal.NSIG:
+    if word.isdecimal() and int(word) < signal.NSIG:
         return int(word)
     found = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
     if not isinstance(found, signal.Signals):
@@ -299,7 +356,7 @@ def _remove(folder: Folder, record: Record) -> None:
     if cgroup is not None:
         with suppress(WardianError):
             cgroup.kill()
-        create.remove_group(cgroup)
+        create.remove_group(cgroup, record.unit)
     folder.remove()
     hooks.run_all(record.config.hooks.poststop, document(record, "stopped"), "poststop")
 
@@ -311,17 +368,15 @@ def _list(invocation: Invocation) -> int:
             with suppress(WardianError):
                 folder = Folder(invocation.root, name)
                 record = folder.read()
-                row = document(record, folder.status(record))
-                rows.append({**row, "pid": row.get("pid", 0), "created": record.created})
+                row = listing.described(record, folder.status(record))
+                rows.append({**row, "pid": row.get("pid", 0)})
     if "quiet" in invocation.flags:
-        _print("\n".join(str(row["id"]) for row in rows))
+        for row in rows:
+            _print(str(row["id"]))
     elif _format(invocation) == "json":
         _print(msgspec.json.encode(rows).decode())
     else:
-        names = ("id", "pid", "status", "bundle", "created")
-        _print("\t".join(names).upper())
-        for row in rows:
-            _print("\t".join(str(row[name]) for name in names))
+        _print(listing.table(rows))
     return 0
 
 
@@ -333,16 +388,13 @@ def _format(invocation: Invocation) -> str:
 
 
 def _ps(invocation: Invocation) -> int:
-    cgroup = group.recorded(invocation.folder().read().cgroups)
-    host_pids = cgroup.processes() if cgroup else []
+    record = invocation.folder().read()
+    cgroup = group.recorded(record.cgroups)
+    host_pids = cgroup.processes() if cgroup else listing.in_pid_namespace_of(record)
     if _format(invocation) == "json":
         _print(msgspec.json.encode(host_pids).decode())
         return 0
-    _print("PID\tCMD")
-    for host_pid in host_pids:
-        with suppress(OSError):
-            words = Path(f"/proc/{host_pid}/cmdline").read_bytes().replace(b"\0", b" ")
-            _print(f"{host_pid}\t{words.decode(errors='replace')[:200]!s}")
+    _print(listing.processes(host_pids, invocation.words[1:] or ["-ef"]))
     return 0
 
 
@@ -360,8 +412,8 @@ def _freeze(invocation: Invocation, *, wanted: tuple[str, ...]) -> int:
         status = folder.status(record)
         cgroup = group.recorded(record.cgroups)
         if status not in wanted or cgroup is None:
-            what = f"cannot {invocation.command} container {folder.id}: it is {status}"
-            raise FailedPrecondition(what)
+            why = f"it is {status}" if status not in wanted else "it has no cgroup"
+            raise FailedPrecondition(f"cannot {invocation.command} container {folder.id}: {why}")
         if invocation.command == "pause":
             cgroup.freeze()
         else:
@@ -396,7 +448,9 @@ def _spec(invocation: Invocation) -> int:
     from wardian.oci import description
 
     path = Path(invocation.flags.get("bundle", ".")) / "config.json"
-    data = msgspec.json.format(msgspec.json.encode(description.example()), indent=4)
+    data = msgspec.json.format(
+        msgspec.json.encode(description.example(rootless="rootless" in invocation.flags)), indent=4
+    )
     with path.open("xb") as file:
         file.write(data)
     return 0

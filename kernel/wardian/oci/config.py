@@ -40,8 +40,6 @@ UNSUPPORTED = (
     "process.selinuxLabel",
     "linux.intelRdt",
     "linux.mountLabel",
-    "linux.seccomp.listenerPath",
-    "linux.seccomp.listenerMetadata",
     "linux.netDevices",
     "linux.memoryPolicy",
     "linux.resources.blockIO.leafWeight",
@@ -359,8 +357,6 @@ def _check_namespaces(config: Config) -> None:
 def _check_path(request: NamespaceRequest) -> None:
     if request.path and not os.path.isabs(request.path):
         raise _wrong(f"linux.namespaces: path {request.path[:80]!r} is not absolute")
-    if request.path and request.type in {"mount", "user", "time"}:
-        raise _wrong(f"linux.namespaces: {request.type} by path is not supported")
 
 
 def _check_namespaced(config: Config, kinds: Mapping[str, str]) -> None:
@@ -368,12 +364,12 @@ def _check_namespaced(config: Config, kinds: Mapping[str, str]) -> None:
     if (config.hostname or config.domainname) and "uts" not in kinds:
         raise _wrong("hostname and domainname need a uts namespace")
     linux = config.linux
-    if ("user" in kinds) != bool(linux.uidMappings and linux.gidMappings):
-        raise _wrong("linux.uidMappings, gidMappings and a user namespace go together")
+    if (kinds.get("user") == "") != bool(linux.uidMappings and linux.gidMappings):
+        raise _wrong("linux.uidMappings, gidMappings and a new user namespace go together")
     for each_map in (*linux.uidMappings, *linux.gidMappings):
         each_map.range()
-    if linux.timeOffsets and "time" not in kinds:
-        raise _wrong("linux.timeOffsets needs a time namespace")
+    if linux.timeOffsets and kinds.get("time") != "":
+        raise _wrong("linux.timeOffsets needs a new time namespace")
     if unknown := set(linux.timeOffsets) - {"boottime", "monotonic"}:
         raise _wrong(f"linux.timeOffsets.{min(unknown)[:40]} is not supported")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -18,18 +18,17 @@ from wardian.errors import (
     FailedPrecondition,
     InvalidInput,
     KernelRefused,
-    SetupError,
     WardianError,
 )
-from wardian.linux import capabilities, namespaces, process
+from wardian.linux.capabilities import DEFAULT
 from wardian.linux.proc import start_ticks
-from wardian.oci import group, hooks, identity, inside
+from wardian.oci import birth, group, hooks, identity, inside, listener, systemd
 from wardian.oci import process as oci_process
-from wardian.oci.config import KINDS, Config, NamespaceRequest, load
+from wardian.oci.config import KINDS, Config, load
+from wardian.oci.console import Console
+from wardian.oci.group import Group, Manager
 from wardian.oci.log import LOG
 from wardian.oci.state import Folder, Record, document
-
-NAMES = {"network": "net", "mount": "mnt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,46 +36,55 @@ class Options:
     """The flags of create and run."""
 
     bundle: str = "."
+    manager: Manager = Manager.CGROUPFS
     pid_file: str = ""
-    console_socket: str = ""
     preserve_fds: int = 0
     no_pivot: bool = False
     new_keyring: bool = True
 
 
-def create(root: str, container_id: str, options: Options) -> Record:
-    """Make a container that waits for `start`; nothing of it stays on failure."""
-    bundle = os.path.realpath(options.bundle)
-    folder = Folder(root, container_id)
+def read_config(bundle: str) -> Config:
+    """A bundle's config.json, checked, with warnings of what cannot be given as asked."""
     config = load(bundle)
     if not os.path.isdir(os.path.join(bundle, config.root.path)):
         raise InvalidInput(f"config.json: root.path {config.root.path[:200]} is not a directory")
-    wants_terminal = config.process is not None and config.process.terminal
-    if wants_terminal != bool(options.console_socket):
-        raise InvalidInput("process.terminal and --console-socket go together")
     if config.process is not None:
-        own = capabilities.Capabilities.from_proc().permitted
+        identity.check_user(config, config.process.user)
+        own = identity.capabilities_of(config)
         for name in oci_process.unavailable(config.process, own):
             LOG.warning(f"config.json: process.capabilities {name[:40]} cannot be given as asked")
+    return config
+
+
+def create(folder: Folder, config: Config, options: Options, console: Console) -> Record:
+    """Make a container that waits for `start`; nothing of it stays on failure."""
     folder.make()
     with ExitStack() as undo:
         undo.callback(folder.remove)
-        cgroup = group.create(config, container_id)
-        undo.callback(_remove_group, cgroup)
+        wish = Group.of(config, folder.id, options.manager)
         record = Record(
-            id=container_id,
-            bundle=bundle,
+            id=folder.id,
+            bundle=options.bundle,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            owner=_login(),
             config=config,
-            cgroups=group.paths(cgroup),
+            cgroups=wish.paths,
+            unit=wish.scope.unit if wish.scope else "",
         )
         folder.write(record)  # a command killed from here on leaves what `delete --force` finds
-        _start_process(folder, record, config, cgroup, options, undo)
-        folder.write(record)
-        if options.pid_file:
-            write_pid_file(options.pid_file, record.pid)
+        undo.callback(_remove_group, wish.cgroup, record.unit)
+        if wish.scope is None:
+            wish.create()
+        _start_process(folder, record, wish, options, console, undo)
         undo.pop_all()
     return record
+
+
+def _login() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def write_pid_file(path: str, host_pid: int) -> None:
@@ -87,14 +95,16 @@ def write_pid_file(path: str, host_pid: int) -> None:
     os.rename(new, path)
 
 
-def _remove_group(cgroup: Cgroup) -> None:
+def _remove_group(cgroup: Cgroup, unit: str) -> None:
     with suppress(KernelRefused):
         cgroup.kill()
-    remove_group(cgroup)
+    remove_group(cgroup, unit)
 
 
-def remove_group(cgroup: Cgroup) -> None:
+def remove_group(cgroup: Cgroup, unit: str) -> None:
     """Remove it as soon as the last process has left."""
+    if unit:
+        systemd.stop(unit)
     deadline = time.monotonic() + 5
     while True:
         try:
@@ -110,121 +120,88 @@ def remove_group(cgroup: Cgroup) -> None:
 def _start_process(
     folder: Folder,
     record: Record,
-    config: Config,
-    cgroup: Cgroup,
+    wish: Group,
     options: Options,
+    console: Console,
     undo: ExitStack,
 ) -> None:
-    fifo = os.open(folder.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    # Held open by the first process alone, until it has become the program.
+    config, cgroup = record.config, wish.cgroup
     outcome = os.open(folder.outcome, os.O_RDWR | os.O_CLOEXEC)
-    console = connect_console(options.console_socket)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     plan = inside.Plan(
         config=config,
         bundle=record.bundle,
-        sync=theirs,
-        admission=tuple(cgroup.admission_fds()),
+        admission=() if wish.scope else tuple(cgroup.admission_fds()),
         cgroups=record.cgroups,
         maps=tuple(map(identity.user_namespace_of, config.mounts)),
-        fifo=fifo,
+        fifo=os.open(folder.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC),
+        # Held open by the first process alone, until it has become the program.
         outcome=outcome,
         seccomp=seccomp_of(config),
-        console=console,
+        console=console.theirs,
         preserve_fds=options.preserve_fds,
         no_pivot=options.no_pivot,
         new_keyring=options.new_keyring,
+        is_placed_later=wish.scope is not None,
     )
     flags = 0
     for each in config.linux.namespaces:
         if not each.path and each.type not in {"cgroup", "time"}:
             flags |= KINDS[each.type]
     hooks.prepare(config.hooks)
-    joined = _joined([each for each in config.linux.namespaces if each.path])
-    with joined, identity.time_namespace(config):
-        host_pid, pidfd = process.clone3(flags, cgroup_fd=cgroup.clone_fd())
-        if host_pid == 0:
-            ours.close()
-            inside.main(plan)
-    theirs.close()
+    with identity.time_namespace(config):
+        record.pid, sync = birth.clone(
+            lambda sync: inside.main(plan, sync),
+            flags=flags,
+            cgroup_fd=None if wish.scope else cgroup.clone_fd(),
+            go_there=birth.way_to(config.linux.namespaces),
+        )
     os.close(outcome)
-    undo.callback(_kill, host_pid, pidfd)
-    record.pid, record.started_ticks = host_pid, start_ticks(host_pid) or 0
-    if identity.has_user_namespace(config):
-        hear(ours, b"unmapped")
-        identity.write_maps(host_pid, config.linux.uidMappings, config.linux.gidMappings)
-        ours.send(b"{}")
-    hear(ours, b"mounted")
+    undo.callback(_kill, record.pid)
+    record.started_ticks = start_ticks(record.pid) or 0
+    with sync:
+        _accompany(record, wish, sync)
+        console.take()
+        folder.write(record)
+        if options.pid_file:
+            write_pid_file(options.pid_file, record.pid)
+        sync.send(b"{}")  # else the process ends: a container that nobody knows of cannot stay
+
+
+def _accompany(record: Record, wish: Group, sync: socket.socket) -> None:
+    """Do for the first process what can be done only from outside, step by step."""
+    config = record.config
+    if wish.scope is not None:
+        birth.hear(sync, b"unplaced")
+        wish.create_around(record.pid, record.id)
+        sync.send(b"{}")
+    if identity.makes_user_namespace(config):
+        birth.hear(sync, b"unmapped")
+        identity.write_maps(record.pid, config.linux.uidMappings, config.linux.gidMappings)
+        sync.send(b"{}")
+    birth.hear(sync, b"mounted")
     state = document(record, "creating")
     hooks.run(config.hooks.prestart, state, "prestart")
     hooks.run(config.hooks.createRuntime, state, "createRuntime")
-    ours.send(msgspec.json.encode(state))
-    hear(ours, b"ready")
+    sync.send(msgspec.json.encode(state))
+    birth.hear(sync, b"ready")
 
 
-def _kill(host_pid: int, pidfd: int) -> None:
-    with suppress(KernelRefused):
-        process.pidfd_send_signal(pidfd, signal.SIGKILL)
+def _kill(host_pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(host_pid, signal.SIGKILL)  # our child: its number is no other's until we wait
     with suppress(ChildProcessError):
         os.waitpid(host_pid, 0)
 
 
-def hear(sync: socket.socket, word: bytes) -> None:
-    """Wait for the child's word; what went wrong there is raised here."""
-    answer = sync.recv(1 << 13)
-    if answer == word:
-        return
-    if not answer:
-        raise SetupError("the container's first process ended while it was set up")
-    code, _, what = answer[1:].decode(errors="replace").partition("\n")
-    raise CommandFailed(what, exit_code=int(code))
-
-
-def connect_console(path: str) -> socket.socket | None:
-    """The way to whoever wants the terminal's other end."""
-    if not path:
-        return None
-    console = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        console.connect(path)
-    except OSError as error:
-        console.close()
-        raise InvalidInput(f"cannot connect to {path}: {error.strerror}") from error
-    return console
-
-
 def seccomp_of(config: Config) -> oci_process.Filter | None:
-    """The filter, compiled, and its flags; None without one."""
-    if config.linux.seccomp is None:
+    """The filter, compiled, with its flags and its listener; None without one."""
+    profile = config.linux.seccomp
+    if profile is None:
         return None
     from wardian.linux import seccomp  # and libseccomp: a container without a filter does without
 
-    profile = config.linux.seccomp
-    return seccomp.compile_profile(profile, capabilities.DEFAULT), seccomp.flags_of(profile)
-
-
-@contextmanager
-def _joined(requests: list[NamespaceRequest]) -> Iterator[None]:
-    """Be in these namespaces while the child is born, and back in ours afterwards."""
-    back: list[tuple[int, int]] = []
-    try:
-        for each in requests:
-            kind, flag = NAMES.get(each.type, each.type), KINDS[each.type]
-            old = os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-            back.append((old, flag))
-            try:
-                fd = os.open(each.path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                raise InvalidInput(f"namespace {each.path}: {error.strerror}") from error
-            try:
-                namespaces.setns(fd, flag)
-            finally:
-                os.close(fd)
-        yield
-    finally:
-        for fd, flag in back:
-            namespaces.setns(fd, flag)
-            os.close(fd)
+    program = seccomp.compile_profile(profile, DEFAULT, has_listener=True)
+    return oci_process.Filter(program, seccomp.flags_of(profile), listener.connect(config))
 
 
 def start(folder: Folder) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from wardian.linux.capabilities import DEFAULT, Capability
 from wardian.linux.syscall import MACHINE
 from wardian.oci.config import KINDS, Hooks
@@ -22,7 +25,7 @@ def features() -> dict[str, object]:
         "linux": {
             "namespaces": sorted(KINDS),
             "capabilities": [f"CAP_{each.name}" for each in Capability],
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True},
             "seccomp": _seccomp(),
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
@@ -36,7 +39,8 @@ def features() -> dict[str, object]:
 def _seccomp() -> dict[str, object]:
     from wardian.linux.seccomp import FLAGS
 
-    actions = ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRAP")
+    kills = ("KILL", "KILL_PROCESS", "KILL_THREAD")
+    actions = ("ALLOW", "ERRNO", *kills, "LOG", "NOTIFY", "TRACE", "TRAP")
     operators = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
     arches = {"x86_64": ("X86_64", "X86", "X32"), "aarch64": ("AARCH64", "ARM")}
     return {
@@ -44,7 +48,7 @@ def _seccomp() -> dict[str, object]:
         "actions": [f"SCMP_ACT_{name}" for name in actions],
         "operators": [f"SCMP_CMP_{name}" for name in operators],
         "archs": [f"SCMP_ARCH_{name}" for name in arches.get(MACHINE, ())],
-        "knownFlags": [*FLAGS, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+        "knownFlags": list(FLAGS),
         "supportedFlags": list(FLAGS),
     }
 
@@ -53,8 +57,25 @@ def _mount(at: str, kind: str, *options: str) -> dict[str, object]:
     return {"destination": at, "type": kind, "source": kind, "options": list(options)}
 
 
-def example() -> dict[str, object]:
-    """A config.json to begin with."""
+def example(*, rootless: bool = False) -> dict[str, object]:
+    """A config.json to begin with; ``rootless`` for the user who calls, by runc's rules."""
+    config = _example()
+    if rootless:
+        linux: dict[str, object] = dict(config["linux"])
+        kinds = [kind for kind in KINDS if kind not in {"network", "time"}]
+        linux["namespaces"] = [{"type": kind} for kind in kinds]
+        for name, number in (("uidMappings", os.geteuid()), ("gidMappings", os.getegid())):
+            linux[name] = [{"containerID": 0, "hostID": number, "size": 1}]
+        config["linux"] = linux
+        bound = ["rbind", "nosuid", "noexec", "nodev", "ro"]
+        host = {"destination": "/sys", "type": "none", "source": "/sys", "options": bound}
+        config["mounts"] = [
+            host if each["destination"] == "/sys" else each for each in config["mounts"]
+        ]
+    return config
+
+
+def _example() -> dict[str, Any]:
     names = [f"CAP_{each.name}" for each in sorted(DEFAULT)]
     safe = ("nosuid", "noexec", "nodev")
     return {

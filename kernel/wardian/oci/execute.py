@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.linux import capabilities, namespaces, process
-from wardian.oci import create, group, inside, scheduling
+from wardian.oci import birth, create, group, identity, inside, scheduling
 from wardian.oci import process as oci_process
-from wardian.oci.config import KINDS, Affinity, Process, check_process, load_process
-from wardian.oci.state import Folder, Record
-
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+from wardian.oci.config import KINDS, Affinity, Process, User, check_process, load_process
+from wardian.oci.console import Console
+from wardian.oci.state import Folder, Record, document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,53 +29,84 @@ class Options:
     preserve_fds: int = 0
     cwd: str = ""
     env: tuple[str, ...] = ()
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    no_new_privs: bool = False
     tty: bool = False
     detach: bool = False
+    ignore_paused: bool = False
 
 
 def execute(folder: Folder, args: list[str], options: Options) -> int:
     """Run it; its exit code, or 0 at once when detached."""
     record = folder.read()
     status = folder.status(record)
-    if status not in {"created", "running"}:
+    usable = {"created", "running"} | ({"paused"} if options.ignore_paused else set())
+    if status not in usable:
         raise FailedPrecondition(f"cannot exec in container {folder.id}: it is {status}")
     spec = _spec(record, args, options)
-    if spec.terminal != bool(options.console_socket):
-        raise InvalidInput("a terminal and --console-socket go together")
-    console = create.connect_console(options.console_socket)
+    with Console.open(
+        options.console_socket, is_wanted=spec.terminal, is_detached=options.detach
+    ) as console:
+        host_pid = _start(folder, record, spec, options, console)
+        if options.pid_file:
+            create.write_pid_file(options.pid_file, host_pid)
+        return 0 if options.detach else console.wait(host_pid)
+
+
+def _start(
+    folder: Folder, record: Record, spec: Process, options: Options, console: Console
+) -> int:
     program = create.seccomp_of(record.config)
     cgroup = group.recorded(record.cgroups)
-    admission = cgroup.admission_fds() if cgroup else []
-    cgroup_fd = cgroup.clone_fd() if cgroup else None
-    pidfd = process.pidfd_open(record.pid)
     flags = 0
     for each in record.config.linux.namespaces:
         flags |= KINDS[each.type]
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    process.set_dumpable(False)  # we enter the container's PID namespace next
-    # The PID namespace is that of children: we ourselves stay outside.
-    back = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    namespaces.setns(pidfd, flags & namespaces.CLONE_NEWPID)
-    host_pid, _ = process.clone3(0, cgroup_fd=cgroup_fd)
-    if host_pid == 0:
-        ours.close()
-        _child(spec, program, admission, pidfd, flags, console, theirs, options.preserve_fds)
-    namespaces.setns(back, namespaces.CLONE_NEWPID)
-    theirs.close()
-    with ours:
-        create.hear(ours, b"ready")
-    if options.pid_file:
-        create.write_pid_file(options.pid_file, host_pid)
-    return 0 if options.detach else wait(host_pid)
+    own = identity.capabilities_of(record.config)
+
+    def become(sync: socket.socket) -> None:
+        if flags & namespaces.CLONE_NEWUSER:
+            process.become_root()
+        os.setsid()
+        if console.theirs is not None:
+            inside.give_terminal(console.theirs, None, spec.consoleSize)
+        oci_process.enter(spec)
+        path = oci_process.find(spec)
+        state = inside.ask(sync, b"ready")
+        host_pid = int(str(state.pop("exec_pid")))
+        last = program.of(host_pid, state) if program is not None else None
+        inside.finish(spec, path, last, own, options.preserve_fds)
+
+    process.set_dumpable(False)  # the child enters the container's namespaces next
+    host_pid, sync = birth.clone(
+        become,
+        cgroup_fd=cgroup.clone_fd() if cgroup else None,
+        go_there=_way_in(record, spec, cgroup, flags),
+    )
+    with sync:
+        birth.hear(sync, b"ready")
+        console.take()
+        state = document(record, folder.status(record))
+        sync.send(msgspec.json.encode({**state, "exec_pid": host_pid}))
+    return host_pid
 
 
-def wait(host_pid: int) -> int:
-    """Its exit code, 128+n after a signal; our signals go to it."""
-    for number in FORWARDED:
-        signal.signal(number, lambda received, _: os.kill(host_pid, received))
-    _, status = os.waitpid(host_pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+def _way_in(record: Record, spec: Process, cgroup: Cgroup | None, flags: int) -> Callable[[], None]:
+    """Into the container's cgroup and namespaces, with what needs the host's /proc and rights."""
+    admission = cgroup.admission_fds() if cgroup else []
+    pidfd = process.pidfd_open(record.pid)
+    affinity = spec.execCPUAffinity or Affinity()
+
+    def go_there() -> None:
+        scheduling.set_affinity(affinity.initial)
+        for fd in admission:
+            os.write(fd, b"0")
+        scheduling.set_affinity(affinity.final)
+        oci_process.adjust(spec)
+        namespaces.setns(pidfd, flags)
+
+    return go_there
 
 
 def _spec(record: Record, args: list[str], options: Options) -> Process:
@@ -90,39 +121,35 @@ def _spec(record: Record, args: list[str], options: Options) -> Process:
         env=(*base.env, *options.env),
         cwd=options.cwd or base.cwd,
         terminal=options.tty,
+        user=_user(base.user, options),
+        capabilities=_capabilities(base.capabilities, options.capabilities),
+        noNewPrivileges=base.noNewPrivileges or options.no_new_privs,
     )
     check_process(spec)
     return spec
 
 
-def _child(
-    spec: Process,
-    program: oci_process.Filter | None,
-    admission: list[int],
-    pidfd: int,
-    flags: int,
-    console: socket.socket | None,
-    sync: socket.socket,
-    preserve_fds: int,
-) -> None:
-    own = capabilities.Capabilities.from_proc().permitted
-    affinity = spec.execCPUAffinity or Affinity()
+def _user(base: User, options: Options) -> User:
+    """--user UID[:GID] and --additional-gids, by runc's rules."""
+    uid, _, gid = options.user.partition(":")
+    words = [word for word in (uid, gid, *options.groups) if word]
+    for word in words:
+        if not word.isdecimal() or int(word) >= 1 << 32:
+            raise InvalidInput(f"--user or --additional-gids: {word[:20]!r} is not an id")
+    return msgspec.structs.replace(
+        base,
+        uid=int(uid) if uid else base.uid,
+        gid=int(gid) if gid else base.gid,
+        additionalGids=(*base.additionalGids, *map(int, options.groups)),
+    )
 
-    def become() -> None:
-        scheduling.set_affinity(affinity.initial)
-        for fd in admission:
-            os.write(fd, b"0")
-        scheduling.set_affinity(affinity.final)
-        oci_process.adjust(spec)
-        namespaces.setns(pidfd, flags & ~namespaces.CLONE_NEWPID)
-        if flags & namespaces.CLONE_NEWUSER:
-            process.become_root()
-        os.setsid()
-        if console is not None:
-            inside.give_terminal(console, None, spec.consoleSize)
-        oci_process.enter(spec)
-        path = oci_process.find(spec)
-        sync.send(b"ready")
-        inside.finish(spec, path, program, own, preserve_fds)
 
-    inside.guarded(sync, become)
+def _capabilities(
+    base: Mapping[str, tuple[str, ...]], more: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """--cap adds to all that runc adds to: ambient ones only where they can be."""
+    names = [f"CAP_{capabilities.parse(name).name}" for name in more]
+    sets = dict(base)
+    for kind in ("bounding", "effective", "permitted") if names else ():
+        sets[kind] = tuple(dict.fromkeys((*sets.get(kind, ()), *names)))
+    return sets

@@ -1,34 +1,89 @@
-"""The cgroup of a container: ``linux.cgroupsPath`` and ``linux.resources``."""
+"""The cgroup of a container: ``linux.cgroupsPath`` and ``linux.resources``, by --cgroup-manager."""
 
 from __future__ import annotations
 
+import enum
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.hierarchy import V1_CONTROLLERS, Hierarchy, Version
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import InvalidInput, SetupError
+from wardian.oci import systemd
 from wardian.oci.config import Config
+from wardian.oci.log import LOG
 from wardian.oci.resources import Resources
 
 TOP = Path("/sys/fs/cgroup")
 _ALL_IDS = ["0", "0", "4294967295"]  # of the first user namespace (user_namespaces(7))
 
 
-def of(path: str, container_id: str) -> Cgroup:
+class Manager(enum.Enum):
+    """Who makes the group: we, systemd, or nobody."""
+
+    CGROUPFS = "cgroupfs"
+    SYSTEMD = "systemd"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A container's group and its limits, not made yet; in a scope of systemd's if there is one."""
+
+    cgroup: Cgroup
+    limits: Limits
+    scope: systemd.Scope | None = None
+
+    @classmethod
+    def of(cls, config: Config, container_id: str, manager: Manager) -> Group:
+        """What config.json asks for. Nothing is made; a group that is in use is an error."""
+        path, limits = config.linux.cgroupsPath, _limits(config.linux.resources)
+        if manager is Manager.DISABLED:
+            return cls(AbsentCgroup("--cgroup-manager=disabled"), limits)
+        if manager is Manager.SYSTEMD:
+            scope = systemd.Scope.of(path, container_id)
+            return cls(_at(f"{systemd.control_group()}/{scope.path}"), limits, scope)
+        if ":" in path:
+            raise InvalidInput(
+                f"config.json: linux.cgroupsPath {path[:80]!r} is systemd's",
+                hint="give --cgroup-manager=systemd, or a path",
+            )
+        top = "/" if os.geteuid() == 0 else ""  # a user has a group only below what is delegated
+        cgroup = _at(path or f"{top}wardian-oci-{container_id}")
+        if any(folder.exists() and _busy(folder) for folder in cgroup.paths.values()):
+            raise SetupError("config.json: linux.cgroupsPath is in use", hint="give another one")
+        return cls(cgroup, limits)
+
+    def create(self) -> None:
+        """Make it with its limits in force; a limit that cannot be is an error naming it."""
+        _refuse_unenforced(self.cgroup, self.limits)
+        self.cgroup.create(self.limits)
+
+    def create_around(self, host_pid: int, container_id: str) -> None:
+        """By way of systemd, which needs a process to put in."""
+        assert self.scope is not None
+        systemd.start(self.scope, host_pid, self.limits, f"container {container_id}")
+        self.create()
+        self.cgroup.add(host_pid)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Its directories, for the record."""
+        return {name or "unified": os.fspath(path) for name, path in self.cgroup.paths.items()}
+
+
+def _at(name: str) -> Cgroup:
     """The group: below the mount points for an absolute path, below ours for a relative one."""
-    if ":" in path:
-        raise InvalidInput("config.json: linux.cgroupsPath of systemd is not supported")
-    name = path or f"/wardian-oci-{container_id}"
     if ".." in name.split("/"):
         raise InvalidInput(f"config.json: linux.cgroupsPath {name[:80]!r} has '..'")
     hierarchy = Hierarchy.detect()
     if not name.startswith("/") or hierarchy.version is Version.NONE:
-        return hierarchy.cgroup(name)
+        return hierarchy.cgroup(name.strip("/"))
     if hierarchy.version is Version.V2:
         return V2Cgroup(TOP, name.strip("/"))
     names = [
@@ -37,24 +92,18 @@ def of(path: str, container_id: str) -> Cgroup:
     return V1Cgroup({each: TOP / each for each in names}, name.strip("/"))
 
 
-def create(config: Config, container_id: str) -> Cgroup:
-    """Make it with its limits in force; a limit that cannot be is an error naming it."""
-    cgroup = of(config.linux.cgroupsPath, container_id)
-    limits = _limits(config.linux.resources)
-    if missing := cgroup.unenforced(limits):
-        raise SetupError(f"cannot limit {missing[0]}", hint="leave this limit out")
-    if any(Path(path).exists() and _busy(path) for path in cgroup.paths.values()):
-        raise SetupError("config.json: linux.cgroupsPath is in use", hint="give another one")
-    cgroup.create(limits)
-    return cgroup
-
-
-def apply(cgroup: Cgroup, resources: Resources) -> None:
+def apply(cgroup: Cgroup, resources: Resources, unit: str) -> None:
     """Put other limits in force; one that cannot be is an error naming it."""
     limits = _limits(resources)
+    _refuse_unenforced(cgroup, limits)
+    if unit:
+        systemd.update(unit, limits)
+    cgroup.apply(limits)
+
+
+def _refuse_unenforced(cgroup: Cgroup, limits: Limits) -> None:
     if missing := cgroup.unenforced(limits):
         raise SetupError(f"cannot limit {missing[0]}", hint="leave this limit out")
-    cgroup.apply(limits)
 
 
 def _busy(path: Path) -> bool:
@@ -66,12 +115,12 @@ def _limits(resources: Resources) -> Limits:
     limits = resources.limits()
     if os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == _ALL_IDS:
         return limits
+    if limits.device_rules:
+        LOG.warning(
+            "config.json: linux.resources.devices is not in force, as nobody in a user namespace"
+            " may keep devices back: the container has those that are shown in it"
+        )
     return replace(limits, device_rules=())
-
-
-def paths(cgroup: Cgroup) -> dict[str, str]:
-    """Its directories, for the record."""
-    return {name or "unified": os.fspath(path) for name, path in cgroup.paths.items()}
 
 
 def recorded(directories: dict[str, str]) -> Cgroup | None:

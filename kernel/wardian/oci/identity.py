@@ -7,8 +7,9 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from wardian.linux import idmap, namespaces, process
-from wardian.oci.config import Config, IdMapping, Mount, TimeOffset
+from wardian.errors import InvalidInput
+from wardian.linux import capabilities, idmap, namespaces, process
+from wardian.oci.config import Config, IdMapping, Mount, TimeOffset, User
 
 CLOCKS = ("monotonic", "boottime")
 
@@ -18,10 +19,48 @@ def has_user_namespace(config: Config) -> bool:
     return any(each.type == "user" for each in config.linux.namespaces)
 
 
+def makes_user_namespace(config: Config) -> bool:
+    """Whether it is a new one, whose maps are ours to write."""
+    return any(each.type == "user" and not each.path for each in config.linux.namespaces)
+
+
+def capabilities_of(config: Config) -> int:
+    """What we may give to the process, as a mask: all to root of a user namespace (clone(2))."""
+    if has_user_namespace(config):
+        return capabilities.mask(capabilities.Capability)
+    return capabilities.Capabilities.from_proc().permitted
+
+
+def check_user(config: Config, user: User) -> None:
+    """Whether the new user namespace has the user; InvalidInput names who is not there."""
+    if not makes_user_namespace(config):
+        return
+    linux = config.linux
+    asked = {"uid": [user.uid], "gid": [user.gid], "additionalGids": [*user.additionalGids]}
+    for name, ids in asked.items():
+        maps = linux.uidMappings if name == "uid" else linux.gidMappings
+        for number in ids:
+            if not any(0 <= number - each.containerID < each.size for each in maps):
+                raise InvalidInput(
+                    f"config.json: process.user.{name} {number} is not mapped",
+                    hint="add it to linux.uidMappings or gidMappings",
+                )
+    if user.additionalGids and denies_groups(linux.gidMappings):
+        raise InvalidInput(
+            "config.json: process.user.additionalGids: a map of one group allows no others",
+            hint="leave them out, or map groups with newgidmap",
+        )
+
+
 def write_maps(host_pid: int, uids: Sequence[IdMapping], gids: Sequence[IdMapping]) -> None:
     """Give a child's new user namespace its ids."""
     ranges = [[each.range() for each in kind] for kind in (uids, gids)]
-    idmap.write_id_maps(host_pid, *ranges, deny_setgroups=os.geteuid() != 0)
+    idmap.write_id_maps(host_pid, *ranges, deny_setgroups=denies_groups(gids))
+
+
+def denies_groups(gids: Sequence[IdMapping]) -> bool:
+    """Whether setgroups(2) has to be denied: who may map no other group may drop none."""
+    return os.geteuid() != 0 and len(gids) == 1
 
 
 def user_namespace_of(mount: Mount) -> int | None:
@@ -47,7 +86,7 @@ def time_namespace(config: Config) -> Iterator[None]:
 
     Its offsets can be written only before anybody is in it.
     """
-    if not any(each.type == "time" for each in config.linux.namespaces):
+    if not any(each.type == "time" and not each.path for each in config.linux.namespaces):
         yield
         return
     back = os.open("/proc/self/ns/time", os.O_RDONLY | os.O_CLOEXEC)

@@ -10,7 +10,6 @@ import signal
 import socket
 import stat
 import termios
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -18,8 +17,8 @@ from typing import NoReturn
 import msgspec
 
 from wardian.errors import CommandFailed, InvalidInput, SetupError, WardianError
-from wardian.linux import capabilities, namespaces, process
 from wardian.linux import mount as mnt
+from wardian.linux import namespaces, process
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from wardian.linux.statfs import PROC_SUPER_MAGIC, file_system_type
 from wardian.linux.syscall import syscall
@@ -53,7 +52,6 @@ class Plan:
 
     config: Config
     bundle: str
-    sync: socket.socket
     admission: tuple[int, ...]
     cgroups: dict[str, str]
     maps: tuple[int | None, ...]  # a user namespace for each mount that has id maps of its own
@@ -64,46 +62,13 @@ class Plan:
     preserve_fds: int
     no_pivot: bool
     new_keyring: bool
+    is_placed_later: bool
 
 
-def main(plan: Plan) -> NoReturn:
+def main(plan: Plan, sync: socket.socket) -> None:
     """Set everything up, wait for `start`, become the program."""
-    guarded(plan.sync, lambda: _main(plan))
-
-
-def guarded(sync: socket.socket, become: Callable[[], None]) -> NoReturn:
-    """Become a program or exit; what goes wrong is sent up the socket."""
-    code, what = 1, "nothing was run"
-    try:
-        become()
-    except CommandFailed as error:
-        code, what = error.exit_code, error.what
-    except WardianError as error:
-        what = error.what
-    except OSError as error:
-        what = f"cannot set up the container: {error.strerror}"
-    except BaseException as error:  # noqa: BLE001  # the other side must hear of it
-        what = f"cannot set up the container: {type(error).__name__}: {error}"
-    try:
-        message = f"E{code}\n{what}".encode(errors="replace")[:4000]
-        sync.send(message, socket.MSG_NOSIGNAL)
-    except OSError:  # nobody waits for us any more
-        with suppress(OSError):
-            os.write(2, f"wardian-oci: {what}\n".encode(errors="replace"))
-    os._exit(code)
-
-
-def _main(plan: Plan) -> None:
-    process.set_dumpable(False)  # prctl's own argument
-    _settle(plan)
-    os.umask(0)
-    spec = plan.config.process
-    own = capabilities.Capabilities.from_proc().permitted
-    if spec is not None:
-        oci_process.adjust(spec)
-    if identity.has_user_namespace(plan.config):
-        _ask(plan.sync, b"unmapped")
-        process.become_root()
+    spec, own = plan.config.process, identity.capabilities_of(plan.config)
+    _come_to(plan, sync)
     null_fd = mounts.null_device()
     root_fd = _build(plan)
     _set_names(plan, root_fd)
@@ -111,13 +76,40 @@ def _main(plan: Plan) -> None:
         mounts.make_read_only(root_fd, path)
     for path in plan.config.linux.maskedPaths:
         mounts.mask(root_fd, path, null_fd)
-    state = _ask(plan.sync, b"mounted")
+    state = ask(sync, b"mounted")
     hooks.run(plan.config.hooks.createContainer, state, "createContainer")
     _pivot(plan, root_fd)
     if spec is None:
-        _ask(plan.sync, b"ready")
+        ask(sync, b"ready")
         _wait(plan.fifo)
         raise InvalidInput("config.json has no process to start")
+    _finish_root(plan, spec, root_fd)
+    oci_process.enter(spec)
+    path = oci_process.find(spec)
+    ask(sync, b"ready")
+    _wait(plan.fifo)
+    _begin(plan, spec, path, own, state | {"status": "created"})
+
+
+def _come_to(plan: Plan, sync: socket.socket) -> None:
+    """Be in our cgroup and namespaces, as root of our own; what needs the host's /proc is done."""
+    has_own_ids = identity.makes_user_namespace(plan.config)
+    if os.geteuid() == 0 or not has_own_ids:  # else its maps are for our user to write
+        process.set_dumpable(False)
+    if plan.is_placed_later:
+        ask(sync, b"unplaced")
+    _settle(plan)
+    os.umask(0)
+    if plan.config.process is not None:
+        oci_process.adjust(plan.config.process)
+    if has_own_ids:
+        ask(sync, b"unmapped")
+    if identity.has_user_namespace(plan.config):
+        process.become_root()
+
+
+def _finish_root(plan: Plan, spec: Process, root_fd: int) -> None:
+    """What is done to the root when we are in it."""
     os.setsid()
     if plan.console is not None:
         give_terminal(plan.console, root_fd, spec.consoleSize)
@@ -128,18 +120,16 @@ def _main(plan: Plan) -> None:
     os.close(root_fd)
     if plan.config.linux.personality is not None:
         scheduling.set_personality(plan.config.linux.personality)
-    oci_process.enter(spec)
-    path = oci_process.find(spec)
-    plan.sync.send(b"ready")
-    _wait(plan.fifo)
-    _begin(plan, spec, path, own, state | {"status": "created"})
 
 
 def _begin(plan: Plan, spec: Process, path: str, own: int, state: dict[str, object]) -> NoReturn:
     """From `start` to the program; `start` hears what goes wrong, or that all is closed."""
     try:
         hooks.run(plan.config.hooks.startContainer, state, "startContainer")
-        finish(spec, path, plan.seccomp, own, plan.preserve_fds)
+        program = plan.seccomp
+        if program is not None:
+            program = program.of(int(str(state["pid"])), state)
+        finish(spec, path, program, own, plan.preserve_fds)
     except Exception as error:  # noqa: BLE001  # `start` must hear of it
         code = error.exit_code if isinstance(error, CommandFailed) else 1
         what = error.what if isinstance(error, WardianError) else f"cannot start: {error}"
@@ -178,7 +168,8 @@ def finish(
     oci_process.become(spec, path)
 
 
-def _ask(sync: socket.socket, word: bytes) -> dict[str, object]:
+def ask(sync: socket.socket, word: bytes) -> dict[str, object]:
+    """Say how far we are and wait for the answer; without one there is nobody to go on for."""
     sync.send(word)
     answer = sync.recv(1 << 18)
     if not answer:

@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from wardian.errors import CommandFailed, InvalidInput
@@ -15,14 +16,34 @@ from wardian.linux.capabilities import Capability
 from wardian.linux.syscall import check, libc
 from wardian.oci import scheduling
 from wardian.oci.config import Process
+from wardian.oci.listener import Listener
 from wardian.runtime import rootfs
 
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 
 
-# A compiled filter, and the flags to load it with.
-Filter = tuple[bytes, int]
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A compiled filter and the flags to load it with; who gets its listener, and what is said."""
+
+    program: bytes
+    flags: int
+    listener: Listener | None = None
+    host_pid: int = 0
+    state: dict[str, object] = field(default_factory=dict)
+
+    def of(self, host_pid: int, state: dict[str, object]) -> Filter:
+        """The same, of a certain process in a container of this state."""
+        return replace(self, host_pid=host_pid, state=state)
+
+    def load(self) -> None:
+        """Put it on us, for good."""
+        from wardian.linux import seccomp  # a container without a filter does without
+
+        notify_fd = seccomp.load(self.program, self.flags)
+        if self.listener is not None:
+            self.listener.tell(notify_fd, self.state, self.host_pid)
 
 
 def environment(spec: Process) -> dict[str, str]:
@@ -99,11 +120,11 @@ def confine(spec: Process, program: Filter | None, own: int) -> None:
     sets = {kind: _parse(names, own) for kind, names in spec.capabilities.items()}
     nothing: frozenset[Capability] = frozenset()
     if program is not None and not spec.noNewPrivileges:
-        _load(program)  # needs CAP_SYS_ADMIN, which goes next
+        program.load()  # needs CAP_SYS_ADMIN, which goes next
     capabilities.drop_bounding(sets.get("bounding", nothing))
     process.set_keep_capabilities(True)
     os.umask(spec.user.umask)
-    os.setgroups(spec.user.additionalGids)
+    _set_groups(spec.user.additionalGids)
     os.setresgid(spec.user.gid, spec.user.gid, spec.user.gid)
     os.setresuid(spec.user.uid, spec.user.uid, spec.user.uid)
     process.set_keep_capabilities(False)
@@ -122,13 +143,16 @@ def confine(spec: Process, program: Filter | None, own: int) -> None:
     if spec.noNewPrivileges:
         process.set_no_new_privs()
         if program is not None:
-            _load(program)
+            program.load()
 
 
-def _load(program: Filter) -> None:
-    from wardian.linux import seccomp
-
-    seccomp.load(*program)
+def _set_groups(gids: tuple[int, ...]) -> None:
+    try:
+        os.setgroups(gids)
+    except PermissionError as error:  # a map of one id has setgroups=deny (user_namespaces(7))
+        if gids:
+            what = "config.json: process.user.additionalGids: this user namespace allows no groups"
+            raise InvalidInput(what, hint="leave it out, or map groups with newgidmap") from error
 
 
 def _parse(names: Iterable[str], own: int) -> frozenset[Capability]:

@@ -30,6 +30,8 @@ class Record(msgspec.Struct):
     pid: int = 0
     started_ticks: int = 0
     cgroups: dict[str, str] = msgspec.field(default_factory=dict)
+    owner: str = ""
+    unit: str = ""  # systemd's name for the group, where it made it
     version: int = VERSION
 
 

@@ -18,8 +18,13 @@ FIELDS = {
     "memory-reservation": ("memory", "reservation"),
     "cpu-quota": ("cpu", "quota"),
     "cpu-period": ("cpu", "period"),
+    "cpu-burst": ("cpu", "burst"),
     "cpu-share": ("cpu", "shares"),
+    "cpu-rt-period": ("cpu", "realtimePeriod"),
+    "cpu-rt-runtime": ("cpu", "realtimeRuntime"),
     "cpuset-cpus": ("cpu", "cpus"),
+    "cpuset-mems": ("cpu", "mems"),
+    "blkio-weight": ("blockIO", "weight"),
     "pids-limit": ("pids", "limit"),
 }
 
@@ -39,7 +44,7 @@ def update(folder: Folder, flags: Mapping[str, str]) -> None:
             msgspec.json.decode(msgspec.json.encode(record.config.linux.resources))
         )
         resources = config.resources_of(_merged(old, wish))
-        group.apply(cgroup, resources)
+        group.apply(cgroup, resources, record.unit)
         linux = msgspec.structs.replace(record.config.linux, resources=resources)
         record.config = msgspec.structs.replace(record.config, linux=linux)
         folder.write(record)
@@ -50,7 +55,7 @@ def _wish(flags: Mapping[str, str]) -> dict[str, Any]:
     for flag, (part, name) in FIELDS.items():
         if flag in flags:
             wish.setdefault(part, {})[name] = (
-                flags[flag] if name == "cpus" else _number(flag, flags[flag])
+                flags[flag] if name in {"cpus", "mems"} else _number(flag, flags[flag])
             )
     if not wish:
         raise InvalidInput("update: nothing to change", hint="give --resources FILE or a limit")

@@ -10,15 +10,12 @@ the interpreter's mount: the same file and the same cached pages, at two system 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from wardian.errors import KernelRefused
 from wardian.linux import mount as mnt
-from wardian.linux import namespaces
 
 _CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
 
@@ -54,6 +51,9 @@ def _clone() -> int | None:
 
 def _by_helper() -> int | None:
     """A user may clone mounts in a user namespace: a process of its own goes there for us."""
+    import socket  # with subprocess 20 ms of imports, which root does without
+    import subprocess
+
     ours, theirs = socket.socketpair()
     with ours, theirs:
         subprocess.run(
@@ -70,6 +70,10 @@ def _by_helper() -> int | None:
 
 
 def _help(fd: int) -> None:
+    import socket
+
+    from wardian.linux import namespaces
+
     with socket.socket(fileno=fd) as sock, suppress(KernelRefused):
         namespaces.unshare(namespaces.CLONE_NEWUSER | namespaces.CLONE_NEWNS)
         clone = _clone()

@@ -8,7 +8,6 @@ is the keeper's child all the same (CLONE_PARENT).
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import socket
@@ -163,23 +162,9 @@ def _run_errand(sync: Connection, become: Become, order: m.Clone, fds: tuple[int
     try:
         if any(order.clocks):
             namespaces.shift_clocks(*order.clocks)
-        _join(fds[1 : 1 + order.joins])
+        namespaces.join_all(fds[1 : 1 + order.joins])
         _clone(sync, become, order, (fds[0], *fds[1 + order.joins :]))
     except KernelRefused as error:
         sync.send(m.encode(m.Cloned(0, error.errno)))
     finally:
         os._exit(0)
-
-
-def _join(fds: tuple[int, ...]) -> None:
-    """Root may join anything at once, others only as root of the user namespace, which is last."""
-    later = []
-    for fd in fds:
-        try:
-            namespaces.setns(fd)
-        except KernelRefused as error:
-            if error.errno != errno.EPERM:
-                raise
-            later.append(fd)
-    for fd in later:
-        namespaces.setns(fd)
