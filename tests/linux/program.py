@@ -14,7 +14,7 @@ Done = subprocess.CompletedProcess[str]
 Wardian = Callable[..., Done]
 
 
-def program(root: Path) -> Wardian:
+def program(root: Path, *, timeout_s: float = 60) -> Wardian:
     """Runs one command line on a state root; keyword arguments are its environment."""
 
     def run(*arguments: str, stdin: str = "", **environment: str) -> Done:
@@ -23,7 +23,7 @@ def program(root: Path) -> Wardian:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             check=False,
             env={**os.environ, "WARDIAN_ROOT": str(root), **environment},
         )

@@ -45,6 +45,7 @@ class ImageGroup(LazyGroup):
             "load": Entry("image:load", "Add the images of an archive."),
             "save": Entry("image:save", "Write images to an archive."),
             "import": Entry("image:import_", "Make an image of the archive of a root tree."),
+            "bootstrap": Entry("bootstrap:bootstrap", "Make an image of a Debian root tree."),
             "rm": Entry("images:rmi", "Remove images."),
             "prune": Entry("image_prune:prune", "Remove images without a name, or without a user."),
         }
