@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,8 @@ from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import Wardian, out, program, refused
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
+from wardian.linux import netlink
+from wardian.linux.netlink import Netlink
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
 
@@ -214,6 +217,57 @@ def test_connect_and_disconnect_while_it_runs(wardian: Wardian, lab: str) -> Non
     out(wardian("stop", "-t", "0", "both"))
     out(wardian("start", "both"))
     assert list(settings(wardian, "both")) == ["lab"]
+
+
+def _plain(rule: str) -> str:
+    """Without what goes without saying, which nft says or not, and without what is counted."""
+    implied = r"meta nfproto ipv[46] (?=ip6? )|ether type \w+ (?=iif)"
+    return re.sub(r"packets \d+ bytes \d+", "", re.sub(implied, "", rule))
+
+
+def test_rules_are_shown_as_nft_and_as_iptables_say_them(wardian: Wardian, lab: str) -> None:
+    start(wardian, "web", SERVER, "--network", lab, "-p", "127.0.0.2:8070:7", "-p", "8071:7/udp")
+    bridge = json.loads(out(wardian("network", "inspect", lab)))[0]["Options"]["bridge.name"]
+    ours = out(wardian("network", "rules", lab)).splitlines()
+    told: set[str] = set()
+    for family in ("inet", "bridge"):
+        listing = ["nft", "list", "table", family, f"wardian_{bridge}"]
+        done = subprocess.run(listing, capture_output=True, text=True, check=True)
+        told |= {_plain(line) for line in done.stdout.splitlines()}
+    assert {_plain(line) for line in ours} <= told
+    chains = out(wardian("network", "rules", "--format", "iptables", lab))
+    assert "-A POSTROUTING -s 10.213.7.0/24 ! -o " + bridge + " -j MASQUERADE\n" in chains
+    published = "-p udp -m udp --dport 8071 -j DNAT --to-destination 10.213.7.2:7\n"
+    assert f"-A PREROUTING -m addrtype --dst-type LOCAL {published}" in chains
+    out(wardian("rm", "-f", "web"))
+    assert "is not up" in refused(wardian("network", "rules", lab), 1)
+
+
+def test_a_policy_of_others_that_stops_forwarding_is_named(wardian: Wardian, lab: str) -> None:
+    table = ["nft", "add", "table", "ip", "strangers"]
+    chain = "{ type filter hook forward priority 10; policy drop; }"
+    subprocess.run(table, check=True)
+    try:
+        subprocess.run(["nft", f"add chain ip strangers FORWARD {chain}"], check=True)
+        done = wardian("run", "--rm", "--network", lab, IMAGE, "true")
+        assert "chain FORWARD of table ip strangers drops what the network forwards" in done.stderr
+    finally:
+        subprocess.run(["nft", "delete", "table", "ip", "strangers"], check=True)
+
+
+def test_connections_are_forgotten_with_their_container(wardian: Wardian, lab: str) -> None:
+    def tracked() -> bool:
+        with Netlink.open(netlink.NETFILTER) as kernel:
+            return address in b"".join(kernel.dump(every))
+
+    every = netlink.Message(1 << 8 | 1, 0, bytes([socket.AF_INET, 0, 0, 0]))
+    address = socket.inet_aton("10.213.7.2")
+    start(wardian, "server", SERVER, "--network", lab, "-p", "8072:7/udp")
+    start(wardian, "asker", SLEEPER, "--network", lab)
+    wait_until(partial(answers, own_address(), 8072, udp=True))
+    wait_until(tracked)
+    out(wardian("rm", "-f", "server"))
+    assert not tracked()
 
 
 WRONG_WISHES = [

@@ -32,6 +32,7 @@ class NetworkGroup(LazyGroup):
             "inspect": Entry("network:inspect", "Show networks and who is in them, as JSON."),
             "connect": Entry("network:connect", "Connect a running container to a network."),
             "disconnect": Entry("network:disconnect", "Take a container out of a network."),
+            "rules": Entry("network_rules:rules", "Show the rules of a network, with counters."),
             "rm": Entry("network:rm", "Remove networks."),
             "prune": Entry("network:prune", "Remove every network that nobody uses."),
         }

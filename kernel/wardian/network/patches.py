@@ -21,7 +21,7 @@ from wardian.errors import (
 )
 from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
-from wardian.network import links, pool, resolver
+from wardian.network import links, policy, pool, resolver
 from wardian.network import messages as m
 from wardian.network.bridges import Bridges, Up
 from wardian.network.definition import (
@@ -37,6 +37,7 @@ from wardian.network.links import Links
 from wardian.network.proxy import Proxy
 from wardian.network.resolver import Names
 from wardian.network.rules import Rules
+from wardian.network.tracking import Tracking
 
 _LINK_NAME = 15  # IFNAMSIZ without its NUL
 
@@ -66,7 +67,9 @@ class Patches:
         self._ground = ground
         self._on_end = on_end
         self._links = Links(ground)
-        self._rules = Rules(ground.netlink(netlink.NETFILTER))
+        self._kernel = ground.netlink(netlink.NETFILTER)
+        self._rules = Rules(self._kernel)
+        self._tracking = Tracking(self._kernel)
         self._bridges = Bridges(root, ground, self._links, self._rules, self._names)
         self._plugged: dict[str, Plugged] = {}
 
@@ -241,6 +244,7 @@ class Patches:
             self._rules.unpublish(endpoint.bridge, _mark(plugged))
         with suppress(WardianError):
             self._rules.remove_endpoint(endpoint)
+        self._tracking.forget(endpoint.addresses)
         if is_last:
             self._links.remove(endpoint.veth)
         network = self._bridges.up(endpoint.network_id).network
@@ -317,7 +321,9 @@ class Patches:
         ups = [self._bridges.up(endpoint.network_id) for endpoint in plugged.endpoints]
         named = (subnet.gateway for up in ups if up.resolvers for subnet in up.network.subnets)
         servers = tuple(named)[:3]  # what resolv.conf(5) takes
-        warnings = [] if all(up.network.internal for up in ups) else [self._ground.warning]
+        outward = [up.network for up in ups if not up.network.internal]
+        warnings = [self._ground.warning] if outward else []
+        warnings += (policy.obstacle(self._kernel, network) for network in outward)
         if not servers:
             servers = plugged.dns.servers or _reachable(resolver.host_servers())
             warnings.append("port 53 of the bridge is taken: containers are not found by name")

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from wardian.errors import KernelRefused, SetupError, revived
+from wardian.errors import FailedPrecondition, KernelRefused, SetupError, revived
 from wardian.linux import namespaces, netlink, process, unix_socket
 from wardian.linux.netlink import Netlink
 from wardian.network import messages as m
@@ -37,20 +37,7 @@ class UserGround:
         return Netlink(self._open(socket.AF_NETLINK, socket.SOCK_RAW, protocol))
 
     def inside(self, namespace_fd: int) -> Netlink:
-        """A child of ours goes there and sends it: from a user namespace there is no way back."""
-        user_fd = namespaces.owner(namespace_fd)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs:
-            child = os.fork()
-            if child == 0:
-                _fetch(theirs, user_fd, namespace_fd)
-            os.close(user_fd)
-            os.waitpid(child, 0)
-            theirs.close()
-            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
-        if not fds:
-            raise SetupError("the container's network namespace cannot be entered")
-        return Netlink(socket.socket(fileno=fds[0]))
+        return visit(namespace_fd, netlink.ROUTE)
 
     def open_socket(self, family: int, kind: int) -> socket.socket:
         made = self._open(family, kind, 0)
@@ -81,13 +68,52 @@ class UserGround:
         return list(fds)
 
 
-def _fetch(theirs: socket.socket, user_fd: int, namespace_fd: int) -> None:
+def look(root: Path, protocol: int) -> Netlink:
+    """A socket to read by, where the bridges of a state root stand.
+
+    Raises FailedPrecondition if an ordinary user has no networks that are up.
+    """
+    if os.geteuid() == 0:
+        return Netlink.open(protocol)
+    try:
+        with unix_socket.connect(root / SOCKET, socket.SOCK_SEQPACKET) as connection:
+            holder = unix_socket.peer(connection).host_pid
+        namespace_fd = os.open(f"/proc/{holder}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        raise FailedPrecondition("no network is up: no container is in one") from None
+    try:
+        return visit(namespace_fd, protocol)
+    finally:
+        os.close(namespace_fd)
+
+
+def visit(namespace_fd: int, protocol: int) -> Netlink:
+    """A socket of another network namespace, by the rights that its user namespace gives us.
+
+    A child goes there and sends it: from a user namespace there is no way back.
+    """
+    user_fd = namespaces.owner(namespace_fd)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        child = os.fork()
+        if child == 0:
+            _fetch(theirs, user_fd, namespace_fd, protocol)
+        os.close(user_fd)
+        os.waitpid(child, 0)
+        theirs.close()
+        _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+    if not fds:
+        raise SetupError("a container's network namespace cannot be entered")
+    return Netlink(socket.socket(fileno=fds[0]))
+
+
+def _fetch(theirs: socket.socket, user_fd: int, namespace_fd: int, protocol: int) -> None:
     """In the child: never returns."""
     try:
         with suppress(KernelRefused):
             namespaces.setns(user_fd)
             namespaces.setns(namespace_fd)
-            with netlink.open_socket(netlink.ROUTE) as found:
+            with netlink.open_socket(protocol) as found:
                 socket.send_fds(theirs, [b"+"], [found.fileno()])
     finally:
         os._exit(0)

@@ -20,19 +20,19 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from pyroute2.netlink.nfnetlink.nftsocket import nft_rule_msg
-
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import netlink
 from wardian.linux.netlink import Message, Netlink, nested, text
 from wardian.network import expressions as x
+from wardian.network import ruleset
 from wardian.network.definition import Endpoint, Network, Port, Protocol
 from wardian.network.pool import link_local
+from wardian.network.ruleset import BRIDGE, INET, Rule
 
 _NFTABLES = 10 << 8
 _NEWTABLE, _DELTABLE = _NFTABLES, _NFTABLES | 2
 _NEWCHAIN = _NFTABLES | 3
-_NEWRULE, _GETRULE, _DELRULE = _NFTABLES | 6, _NFTABLES | 7, _NFTABLES | 8
+_NEWRULE, _DELRULE = _NFTABLES | 6, _NFTABLES | 8
 _NEWSET = _NFTABLES | 9
 _NEWELEM, _DELELEM = _NFTABLES | 12, _NFTABLES | 14
 _BATCH_BEGIN, _BATCH_END = 16, 17
@@ -40,7 +40,6 @@ _ADD = netlink.CREATE
 
 _PREFIX = "wardian_"
 SHIELD = "wardian_before_host"  # no bridge's: its name is longer than a link's can be
-INET, BRIDGE = 1, 7  # NFPROTO_*
 _IFNAME, _IPV4_ADDR, _IPV6_ADDR, _ETHER_ADDR = 41, 7, 8, 9  # data types, nftables' datatype.h
 
 
@@ -72,15 +71,6 @@ _SETS: Final = (
     ("ips", ((_IFNAME, 16), (_IPV4_ADDR, 4))),
     ("ip6s", ((_IFNAME, 16), (_IPV6_ADDR, 16))),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A rule that is in force: where, whose, and what it has counted."""
-
-    chain: str
-    handle: int
-    comment: str
 
 
 def table_name(bridge: str) -> str:
@@ -168,18 +158,9 @@ class Rules:
         if found:
             self._transact(found, "the rules of published ports")
 
-    def rules(self, bridge: str) -> Iterator[Rule]:
-        """The rules of a network's inet table."""
-        request = _named(_GETRULE, INET, text(1, table_name(bridge)))
-        for data in self._kernel.dump(request):
-            message = nft_rule_msg(data)
-            message.decode()
-            comment = dict(netlink.attributes(data[20:])).get(7, b"")
-            yield Rule(
-                chain=message.get_attr("NFTA_RULE_CHAIN"),
-                handle=message.get_attr("NFTA_RULE_HANDLE"),
-                comment=comment[2:].rstrip(b"\0").decode(errors="replace"),
-            )
+    def rules(self, bridge: str, family: int = INET) -> Iterator[Rule]:
+        """The rules of one of a network's tables."""
+        return ruleset.read(self._kernel, family, table_name(bridge))
 
     def _elements(self, kind: int, endpoint: Endpoint) -> None:
         table, name = table_name(endpoint.bridge), endpoint.veth.encode().ljust(16, b"\0")
