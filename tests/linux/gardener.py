@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,18 +20,24 @@ import pytest
 
 import wardian
 from tests.linux.conftest import UID, keeper_pid, wait_until
+from wardian.cgroups.files import remove_directory
+from wardian.cgroups.hierarchy import Hierarchy
+from wardian.cgroups.limits import Limits
+from wardian.errors import KernelRefused
 
 FIRST, COUNT = 500_000, 65_536
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="root becomes an ordinary user here; run the tests as root"
 )
 
+# What cgroup-v2's "Delegation Containment" says is given away with a group.
+V2_GIVEN = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # What udev(7) gives everybody, where this host has none of it.
 TUN = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200"
 
 PRELUDE = """
-import json, os, sys
+import json, os, sys, time
 from dataclasses import replace
 from pathlib import Path
 from wardian.cgroups.limits import Limits
@@ -67,22 +74,17 @@ class Gardener:
         self.interpreter = interpreter
         shutil.copytree(layer, home / "layer", symlinks=True)
         _give(home / "layer")  # an ordinary user's store is its own
-        etc = home / "etc"
-        etc.mkdir()
-        etc.chmod(0o755)
-        for name in ("passwd", "group", "nsswitch.conf", "ld.so.cache", "login.defs"):
-            if Path("/etc", name).exists():
-                shutil.copy(f"/etc/{name}", etc)
-        with open(etc / "passwd", "a") as users:
-            users.write(f"gardener:x:{UID}:{UID}::{home}:/bin/sh\n")
-        for name in ("subuid", "subgid"):
-            (etc / name).write_text(f"gardener:{FIRST}:{COUNT}\n" if subordinate else "")
+        lay_out_etc(home / "etc", home, subordinate=subordinate)
 
-    def run(self, program: str) -> Any:
-        """Run a program as that user, with an /etc that only it sees; what it ``show``s."""
+    def run(self, program: str, groups: Iterable[Path] = ()) -> Any:
+        """Run a program as that user, with an /etc that only it sees; what it ``show``s.
+
+        It starts in these cgroups.
+        """
         become = f"setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all"
         python = 'env PATH="$USERS_PATH" "$PYTHON" -c "$PROGRAM"'
-        script = f'mount --bind "$ETC" /etc && {TUN} && exec {become} {python}'
+        enter = "".join(f"echo $$ > {group}/cgroup.procs && " for group in groups)
+        script = f'{enter}mount --bind "$ETC" /etc && {TUN} && exec {become} {python}'
         done = subprocess.run(
             [*self.place, "unshare", "--mount", "--propagation", "private", "sh", "-c", script],
             env={
@@ -106,6 +108,21 @@ class Gardener:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+
+def lay_out_etc(etc: Path, home: Path, *, subordinate: bool) -> None:
+    """An /etc that knows the user."""
+    etc.mkdir()
+    etc.chmod(0o755)
+    for name in ("passwd", "group", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "login.defs"):
+        if Path("/etc", name).exists():
+            shutil.copy(f"/etc/{name}", etc)
+    if Path("/etc/ld.so.conf.d").is_dir():
+        shutil.copytree("/etc/ld.so.conf.d", etc / "ld.so.conf.d")
+    with open(etc / "passwd", "a") as users:
+        users.write(f"gardener:x:{UID}:{UID}::{home}:/bin/sh\n")
+    for name in ("subuid", "subgid"):
+        (etc / name).write_text(f"gardener:{FIRST}:{COUNT}\n" if subordinate else "")
 
 
 def _give(tree: Path) -> None:
@@ -144,3 +161,30 @@ def employed(
     assert os.listdir(user.state / "containers") == []
     assert os.listdir(user.state / "snapshots") == []
     shutil.rmtree(home)
+
+
+@contextmanager
+def delegated(hierarchy: Hierarchy) -> Iterator[tuple[Path, ...]]:
+    """A group in each hierarchy that is the user's to divide, as systemd's Delegate= makes it.
+
+    What the user has made in them goes with them.
+    """
+    name = f"wardian-gardener-{secrets.token_hex(4)}"
+    groups = tuple(parent / name for parent in hierarchy.parents.values())
+    hierarchy.cgroup(name).create(Limits())
+    for group in groups:
+        is_v2 = (group / "cgroup.subtree_control").exists()
+        given = V2_GIVEN if is_v2 else tuple(os.listdir(group))
+        for path in (group, *(group / each for each in given)):
+            os.chown(path, UID, UID)
+    try:
+        yield groups
+    finally:
+        wait_until(lambda: _are_removed(groups), timeout_s=20)
+
+
+def _are_removed(groups: Iterable[Path]) -> bool:
+    for group in groups:
+        with suppress(KernelRefused):
+            remove_directory(group)
+    return not any(group.exists() for group in groups)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import secrets
 import select
 import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -23,25 +25,32 @@ from tests.disks import whole_disk
 from tests.linux.child import in_child, running
 from tests.linux.conftest import wait_until
 from wardian.cgroups import devices
+from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.alarm import Alarm
 from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.delegation import LEAF, close_ranks
 from wardian.cgroups.devices import DeviceRule
+from wardian.cgroups.files import numbers, words, write
 from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.cgroups.limits import DeviceRate, HugePages, Limits
+from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import KernelRefused
 
 HERE = Hierarchy.detect()
 MIB = 1 << 20
 NO_LIMITS = Limits()
 with_controllers = pytest.mark.parametrize("hierarchy", ["whole", "v1 half"], indirect=True)
+without_v1 = pytest.mark.parametrize(
+    "hierarchy", ["whole" if HERE.version is Version.V2 else "v2 half"], indirect=True
+)
 without_controllers = pytest.mark.parametrize("hierarchy", ["v2 half"], indirect=True)
 
 
 @pytest.fixture(params=["whole", "v1 half", "v2 half"])
 def hierarchy(request: pytest.FixtureRequest) -> Hierarchy:
     """What this host has, and each half of a hybrid one as if it were all."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may make groups wherever it likes; run the tests as root")
+    if not HERE.parents and os.geteuid() != 0:
+        pytest.skip("no cgroup is ours; run the tests as root")
     assert HERE.parents, f"no cgroups here: {HERE.why_not}"
     if request.param == "whole":
         return HERE
@@ -164,6 +173,66 @@ def test_sweep_takes_the_empty_and_forgotten_only(
         hierarchy.sweep({"live"}, below=folder)
         assert not any(path.exists() for path in stale.paths.values())
         assert all(path.exists() for path in (*live.paths.values(), *group.paths.values()))
+
+
+# --- a group that was given to us with ourselves in it ---------------------------------------
+
+
+@pytest.fixture
+def given(hierarchy: Hierarchy, folder: str) -> Path:
+    """A group of v2 that is ours to divide, with a controller to hand down."""
+    if set(hierarchy.parents) != {"unified"}:
+        pytest.skip("needs cgroup v2 alone")
+    top = hierarchy.cgroup(f"{folder}/given")
+    top.create(NO_LIMITS)
+    path = top.paths["unified"]
+    if not words(path / "cgroup.controllers"):
+        pytest.skip("needs a controller that cgroup v2 has")
+    return path
+
+
+@without_v1
+def test_our_processes_make_room_for_groups_with_controllers(given: Path) -> None:
+    box = V2Cgroup(given, "box")
+    with running() as host_pid, running() as other:
+        for each in (host_pid, other):
+            write(given / "cgroup.procs", each)
+        before = box.unenforced(NO_LIMITS)
+        box.create(NO_LIMITS)
+        assert numbers(given / "cgroup.procs") == []
+        assert sorted(numbers(given / LEAF / "cgroup.procs")) == sorted([host_pid, other])
+        assert words(box.paths["unified"] / "cgroup.controllers")
+        assert box.unenforced(NO_LIMITS) == before
+        box.add(host_pid)
+        assert box.processes() == [host_pid]
+        write(given / LEAF / "cgroup.procs", host_pid)
+        box.remove()
+        for controller in words(given / "cgroup.subtree_control"):
+            write(given / "cgroup.subtree_control", f"-{controller}")
+        close_ranks(given)
+        assert sorted(numbers(given / "cgroup.procs")) == sorted([host_pid, other])
+        assert not (given / LEAF).exists()
+
+
+@without_v1
+def test_others_processes_are_left_where_they_are(given: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root has others' processes; run the tests as root")
+    box = V2Cgroup(given, "box")
+
+    def become_somebody() -> None:
+        os.setresuid(1000, 1000, 1000)
+        signal.pause()
+
+    with running(become_somebody) as host_pid:
+        write(given / "cgroup.procs", host_pid)
+        wait_until(lambda: os.stat(f"/proc/{host_pid}").st_uid == 1000)
+        box.create(NO_LIMITS)
+        assert numbers(given / "cgroup.procs") == [host_pid]
+        assert not words(box.paths["unified"] / "cgroup.controllers")
+        (missing,) = box.unenforced(Limits(hugetlb=(HugePages(page_size="2MB", limit_bytes=0),)))
+        assert missing.startswith("--hugetlb 2MB (")
+        box.remove()
 
 
 # --- limits ----------------------------------------------------------------------------------
@@ -589,82 +658,126 @@ def test_reading_keeps_no_more_descriptors_than_files(group: Cgroup) -> None:
     assert descriptors() == []
 
 
-# --- the rarer limits ------------------------------------------------------------------------
+# --- each limit ------------------------------------------------------------------------------
 
 DISK = whole_disk()
-# What is asked for, the file that must tell it (v1's, then v2's), and what it must tell.
-RARE = {
-    "swappiness": (Limits(memory_swappiness=7), "memory.swappiness", "", "7"),
-    "high": (Limits(memory_high_bytes=32 * MIB), "", "memory.high", str(32 * MIB)),
-    "oom group": (Limits(oom_group=True), "", "memory.oom.group", "1"),
-    "oom off": (Limits(oom_kill_disable=True), "memory.oom_control", "", "oom_kill_disable 1"),
-    "quota": (
-        Limits(cpu_quota_usec=20_000, cpu_period_usec=50_000),
-        "cpu.cfs_quota_us",
-        "cpu.max",
-        "20000",
+RATE = (DeviceRate(major=DISK[0], minor=DISK[1], per_second=3 * MIB),)
+SIZE = str(3 * MIB)
+# What is asked for, and what the files of v1 and of v2 must tell then.
+EACH: dict[str, tuple[Limits, dict[str, str]]] = {
+    "memory_bytes": (
+        Limits(memory_bytes=64 * MIB),
+        {"memory.limit_in_bytes": str(64 * MIB), "memory.max": str(64 * MIB)},
     ),
-    "burst": (
+    "memory_swap_bytes": (
+        Limits(memory_bytes=64 * MIB, memory_swap_bytes=96 * MIB),
+        {"memory.memsw.limit_in_bytes": str(96 * MIB), "memory.swap.max": str(32 * MIB)},
+    ),
+    "memory_reservation_bytes": (
+        Limits(memory_reservation_bytes=32 * MIB),
+        {"memory.soft_limit_in_bytes": str(32 * MIB), "memory.low": str(32 * MIB)},
+    ),
+    "memory_high_bytes": (Limits(memory_high_bytes=32 * MIB), {"memory.high": str(32 * MIB)}),
+    "memory_swappiness": (Limits(memory_swappiness=7), {"memory.swappiness": "7"}),
+    "oom_kill_disable": (
+        Limits(oom_kill_disable=True),
+        {"memory.oom_control": "oom_kill_disable 1"},
+    ),
+    "oom_group": (Limits(oom_group=True), {"memory.oom.group": "1"}),
+    "cpus": (Limits(cpus=0.2), {"cpu.cfs_quota_us": "20000", "cpu.max": "20000 100000"}),
+    "cpu_quota_usec": (
+        Limits(cpu_quota_usec=20_000),
+        {"cpu.cfs_quota_us": "20000", "cpu.max": "20000 100000"},
+    ),
+    "cpu_period_usec": (
+        Limits(cpu_period_usec=50_000),
+        {"cpu.cfs_period_us": "50000", "cpu.max": "max 50000"},
+    ),
+    "cpu_burst_usec": (
         Limits(cpu_quota_usec=20_000, cpu_burst_usec=5_000),
-        "cpu.cfs_burst_us",
-        "cpu.max.burst",
-        "5000",
+        {"cpu.cfs_burst_us": "5000", "cpu.max.burst": "5000"},
     ),
-    "real time": (Limits(cpu_rt_runtime_usec=10_000), "cpu.rt_runtime_us", "", "10000"),
-    "nodes": (Limits(cpuset_mems="0"), "cpuset.mems", "cpuset.mems", "0"),
-    "disk weight": (Limits(blkio_weight=300), "blkio.bfq.weight", "io.bfq.weight", "300"),
-    "disk rate": (
-        Limits(device_write_bps=(DeviceRate(major=DISK[0], minor=DISK[1], per_second=3 * MIB),)),
-        "blkio.throttle.write_bps_device",
-        "io.max",
-        str(3 * MIB),
+    "cpu_rt_period_usec": (Limits(cpu_rt_period_usec=500_000), {"cpu.rt_period_us": "500000"}),
+    "cpu_rt_runtime_usec": (Limits(cpu_rt_runtime_usec=10_000), {"cpu.rt_runtime_us": "10000"}),
+    "cpu_shares": (Limits(cpu_shares=512), {"cpu.shares": "512", "cpu.weight": "20"}),
+    "cpuset_cpus": (Limits(cpuset_cpus="0"), {"cpuset.cpus": "0"}),
+    "cpuset_mems": (Limits(cpuset_mems="0"), {"cpuset.mems": "0"}),
+    "pids": (Limits(pids=32), {"pids.max": "32"}),
+    "blkio_weight": (
+        Limits(blkio_weight=300),
+        # Without the BFQ scheduler v2 has another's, on another scale.
+        {"blkio.bfq.weight": "300", "io.bfq.weight": "300", "io.weight": "default 2930"},
     ),
-    "huge pages": (
+    "device_read_bps": (
+        Limits(device_read_bps=RATE),
+        {"blkio.throttle.read_bps_device": SIZE, "io.max": f"rbps={SIZE}"},
+    ),
+    "device_write_bps": (
+        Limits(device_write_bps=RATE),
+        {"blkio.throttle.write_bps_device": SIZE, "io.max": f"wbps={SIZE}"},
+    ),
+    "device_read_iops": (
+        Limits(device_read_iops=RATE),
+        {"blkio.throttle.read_iops_device": SIZE, "io.max": f"riops={SIZE}"},
+    ),
+    "device_write_iops": (
+        Limits(device_write_iops=RATE),
+        {"blkio.throttle.write_iops_device": SIZE, "io.max": f"wiops={SIZE}"},
+    ),
+    "hugetlb": (
         Limits(hugetlb=(HugePages(page_size="2MB", limit_bytes=4 * MIB),)),
-        "hugetlb.2MB.limit_in_bytes",
-        "hugetlb.2MB.max",
-        str(4 * MIB),
+        {"hugetlb.2MB.limit_in_bytes": str(4 * MIB), "hugetlb.2MB.max": str(4 * MIB)},
     ),
 }
+# Lifted, they are as the group above has them, which may be the same.
+INHERITED = ("cpuset_cpus", "cpuset_mems")
 
 
 def told(group: Cgroup, *names: str) -> str:
     """The text of the first of these files that the group has; "" without one."""
-    files = [path / name for name in filter(None, names) for path in group.paths.values()]
+    files = [path / name for name in names for path in group.paths.values()]
     return next((file.read_text() for file in files if file.exists()), "")
 
 
-def has_bfq(hierarchy: Hierarchy, folder: str) -> bool:
-    """Whether the kernel weighs disks by the BFQ scheduler."""
-    probe = hierarchy.cgroup(f"{folder}/probe")
-    probe.create(NO_LIMITS)
-    found = bool(told(probe, "io.bfq.weight"))
-    probe.remove()
-    return found
+def is_told(group: Cgroup, texts: dict[str, str]) -> bool:
+    """Whether the first of these files that the group has tells what it must."""
+    return any(text in told(group, name) for name, text in texts.items() if told(group, name))
 
 
-@pytest.mark.parametrize("what", RARE)
-def test_rare_limit_is_in_force_or_what_is_missing_is_said(
+def test_each_limit_that_there_is_is_tried() -> None:
+    assert {*EACH, "device_rules"} == {field.name for field in fields(Limits)}
+
+
+@pytest.mark.parametrize("what", EACH)
+def test_limit_is_in_force_or_what_is_missing_is_said(
     hierarchy: Hierarchy, folder: str, what: str
 ) -> None:
-    limits, v1, v2, text = RARE[what]
-    group = hierarchy.cgroup(f"{folder}/box")
-    if what == "disk weight" and HERE.version is Version.V2 and not has_bfq(hierarchy, folder):
-        v2, text = "io.weight", "default 2930"  # of another scheduler, on another scale
-    missing = group.unenforced(limits)
-    if what == "disk rate" and not DISK[0]:
+    limits, texts = EACH[what]
+    if what.startswith("device_") and not DISK[0]:
         pytest.skip("needs a disk")
+    group = hierarchy.cgroup(f"{folder}/box")
+    missing = group.unenforced(limits)
     assert not any(path.exists() for path in group.paths.values())  # asking leaves nothing behind
     group.create(limits)
     assert group.unenforced(limits) == missing
     if missing:
-        assert missing[0].endswith(")") and text not in told(group, v1, v2)
+        assert all(re.fullmatch(r"[-+a-z0-9 ]+ \(.+\)", each, re.IGNORECASE) for each in missing)
+        assert not is_told(group, texts)
         return
-    assert text in told(group, v1, v2)
+    assert is_told(group, texts)
     group.apply(NO_LIMITS)
-    assert text not in told(group, v1, v2) or what == "nodes"
+    assert not is_told(group, texts) or what in INHERITED
     group.apply(limits)
-    assert text in told(group, v1, v2)
+    assert is_told(group, texts)
+
+
+@pytest.mark.parametrize("what", EACH)
+def test_without_cgroups_each_limit_is_said_to_be_missing(what: str) -> None:
+    limits, _ = EACH[what]
+    missing = AbsentCgroup("none is ours").unenforced(limits)
+    words_of = what.removesuffix("_bytes").removesuffix("_usec").replace("_", " ")
+    assert any(each.startswith(f"{words_of} (") for each in missing)
+    assert all(each.endswith(" (none is ours)") for each in missing)
 
 
 @with_controllers
@@ -729,6 +842,10 @@ def opened(group: Cgroup, major: int, minor: int) -> int:
 
 
 def test_devices_are_dockers_list_and_those_of_the_rules(group: Cgroup) -> None:
+    if os.geteuid() != 0:
+        (missing,) = group.unenforced(Limits(device_rules=(DeviceRule(allow=False),)))
+        assert missing.startswith("rules for devices (")
+        return
     assert not devices.why_not(group.paths)
     mem, null, tun = (1, 1), (1, 3), (10, 200)
     assert opened(group, *mem) == errno.EPERM

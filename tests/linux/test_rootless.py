@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from tests.linux import gardener as gardeners
 from tests.linux.conftest import UID, keeper_pid, wait_until
-from tests.linux.gardener import COUNT, FIRST, Gardener, needs_root
+from tests.linux.gardener import COUNT, FIRST, Gardener, delegated, needs_root
+from wardian.cgroups.hierarchy import Hierarchy
 
 pytestmark = needs_root
 
@@ -149,10 +151,46 @@ def test_what_only_root_can_give_is_refused_with_a_reason(gardener: Gardener) ->
     )
     refused, warnings, alive = said
     assert refused[0][0].startswith("only root can run a container without a user namespace")
-    if len(refused) == 2:  # no cgroup is delegated to this user
-        assert refused[1][0].startswith("this host cannot enforce: memory")
-        assert warnings and warnings[0].startswith("memory")
+    what, hint = refused[1]  # no cgroup is delegated to this user
+    assert what.startswith("this host cannot enforce: memory")
+    assert re.match(r"sudo .*(Delegate=|cgroup.procs).*; or leave the limit out, or", hint)
+    assert warnings and warnings[0].startswith("memory")
     assert alive == ["lives", 0]
+
+
+def test_limits_are_in_force_where_cgroups_are_delegated(gardener: Gardener) -> None:
+    here = Hierarchy.detect()
+    with delegated(here) as groups:
+        said = gardener.run(
+            """
+            limits = Limits(memory_bytes=64 << 20, pids=32, cpus=0.5)
+            box = client.run(replace(spec, limits=limits))
+            info = box.info
+            where = list(info.cgroups.values())
+            v1 = ("memory.limit_in_bytes", "pids.max", "cpu.cfs_quota_us")
+            names = {*v1, "memory.max", "cpu.max"}
+            files = [Path(folder, name) for folder in where for name in names]
+            found = [file.read_text().split()[0] for file in files if file.exists()]
+            eaten = shell(box, "x=x; while :; do x=$x$x; done")[1]
+            box.pause()
+            paused = box.info.status.value
+            box.unpause()
+            box.update(Limits(memory_bytes=96 << 20, pids=16))
+            again = [file.read_text().split()[0] for file in files if file.exists()]
+            events = [event.action for event in client.events(since=1.0, until=time.time())]
+            box.remove(force=True)
+            show([where, found, eaten, paused, again, "oom" in events, info.warnings])
+            """,
+            groups,
+        )
+        where, found, eaten, paused, again, was_told, warnings = said
+        assert len(where) == len(groups)
+        for group in groups:
+            assert any(Path(folder).is_relative_to(group) for folder in where)
+        assert sorted(found) == sorted([str(64 << 20), "32", "50000"])
+        assert (eaten, paused, was_told, warnings) == (137, "paused", True, [])
+        assert {str(96 << 20), "16"} < set(again) and "50000" not in again
+        wait_until(lambda: keeper_pid(gardener.state) is None)
 
 
 def test_killed_keeper_of_a_user_is_replaced(gardener: Gardener) -> None:

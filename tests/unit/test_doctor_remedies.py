@@ -32,6 +32,7 @@ def host(**changes: Any) -> Host:
         "covered_proc": (),
         "cgroup_version": "v2",
         "cgroup_why_not": "",
+        "cgroup": "/",
         "owns_ids": False,
         "package_manager": "apt-get",
     }

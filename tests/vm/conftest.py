@@ -23,8 +23,10 @@ GUEST = pytest.StashKey[Guest]()
 GUEST_TESTS = (
     "tests/linux/test_cgroup_conformance.py",
     "tests/linux/test_container_lifecycle.py",
+    "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",
     "tests/linux/test_observe.py",
+    "tests/linux/test_rootless.py::test_limits_are_in_force_where_cgroups_are_delegated",
     *(
         f"tests/linux/test_rootfs.py::test_{name}"
         for name in (

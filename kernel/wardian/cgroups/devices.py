@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wardian.cgroups.delegation import why_not_v1
 from wardian.cgroups.files import read, write
 from wardian.errors import InvalidInput, KernelRefused
 from wardian.linux import bpf
@@ -197,11 +198,26 @@ def refuses(rules: Iterable[DeviceRule]) -> bool:
 
 def why_not(paths: Mapping[str, Path]) -> str | None:
     """What is missing for device rules here; None if nothing is."""
-    if "devices" in paths:
-        return None
+    if folder := paths.get("devices"):
+        return None if _may_restrict(folder) else "only root of the machine may keep devices back"
     if "unified" not in paths:
-        return "the devices controller is not mounted"
+        return why_not_v1("devices")
     return None if bpf.can_load() else "the kernel lets us load no eBPF program"
+
+
+def _may_restrict(folder: Path) -> bool:
+    """Whether the kernel would take a rule, asked by a word that is none.
+
+    It asks for CAP_SYS_ADMIN of the first user namespace first (devcgroup_access_write in
+    security/device_cgroup.c).
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        write(folder / "devices.deny", "none")
+    except KernelRefused as error:
+        return error.errno == errno.EINVAL
+    return True
 
 
 def _restrict_v1(folder: Path, policy: DevicePolicy) -> None:

@@ -81,9 +81,10 @@ def _cannot_make(error: OSError) -> KernelRefused:
 def remove_directory(path: Path) -> None:
     """rmdir(2), the group's own children first; nothing if it is not there."""
     try:
-        for entry in os.scandir(path):
-            if entry.is_dir(follow_symlinks=False):
-                remove_directory(Path(entry.path))
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    remove_directory(Path(entry.path))
         path.rmdir()
     except FileNotFoundError:
         return

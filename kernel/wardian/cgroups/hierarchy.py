@@ -12,9 +12,10 @@ from pathlib import Path
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.delegation import LEAF, can_be_divided, own_groups
 from wardian.cgroups.files import make_directory, remove_directory
 from wardian.cgroups.v1 import V1Cgroup
-from wardian.cgroups.v2 import V2Cgroup, can_be_divided
+from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import KernelRefused
 
 # What a container's group is made in, in the order in which processes are moved.
@@ -50,7 +51,7 @@ class Hierarchy:
     def detect(cls, sys_fs_cgroup: str = "/sys/fs/cgroup", proc: str = "/proc") -> Hierarchy:
         """Look at the mounts and at where we are in them; nothing is made."""
         top = Path(sys_fs_cgroup)
-        ours = _our_groups(Path(proc) / "self/cgroup")
+        ours = own_groups(proc)
         if (top / "cgroup.controllers").exists():
             parent = _delegated(top, ours.get("", "/"))
             if parent is None:
@@ -150,17 +151,6 @@ def _held(folder: Path, operation: int) -> int | None:
     return None
 
 
-def _our_groups(path: Path) -> dict[str, str]:
-    """Where this process is, by controller (/proc/self/cgroup, cgroups(7)); "" is v2."""
-    groups = {}
-    with suppress(OSError):
-        for line in path.read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            for controller in controllers.split(","):
-                groups[controller.removeprefix("name=")] = group
-    return groups
-
-
 def _writable(mount: Path, ours: str) -> Path | None:
     """The hierarchy's top if we may write there, else our own group or the nearest above it."""
     if os.access(mount, os.W_OK):
@@ -178,10 +168,13 @@ def _delegated(mount: Path, ours: str) -> Path | None:
 
 
 def _upwards(mount: Path, ours: str) -> list[Path]:
-    """Our own group and those above it, up to the hierarchy's top."""
+    """Our own group and those above it, up to the hierarchy's top.
+
+    A leaf that we were moved to (`delegation.make_room`) is no group to make others in.
+    """
     if ".." in ours.split("/"):  # outside of our cgroup namespace (cgroup_namespaces(7))
         return [mount]
-    group = mount / ours.lstrip("/")
+    group = mount / ours.removesuffix(f"/{LEAF}").lstrip("/")
     above = [group, *group.parents]
     return above[: above.index(mount) + 1]
 

@@ -179,10 +179,11 @@ class MountedCgroup(Cgroup):
 
 def controllers(limits: Limits) -> list[str]:
     """Those that the usual limits need."""
+    times = (limits.cpus, limits.cpu_quota_usec, limits.cpu_period_usec)
     wanted = {
-        "memory": limits.memory_bytes or limits.memory_reservation_bytes,
-        "cpu": limits.quota_and_period_usec()[0] or limits.cpu_shares,
-        "cpuset": limits.cpuset_cpus,
-        "pids": limits.pids,
+        "memory": (limits.memory_bytes, limits.memory_reservation_bytes),
+        "cpu": (*times, limits.cpu_shares),
+        "cpuset": (limits.cpuset_cpus,),
+        "pids": (limits.pids,),
     }
-    return [name for name, value in wanted.items() if value is not None]
+    return [name for name, values in wanted.items() if any(each is not None for each in values)]

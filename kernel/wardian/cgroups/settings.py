@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from wardian.cgroups.delegation import why_not_v1
 from wardian.cgroups.files import read, words, write
 from wardian.cgroups.limits import USUAL_RT_PERIOD, DeviceRate, Limits
 from wardian.errors import KernelRefused
@@ -59,7 +60,7 @@ class Setting:
         if is_v2 and controller not in words(paths["unified"] / "cgroup.controllers"):
             return f"the {controller} controller is not delegated to us"
         if not is_v2 and controller not in paths:
-            return f"the {controller} controller is not mounted"
+            return why_not_v1(controller)
         return f"the kernel has no {name}"
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from wardian.cgroups import settings
 from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.delegation import delegate, why_not_v1
 from wardian.cgroups.files import make_directory, numbers, read, write
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.mounted import MountedCgroup
-from wardian.cgroups.v2 import delegate
 from wardian.errors import SetupError
 
 # "No limit" reads as the largest page-aligned number.
@@ -34,7 +34,7 @@ class V1Cgroup(MountedCgroup):
         return self._paths
 
     def _why_not(self, controller: str) -> str:
-        return f"the {controller} controller is not mounted"
+        return why_not_v1(controller)
 
     def _why_no_swap(self) -> str:
         has = (self._paths["memory"] / "memory.memsw.limit_in_bytes").exists()

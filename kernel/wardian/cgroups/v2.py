@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 from wardian.cgroups import settings
 from wardian.cgroups.cgroup import Events, Usage
-from wardian.cgroups.files import make_directory, numbers, read, words, write
+from wardian.cgroups.delegation import (
+    CONTROLLERS,
+    SUBTREE_CONTROL,
+    can_be_divided,
+    delegate,
+    has_only_ours,
+)
+from wardian.cgroups.files import make_directory, read, words, write
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.mounted import MountedCgroup
-from wardian.errors import KernelRefused
-
-CONTROLLERS = "cgroup.controllers"
-SUBTREE_CONTROL = "cgroup.subtree_control"
 
 
 class V2Cgroup(MountedCgroup):
@@ -29,8 +31,8 @@ class V2Cgroup(MountedCgroup):
         if self._path.exists():
             return words(self._path / CONTROLLERS)
         # What is not handed down yet is as soon as we ask, if the kernel lets us ask.
-        source = CONTROLLERS if can_be_divided(self._parent) else SUBTREE_CONTROL
-        return words(self._parent / source)
+        is_free = can_be_divided(self._parent) or has_only_ours(self._parent)
+        return words(self._parent / (CONTROLLERS if is_free else SUBTREE_CONTROL))
 
     def _make(self, _limits: Limits) -> None:
         delegate(self._parent, self._path.parent)
@@ -38,7 +40,7 @@ class V2Cgroup(MountedCgroup):
 
     def _why_not(self, controller: str) -> str:
         if controller in words(self._parent / CONTROLLERS):
-            return "processes in our own group hold the controller back: set DelegateSubgroup="
+            return "others' processes in our own group hold the controller back"
         return f"the {controller} controller is not delegated to us"
 
     def _why_no_swap(self) -> str:
@@ -136,27 +138,3 @@ class V2Cgroup(MountedCgroup):
 def weight_of_shares(shares: int | None) -> int:
     """v2's cpu.weight (1 to 10000) for docker's shares (2 to 262144), by runc's formula."""
     return 100 if shares is None else 1 + ((shares - 2) * 9999) // 262142
-
-
-def delegate(parent: Path, bottom: Path) -> None:
-    """Enable every controller on the way down, as far as the parent has it; makes the way."""
-    make_directory(bottom)
-    for directory in _way_down(parent, bottom):
-        for controller in words(directory / CONTROLLERS):
-            with suppress(KernelRefused):  # then `unenforced` says so
-                write(directory / SUBTREE_CONTROL, f"+{controller}")
-
-
-def _way_down(top: Path, bottom: Path) -> list[Path]:
-    """The directories from ``top`` to ``bottom``, both included."""
-    steps = [bottom, *bottom.parents]
-    return list(reversed(steps[: steps.index(top) + 1]))
-
-
-def can_be_divided(group: Path) -> bool:
-    """Whether controllers can be handed down to its children.
-
-    The kernel refuses that to a group with processes of its own, the root group excepted
-    (cgroup-v2, "No Internal Process Constraint"). The root is the one without a cgroup.type.
-    """
-    return not (group / "cgroup.type").exists() or not numbers(group / "cgroup.procs")

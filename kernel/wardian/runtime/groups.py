@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.delegation import remedy
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
 from wardian.errors import KernelRefused, SetupError, WardianError
@@ -62,9 +63,11 @@ def missing_limits(cgroup: Cgroup, spec: ContainerSpec) -> tuple[str, ...]:
     """The limits that a container has to go without; SetupError unless it may."""
     missing = tuple(cgroup.unenforced(spec.limits))
     if missing and not spec.best_effort:
+        without = "leave the limit out, or run with --best-effort to go without it"
+        line = remedy()
         raise SetupError(
             "this host cannot enforce: " + "; ".join(missing),
-            hint="leave the limit out, or run with --best-effort to go without it",
+            hint=f"{line}; or {without}" if line else without,
         )
     return missing
 

@@ -59,8 +59,8 @@ class Host:
     """What explains a refusal: settings, filters and surroundings. Unknown settings are None.
 
     ``surroundings`` is ``host``, ``docker``, ``podman``, ``kubernetes`` or ``container``;
-    ``covered_proc`` are mounts that hide parts of /proc; ``owns_ids``: whether containers can have
-    ranges of ids that nobody else has.
+    ``cgroup`` our own group of v2; ``covered_proc`` are mounts that hide parts of /proc;
+    ``owns_ids``: whether containers can have ranges of ids that nobody else has.
     """
 
     release: str
@@ -79,6 +79,7 @@ class Host:
     covered_proc: tuple[str, ...]
     cgroup_version: str
     cgroup_why_not: str
+    cgroup: str
     owns_ids: bool
     package_manager: str
 

@@ -10,6 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from wardian.cgroups.delegation import own_groups
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.errors import WardianError
 from wardian.linux import namespaces
@@ -60,6 +61,7 @@ def look(root: Path, proc: str = "/proc") -> Host:
         covered_proc=tuple(covered_below_proc(Path(f"{proc}/self/mountinfo"))),
         cgroup_version=hierarchy.version.value,
         cgroup_why_not=hierarchy.why_not,
+        cgroup=own_groups(proc).get("", "/"),
         owns_ids=_owns_ids(),
         package_manager=next((name for name in MANAGERS if shutil.which(name)), ""),
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wardian.cgroups.cgroup import Cgroup, Usage
+from wardian.cgroups.delegation import close_ranks
 from wardian.cgroups.hierarchy import Hierarchy, Version
 from wardian.cgroups.limits import Limits
 from wardian.errors import SetupError, WardianError
@@ -127,3 +128,5 @@ def _take_back(hierarchy: Hierarchy, controllers: frozenset[str]) -> None:
         with suppress(OSError):  # a container has begun to use it: then it stays
             if path is not None:
                 path.write_text(f"-{controller}")
+    if path is not None and not path.read_text().split():
+        close_ranks(path.parent)

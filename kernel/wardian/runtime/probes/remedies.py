@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from wardian.cgroups.delegation import line_for_more, line_for_own_groups
 from wardian.runtime.probes.finding import Area, Finding, Host, Weight
 from wardian.runtime.probes.host import file_system
 
@@ -204,19 +205,8 @@ def _cgroup(finding: Finding, host: Host) -> str:
     if host.is_root:
         return _enable_controller(CONTROLLERS[finding.name], host)
     if host.cgroup_version == "v2":
-        return (
-            "sudo mkdir -p /etc/systemd/system/user@.service.d && printf"
-            " '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | sudo tee"
-            " /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload"
-            " (and log in again)"
-        )
-    login = shlex.quote(host.login)
-    return (
-        "sudo sh -c 'for c in memory cpu cpuacct pids freezer cpuset blkio; do"
-        f" g=/sys/fs/cgroup/$c/{login}; mkdir -p $g && chown -R {login} $g &&"
-        " { [ $c != cpuset ] || for f in cpus mems; do cat $g/../cpuset.$f > $g/cpuset.$f; done; }"
-        " && echo '$$' > $g/cgroup.procs; done'"
-    )
+        return line_for_more(host.cgroup, uid=host.uid)
+    return line_for_own_groups(shlex.quote(host.login))
 
 
 # --- the rest --------------------------------------------------------------------------------
