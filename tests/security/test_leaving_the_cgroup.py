@@ -127,6 +127,8 @@ def test_release_agent_is_out_of_reach_without_the_filter_too(
     inside: str,
 ) -> None:
     """The filter forbids the mounts that this attack begins with; here nothing forbids them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has groups that no container owns; run the tests as root")
     agents = sorted(Path("/sys/fs/cgroup").glob("*/release_agent"))
     before = [path.read_text() for path in agents]
     box = client.run(replace(spec, lowers=base_layers, seccomp="unconfined", cap_add=caps))

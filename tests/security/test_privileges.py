@@ -70,7 +70,9 @@ def test_container_root_is_nobody_special_on_the_host(box: Container, tmp_path: 
     with box.spawn(ProcessSpec(argv=("sleep", "1000"))) as process:
         status = Path(f"/proc/{process.host_pid}/status").read_text()
         uids = re.search(r"^Uid:\s+(.*)$", status, re.MULTILINE)
-        assert uids and set(uids[1].split()) == {str(box.info.first_host_id)}
+        # A user has no ranges to give: there it is the user.
+        nobody = box.info.first_host_id if os.geteuid() == 0 else os.geteuid()
+        assert uids and set(uids[1].split()) == {str(nobody)}
         process.signal(9)
 
 
@@ -81,6 +83,8 @@ def test_group_that_is_denied_a_file_cannot_be_dropped(
     client: Client, spec: ContainerSpec, tmp_path: Path
 ) -> None:
     """0604 and group plant: everybody may read it but plant's group."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another group; run the tests as root")
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "file").write_text("hidden")

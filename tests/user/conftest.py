@@ -1,0 +1,98 @@
+"""One test here for each that the ordinary user runs, known by asking pytest to collect them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.linux.conftest import UID
+from tests.linux.gardener import delegated, lay_out_etc
+from tests.user.login import ROOT, command
+from tests.vm.conftest import Outcome, outcomes
+from wardian.cgroups.hierarchy import Hierarchy
+
+USER_TESTS = (
+    "tests/linux/test_cgroup_conformance.py",
+    "tests/linux/test_container_lifecycle.py",
+    "tests/linux/test_limit_hits.py",
+    "tests/linux/test_namespaces.py",
+    "tests/linux/test_rootfs.py",
+    "tests/security/test_leaving_the_cgroup.py",
+    "tests/security/test_privileges.py",
+    "tests/security/test_redirected_proc.py",
+)
+# Alone on two cores it takes a minute.
+TIMEOUT_S = 900
+NOBODY = "none"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One case for each test that the user will run."""
+    if "user_test" in metafunc.fixturenames:
+        metafunc.parametrize("user_test", collected(), ids=lambda test: test.removeprefix("tests/"))
+
+
+def collected() -> list[object]:
+    """The user's tests by node id, or one case that says why there is no user."""
+    if os.geteuid() != 0:
+        reason = "root becomes an ordinary user here; run the tests as root"
+        return [pytest.param(NOBODY, marks=pytest.mark.skip(reason=reason))]
+    if not shutil.which("newuidmap"):
+        reason = "no newuidmap; apt-get install uidmap"
+        return [pytest.param(NOBODY, marks=pytest.mark.skip(reason=reason))]
+    options = ("--collect-only", "-q", "--color=no")
+    asked = [sys.executable, "-m", "pytest", *options, *USER_TESTS]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
+    if said.returncode or not tests:
+        raise pytest.UsageError(f"cannot collect the user's tests:\n{said.stdout[-2000:]}")
+    return tests
+
+
+def junit_name(user_test: str) -> str:
+    """A node id as junit names it: dotted module, dot, function with its parameters."""
+    path, _, name = user_test.partition("::")
+    return f"{path.removesuffix('.py').replace('/', '.')}.{name}"
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """The user's home: pytest's own folders are root's alone."""
+    path = Path(tempfile.mkdtemp(prefix="wardian-user-"))
+    path.chmod(0o755)
+    lay_out_etc(path / "etc", path, subordinate=True)
+    for name in ("work", "hold"):
+        (path / name).mkdir()
+    os.chown(path / "work", UID, UID)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def user_outcomes(request: pytest.FixtureRequest, home: Path) -> dict[str, Outcome]:
+    """Run all that were asked for, in cgroups that are delegated to the user."""
+    wanted = [
+        str(item.callspec.params["user_test"])
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and "user_test" in item.fixturenames
+    ]
+    report = home / "work/report.xml"
+    with delegated(Hierarchy.detect()) as groups:
+        done = subprocess.run(
+            command(home, groups, report, wanted),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    if not report.exists():
+        pytest.fail(f"the user's tests did not end:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return outcomes(report.read_text())

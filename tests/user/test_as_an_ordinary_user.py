@@ -1,0 +1,16 @@
+"""Lifecycle, namespaces, root file system, cgroups and security once more, without being root."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.user.conftest import TIMEOUT_S, junit_name
+from tests.vm.conftest import Outcome
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+def test_passes_for_an_ordinary_user(user_test: str, user_outcomes: dict[str, Outcome]) -> None:
+    outcome = user_outcomes[junit_name(user_test)]
+    if outcome.kind == "skipped":
+        pytest.skip(outcome.text)
+    assert outcome.kind == "passed", outcome.text
