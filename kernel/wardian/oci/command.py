@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -87,16 +86,15 @@ SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet", "-u": "user", "-c": "ca
 SHORT |= {"-g": "additional-gids"}
 
 
-@dataclass(slots=True)
-class Invocation:
+class Invocation(msgspec.Struct):
     """What was typed."""
 
     root: str = ""
     manager: Manager = Manager.CGROUPFS
     command: str = ""
-    flags: dict[str, str] = field(default_factory=dict)
-    repeated: dict[str, list[str]] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
+    flags: dict[str, str] = msgspec.field(default_factory=dict)
+    repeated: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    words: list[str] = msgspec.field(default_factory=list)
 
     def folder(self) -> Folder:
         """The container named first."""

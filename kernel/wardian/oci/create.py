@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 
 import msgspec
 
@@ -22,7 +21,7 @@ from wardian.errors import (
 )
 from wardian.linux.capabilities import DEFAULT
 from wardian.linux.proc import start_ticks
-from wardian.oci import birth, group, hooks, identity, inside, listener, systemd
+from wardian.oci import birth, group, hooks, identity, inside
 from wardian.oci import process as oci_process
 from wardian.oci.config import KINDS, Config, load
 from wardian.oci.console import Console
@@ -31,8 +30,7 @@ from wardian.oci.log import LOG
 from wardian.oci.state import Folder, Record, document
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The flags of create and run."""
 
     bundle: str = "."
@@ -104,6 +102,8 @@ def _remove_group(cgroup: Cgroup, unit: str) -> None:
 def remove_group(cgroup: Cgroup, unit: str) -> None:
     """Remove it as soon as the last process has left."""
     if unit:
+        from wardian.oci import systemd
+
         systemd.stop(unit)
     deadline = time.monotonic() + 5
     while True:
@@ -199,6 +199,7 @@ def seccomp_of(config: Config) -> oci_process.Filter | None:
     if profile is None:
         return None
     from wardian.linux import seccomp  # and libseccomp: a container without a filter does without
+    from wardian.oci import listener
 
     program = seccomp.compile_profile(profile, DEFAULT, has_listener=True)
     return oci_process.Filter(program, seccomp.flags_of(profile), listener.connect(config))

@@ -11,7 +11,6 @@ import socket
 import stat
 import termios
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
@@ -46,8 +45,7 @@ _SYSCTLS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What the first process needs to know beside config.json."""
 
     config: Config

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 
 import msgspec
 
@@ -16,8 +15,7 @@ from wardian.oci.config import Config
 from wardian.oci.state import OCI_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(msgspec.Struct, frozen=True):
     """A connection to ``linux.seccomp.listenerPath``, and what is said on it."""
 
     connection: socket.socket

@@ -6,13 +6,11 @@ import os
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 
 
-@dataclass(slots=True)
-class Log:
+class Log(msgspec.Struct):
     """Where to, in which format (text or json), and whether debug lines too."""
 
     path: str = ""

@@ -7,8 +7,9 @@ import errno
 import os
 import resource
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
 
 from wardian.errors import CommandFailed, InvalidInput
 from wardian.linux import capabilities, process
@@ -16,26 +17,27 @@ from wardian.linux.capabilities import Capability
 from wardian.linux.syscall import check, libc
 from wardian.oci import scheduling
 from wardian.oci.config import Process
-from wardian.oci.listener import Listener
 from wardian.runtime import rootfs
+
+if TYPE_CHECKING:
+    from wardian.oci.listener import Listener
 
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """A compiled filter and the flags to load it with; who gets its listener, and what is said."""
 
     program: bytes
     flags: int
     listener: Listener | None = None
     host_pid: int = 0
-    state: dict[str, object] = field(default_factory=dict)
+    state: dict[str, object] = msgspec.field(default_factory=dict)
 
     def of(self, host_pid: int, state: dict[str, object]) -> Filter:
         """The same, of a certain process in a container of this state."""
-        return replace(self, host_pid=host_pid, state=state)
+        return msgspec.structs.replace(self, host_pid=host_pid, state=state)
 
     def load(self) -> None:
         """Put it on us, for good."""

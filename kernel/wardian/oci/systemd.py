@@ -7,10 +7,10 @@ system's manager, a user to their own.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput, SetupError
@@ -22,8 +22,7 @@ PATIENCE_S = 10.0
 Property = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """``linux.cgroupsPath`` as systemd's managers have it: ``slice:prefix:name``."""
 
     slice: str
@@ -118,6 +117,8 @@ def _call(method: str, *words: str) -> None:
 
 
 def _busctl(*words: str) -> str:
+    import subprocess
+
     manager = "--system" if os.geteuid() == 0 else "--user"
     try:
         done = subprocess.run(
