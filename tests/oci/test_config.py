@@ -209,3 +209,46 @@ def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value
     done = oci("create", "--bundle", str(oci.bundle), "one")
     assert done.returncode == 1 and f"{path}" in done.stderr and "not supported" in done.stderr
     assert not list(oci.root.glob("*"))
+
+
+def test_a_tmpfs_can_begin_with_what_its_place_has(oci: Oci) -> None:
+    place = oci.bundle / "rootfs/var"
+    (place / "deep").mkdir(parents=True)
+    (place / "deep/file").write_text("fern")
+    (place / "deep/file").chmod(0o640)
+    os.chown(place / "deep/file", 7, 8)
+    (place / "link").symlink_to("/etc/shadow")
+    options = ["tmpcopyup", "nosuid", "mode=1777"]
+    mount = {"destination": "/var", "type": "tmpfs", "source": "tmpfs", "options": options}
+    said = oci.run(
+        "sh",
+        "-c",
+        "cat /var/deep/file; ls -ln /var/deep/file; ls -l /var/link; echo x >/var/deep/file",
+        change=lambda tree: tree["mounts"].append(mount),
+    )
+    assert said.startswith("fern-rw-r-----") and said.split()[2:4] == ["7", "8"]
+    assert "/var/link -> /etc/shadow" in said
+    assert (place / "deep/file").read_text() == "fern"
+
+
+@pytest.mark.parametrize(
+    ("passwd", "home"),
+    [("root:x:0:0::/srv:/bin/sh\n", "/srv"), ("fern:x:5:5::/fern:\nroot:x:0\n", "/"), ("", "/")],
+)
+def test_home_is_what_the_containers_passwd_says(oci: Oci, passwd: str, home: str) -> None:
+    (oci.bundle / "rootfs/etc").mkdir()
+    (oci.bundle / "rootfs/etc/passwd").write_text(passwd)
+    assert oci.run("sh", "-c", "echo $HOME") == f"{home}\n"
+
+
+def test_a_sysctl_is_also_written_with_slashes_and_leads_nowhere_else(oci: Oci) -> None:
+    wish = {"net/ipv4/ip_forward": "1"}
+    change = partial(_with_sysctl, wish)
+    assert oci.run("cat", "/proc/sys/net/ipv4/ip_forward", change=change) == "1\n"
+    oci.config("sh", change=partial(_with_sysctl, {"net/../kernel/panic": "9"}))
+    done = oci("create", "--bundle", str(oci.bundle), "one")
+    assert done.returncode == 1 and "is not of its namespaces" in done.stderr
+
+
+def _with_sysctl(wish: dict[str, str], tree: dict[str, Any]) -> None:
+    tree["linux"]["sysctl"] = wish

@@ -39,9 +39,9 @@ LINKS = {
     "stderr": "/proc/self/fd/2",
 }
 _SYSCTLS = {
-    "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
-    "network": ("net.",),
-    "uts": ("kernel.domainname",),
+    "ipc": ("kernel/msg", "kernel/sem", "kernel/shm", "fs/mqueue/"),
+    "network": ("net/",),
+    "uts": ("kernel/domainname",),
 }
 
 
@@ -269,9 +269,12 @@ def _set_names(plan: Plan, root_fd: int) -> None:
         namespaces.setdomainname(config.domainname)
     own = {each.type for each in config.linux.namespaces}
     for name, value in config.linux.sysctl.items():
-        if not any(name.startswith(_SYSCTLS[kind]) for kind in own & set(_SYSCTLS)):
+        # sysctl(8): where "/" comes first, a dot belongs to a name (net/ipv4/conf/eth0.1/…).
+        path = name if "/" in name.partition(".")[0] else name.replace(".", "/")
+        begins = [word for kind in own & set(_SYSCTLS) for word in _SYSCTLS[kind]]
+        if not any(path.startswith(word) for word in begins) or ".." in path.split("/"):
             raise InvalidInput(f"config.json: linux.sysctl {name[:60]} is not of its namespaces")
-        path = "proc/sys/" + name.replace(".", "/")
+        path = f"proc/sys/{path}"
         how = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
         fd = openat2(root_fd, path, os.O_WRONLY | os.O_CLOEXEC, resolve=how)
         if file_system_type(fd) != PROC_SUPER_MAGIC:

@@ -42,7 +42,7 @@ PROPAGATION = {
     "shared": mnt.MS_SHARED,
     "unbindable": 1 << 17,
 }
-_REFUSED = ("tmpcopyup", "mand", "remount")
+_REFUSED = ("mand", "remount")
 _NOTHING = ("defaults", "async", "nomand", "silent", "loud", "noiversion")
 
 
@@ -54,7 +54,7 @@ class Options:
         self.propagation: list[tuple[int, bool]] = []
         self.data: list[str] = []
         self.is_bind = mount.type == "bind"
-        self.is_recursive = False
+        self.is_recursive = self.copies_up = False
         self.idmap_flags = mnt.AT_EMPTY_PATH if mount.uidMappings else 0
         for option in mount.options:
             self._take(option)
@@ -64,7 +64,9 @@ class Options:
         name = option[1:] if deep else option
         if option in _REFUSED:
             raise InvalidInput(f"config.json: mounts.options {option} is not supported")
-        if option in {"bind", "rbind"}:
+        if option == "tmpcopyup":
+            self.copies_up = True
+        elif option in {"bind", "rbind"}:
             self.is_bind, self.is_recursive = True, option == "rbind"
         elif option in {"idmap", "ridmap"}:
             self.idmap_flags = mnt.AT_EMPTY_PATH | (mnt.AT_RECURSIVE if option == "ridmap" else 0)
@@ -90,7 +92,13 @@ def attach(
     if mount.type in {"cgroup", "cgroup2"} and not options.is_bind:
         _cgroups(root_fd, mount.destination, options, cgroups)
         return
+    if options.copies_up and (options.is_bind or mount.type != "tmpfs"):
+        raise InvalidInput(f"config.json: mount at {mount.destination}: tmpcopyup is for tmpfs")
     tree = _bind(mount, options, bundle) if options.is_bind else _fresh(mount, options)
+    if options.copies_up:
+        has_mode = any(option.startswith("mode=") for option in options.data)
+        _copy_up(root_fd, mount.destination, tree, with_mode=not has_mode)
+        _set(tree, options.attr_set & mnt.MOUNT_ATTR_RDONLY, 0, deep=False)
     if options.idmap_flags:
         _map_ids(tree, mount, options.idmap_flags, userns_fd)
     if mount.type in {"proc", "sysfs"} and not options.is_bind:
@@ -105,6 +113,19 @@ def attach(
         flags = mnt.AT_EMPTY_PATH | (mnt.AT_RECURSIVE if deep else 0)
         mnt.mount_setattr(tree, flags=flags, propagation=propagation)
     os.close(tree)
+
+
+def _copy_up(root_fd: int, at: str, tree: int, *, with_mode: bool) -> None:
+    """Give a new tmpfs what its mount point has (runc's and podman's tmpcopyup)."""
+    source = rootfs.target(root_fd, at, directory=True)
+    try:
+        from wardian.oci import copying
+
+        copying.copy_up(source, tree, with_mode=with_mode)
+    except OSError as error:
+        raise SetupError(f"mount at {at}: tmpcopyup: {error.strerror}") from error
+    finally:
+        os.close(source)
 
 
 def _map_ids(tree: int, mount: Mount, flags: int, userns_fd: int | None) -> None:
@@ -147,7 +168,8 @@ def _fresh(mount: Mount, options: Options) -> int:
             else:
                 mnt.fsconfig_flag(fs, key)
         mnt.fsconfig_create(fs)
-        return mnt.fsmount(fs, options.attr_set | options.deep_set)
+        late = mnt.MOUNT_ATTR_RDONLY if options.copies_up else 0
+        return mnt.fsmount(fs, (options.attr_set | options.deep_set) & ~late)
     finally:
         os.close(fs)
 

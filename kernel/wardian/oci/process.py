@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import resource
+import stat
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
+_PASSWD_BYTES = 1 << 20
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -49,10 +51,26 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def environment(spec: Process) -> dict[str, str]:
-    """Its variables; the last of a name counts."""
+    """Its variables; the last of a name counts. HOME is what the container's /etc/passwd says."""
     env = dict(pair.partition("=")[::2] for pair in spec.env)
-    env.setdefault("HOME", "/root" if spec.user.uid == 0 else "/")
+    if "HOME" not in env:
+        env["HOME"] = _home(spec.user.uid)
     return env
+
+
+def _home(uid: int) -> str:
+    """A user's directory by the container's own passwd(5), which may be anything; ``/`` if none."""
+    try:
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, _PASSWD_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        finally:
+            os.close(fd)
+    except OSError:
+        return "/"
+    rows = (line.split(b":") for line in text.splitlines())
+    found = (os.fsdecode(row[5]) for row in rows if len(row) == 7 and row[2] == b"%d" % uid)
+    return next(found, "") or "/"
 
 
 def find(spec: Process) -> str:
@@ -61,9 +79,9 @@ def find(spec: Process) -> str:
     env = environment(spec)
     folders = env.get("PATH", "").split(":")
     paths = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
-    found = [path for path in paths if os.path.isfile(path)]
+    found = [path for path in paths if os.path.exists(path)]
     for path in found:
-        if os.access(path, os.X_OK):
+        if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     if found:
         raise CommandFailed(f"{name}: permission denied: not executable", exit_code=126)
