@@ -20,11 +20,11 @@ ARGUMENT = "31536001"  # of a sleep that is nobody else's
 
 # What is done before, and what is killed; the groups are ours, systemd's way is another program's.
 LINES = {
-    "create": ((), "create --bundle BUNDLE one"),
-    "run": ((), "run --detach --bundle BUNDLE one"),
-    "start": (("create --bundle BUNDLE one",), "start one"),
-    "exec": (("run --detach --bundle BUNDLE one",), f"exec one sleep {ARGUMENT}"),
-    "delete": (("run --detach --bundle BUNDLE one",), "delete --force one"),
+    "create": ((), "create --bundle BUNDLE killed"),
+    "run": ((), "run --detach --bundle BUNDLE killed"),
+    "start": (("create --bundle BUNDLE killed",), "start killed"),
+    "exec": (("run --detach --bundle BUNDLE killed",), f"exec killed sleep {ARGUMENT}"),
+    "delete": (("run --detach --bundle BUNDLE killed",), "delete --force killed"),
 }
 
 
@@ -54,8 +54,8 @@ def assert_nothing_is_left(oci: Oci) -> None:
         ]
         time.sleep(0.01)
     assert list(oci.root.glob("*")) == []
-    assert list(Path("/sys/fs/cgroup").glob("*/wardian-oci-one")) == []
-    assert not Path("/sys/fs/cgroup/wardian-oci-one").exists()
+    assert list(Path("/sys/fs/cgroup").glob("*/wardian-oci-killed")) == []
+    assert not Path("/sys/fs/cgroup/wardian-oci-killed").exists()
     assert str(oci.bundle) not in Path("/proc/self/mountinfo").read_text()
 
 
@@ -75,7 +75,7 @@ def test_a_command_killed_at_any_moment_leaves_what_delete_removes(
     latest_s = time.monotonic() - began
     whole.kill()
     whole.wait()
-    assert oci("delete", "--force", "one").returncode == 0
+    assert oci("delete", "--force", "killed").returncode == 0
     assert_nothing_is_left(oci)
     for _ in range(rounds(12)):
         for before in befores:
@@ -84,6 +84,6 @@ def test_a_command_killed_at_any_moment_leaves_what_delete_removes(
         with pidfd_of(victim.pid) as pidfd, after(chance, lambda: kill(pidfd), latest_s):
             pass
         victim.wait()
-        done = oci("delete", "--force", "one")
+        done = oci("delete", "--force", "killed")
         assert done.returncode == 0, done.stderr
         assert_nothing_is_left(oci)

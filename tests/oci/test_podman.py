@@ -79,3 +79,36 @@ def test_podman_pauses_tells_of_and_ends_what_runs(podman: Podman) -> None:
     assert podman("kill", "one").returncode == 0
     assert podman("wait", "one").stdout.strip() == "137"
     assert podman("rm", "one").returncode == 0
+
+
+def test_podman_mounts_tmpfs_and_volumes_on_a_read_only_root(
+    podman: Podman, tmp_path: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/file").write_text("there")
+    mounts = ("--tmpfs", "/var:size=1m", "--volume", f"{tmp_path}/shared:/shared:ro", "--read-only")
+    more = ("--env", "WORD=here", "--user", "5:6", "--workdir", "/shared", "--hostname", "fern")
+    script = "cat file; touch new 2>&1; echo $WORD $(hostname); id -u; grep ' /var ' /proc/mounts"
+    done = podman(*RUN, "--rm", *mounts, *more, "localhost/busybox", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("there") and "Read-only file system" in done.stdout
+    assert "here fern\n5\n" in done.stdout and "size=1024k" in done.stdout
+
+
+def test_podman_shares_the_namespaces_of_a_pod(podman: Podman) -> None:
+    """Each namespace of a container that is there, by path."""
+    words = ("--detach", "--name", "one", "localhost/busybox", "sleep", "60")
+    assert podman(*RUN, *words).returncode == 0
+    shared = ("--pid", "container:one", "--ipc", "container:one", "--uts", "container:one")
+    rest = RUN[3:]  # its network, too
+    words = ("--network", "container:one", "localhost/busybox", "cat", "/proc/1/cmdline")
+    done = podman("run", *rest, "--rm", *shared, *words)
+    assert (done.returncode, done.stdout) == (0, "sleep\x0060\x00"), done.stderr
+
+
+def test_podman_gives_a_terminal_to_exec(podman: Podman) -> None:
+    words = ("--detach", "--pids-limit", "50", "--name", "one", "localhost/busybox", "sleep", "60")
+    assert podman(*RUN, *words).returncode == 0
+    done = podman("exec", "--tty", "--user", "7", "--env", "A=b", "one", "sh", "-c", "id -u; tty")
+    assert done.stdout.split() == ["7", "/dev/pts/0"], done.stderr
+    assert podman("top", "one", "pid").returncode == 0
