@@ -119,6 +119,19 @@ def test_both_shows_the_two_sides_in_one_output(page: Page) -> None:
     assert "<pre>inside</pre>" in shown["data"]["text/html"]
 
 
+def test_net_is_the_same_on_every_run_and_has_a_table_for_pages_without_widgets(page: Page) -> None:
+    text = page.run("%net --text").text()
+    assert text == page.run("%net --text").text()
+    assert "networks\nNAME  BRIDGE  SUBNETS" in text
+    assert any(
+        line.split() == ["main", "lo", "127.0.0.1/8", "::1/128"] for line in text.splitlines()
+    )
+    (shown,) = page.run("%net").of("display_data")
+    assert "<caption>links</caption>" in shown["data"]["text/html"]
+    refused = page.run("%net --way main nobody:80")
+    assert "neither a container with a network nor an address" in refused.error[1]
+
+
 def test_debug_looks_into_the_container_from_beside_it(page: Page) -> None:
     page.run("open('/plant', 'w').write('fern')")
     script = "%%debug\ncat /target/plant; echo; ls /plant; ps -e -o comm= | head -1"

@@ -55,7 +55,11 @@ class HostGround:
         return Netlink.open(protocol)
 
     def inside(self, namespace_fd: int) -> Netlink:
-        """A visit of this thread, for a moment."""
+        return self.visit(namespace_fd)
+
+    @staticmethod
+    def visit(namespace_fd: int) -> Netlink:
+        """A socket there, by a visit of this thread, which only root may make."""
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             namespaces.setns(namespace_fd, namespaces.CLONE_NEWNET)

@@ -73,6 +73,9 @@ _SETS: Final = (
 )
 
 
+SET_NAMES: Final = tuple(name for name, _ in _SETS)
+
+
 def table_name(bridge: str) -> str:
     """The name of a network's tables."""
     return f"{_PREFIX}{bridge}"

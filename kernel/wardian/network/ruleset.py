@@ -14,7 +14,8 @@ from typing import Final
 
 from wardian.linux.netlink import Message, Netlink, attributes, text
 
-_GETRULE = 10 << 8 | 7
+_GETRULE, _GETSETELEM = 10 << 8 | 7, 10 << 8 | 13
+_IFNAME_BYTES = 16
 INET, BRIDGE = 1, 7  # NFPROTO_*
 _FAMILIES = {INET: "inet", 2: "ip", BRIDGE: "bridge", 10: "ip6"}
 
@@ -81,9 +82,18 @@ class Rule:
     @property
     def words(self) -> str:
         """As nft(8) says it."""
+        return self._told(with_figures=True)
+
+    @property
+    def plain_words(self) -> str:
+        """The same without what it has counted, which is the same on every run."""
+        return self._told(with_figures=False)
+
+    def _told(self, *, with_figures: bool) -> str:
         words = [str(match) for match in _needed(self.matches)]
         if self.packets is not None:
-            words.append(f"counter packets {self.packets} bytes {self.octets}")
+            figures = f" packets {self.packets} bytes {self.octets}" if with_figures else ""
+            words.append(f"counter{figures}")
         if self.action == "dnat":
             version = "ip6" if self.to.startswith("[") else "ip"
             words.append(f"dnat {version} to {self.to}")
@@ -137,6 +147,17 @@ def read(kernel: Netlink, family: int, table: str) -> Iterator[Rule]:
     request = Message(_GETRULE, 0, struct.pack("!BBH", family, 0, 0) + text(1, table))
     for data in kernel.dump(request):
         yield _rule(data[16], data[20:])
+
+
+def elements(kernel: Netlink, family: int, table: str, set_name: str) -> Iterator[str]:
+    """The keys of a set that begin with a link's name: ``veth-web 10.9.0.2``."""
+    request = struct.pack("!BBH", family, 0, 0) + text(1, table) + text(2, set_name)
+    for data in kernel.dump(Message(_GETSETELEM, 0, request)):
+        for _, element in attributes(dict(attributes(data[20:])).get(3, b"")):
+            key = dict(attributes(dict(attributes(element)).get(1, b""))).get(1, b"")
+            name, rest = _text(key[:_IFNAME_BYTES]), key[_IFNAME_BYTES:]
+            shown = rest[:6].hex(":") if len(rest) == 8 else rest and str(ip_address(rest))
+            yield f"{name} {shown}".rstrip() if shown else name
 
 
 def _rule(family: int, data: bytes) -> Rule:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 
-LINE_MAGICS = ("container", "diff", "image", "inspect", "layers", "limits", "logs", "ps", "stats")
+LINE_MAGICS = (
+    *("container", "diff", "image", "inspect", "layers"),
+    *("limits", "logs", "net", "ps", "stats"),
+)
 CELL_MAGICS = ("both", "debug", "dockerfile", "host", "on", "python", "sh")
 
 _NAMES = "|".join(LINE_MAGICS + CELL_MAGICS)

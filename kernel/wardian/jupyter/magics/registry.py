@@ -20,6 +20,7 @@ _WHERE = {
     "layers": ("files", "Layers"),
     "limits": ("limits", "LimitsMagic"),
     "logs": ("inspection", "Logs"),
+    "net": ("network", "Net"),
     "on": ("on", "On"),
     "ps": ("processes", "Ps"),
     "python": ("on", "Python"),

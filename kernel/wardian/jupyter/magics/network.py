@@ -1,0 +1,155 @@
+"""``%net``: the container's networks, and the way of a packet through them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from html import escape
+from typing import TYPE_CHECKING
+
+from wardian.errors import InvalidInput
+from wardian.jupyter import wording
+from wardian.jupyter.magics.base import Call, Magic, Parser
+from wardian.jupyter.source import NOTEBOOK_LABEL
+from wardian.observe.network_frame import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from wardian.observe.network_frame import LinkRow, NetworkFrame
+    from wardian.observe.packet import Way
+    from wardian.runtime.messages import ContainerInfo
+
+Rows = list[tuple[str, ...]]
+Table = tuple[str, Rows]
+
+
+class Net(Magic):
+    """Links, pairs, routes, rules and ports, and what a packet meets."""
+
+    name = "net"
+    summary = "Show networks: links and their pairs, routes, rules, ports; or a packet's way."
+    example = "  %net\n  %net --now\n  %net --way web db:5432\n  %net --way world 192.0.2.1:8080"
+
+    def configure(self, parser: Parser) -> None:
+        parser.add_argument("--text", action="store_true", help="text only")
+        parser.add_argument("--now", action="store_true", help="with counters and sockets")
+        parser.add_argument(
+            "--way",
+            nargs=2,
+            metavar=("FROM", "TO:PORT[/udp]"),
+            help="compute a packet's way: containers, host, world or an address",
+        )
+
+    async def run(self, call: Call, options: argparse.Namespace) -> None:
+        from wardian.observe.network import observe
+
+        await call.workspace.launcher()
+        client = call.workspace.container.client
+
+        def take() -> NetworkFrame:
+            return observe(client.root, _known(client.list(), call.workspace.container.id))
+
+        frame = await asyncio.to_thread(take)
+        tables = list(
+            _way(frame, *options.way) if options.way else _networks(frame, is_now=options.now)
+        )
+        text = "\n\n".join(f"{head}\n{wording.table(rows)}" for head, rows in tables)
+        if options.text:
+            call.print(text)
+        else:
+            call.display({"text/plain": text, "text/html": "".join(map(_html, tables))})
+
+
+def _known(containers: Sequence[ContainerInfo], own_id: str) -> list[str]:
+    """The notebook's containers and those of no notebook: another one's are no business of ours."""
+    own = next(
+        (one.spec.labels.get(NOTEBOOK_LABEL) for one in containers if one.id == own_id), None
+    )
+    return [one.id for one in containers if one.spec.labels.get(NOTEBOOK_LABEL, own) == own]
+
+
+def _networks(frame: NetworkFrame, *, is_now: bool) -> Iterator[Table]:
+    rows: Rows = [("NAME", "BRIDGE", "SUBNETS")]
+    rows += [(one.name, one.bridge, " ".join(one.subnets)) for one in frame.networks]
+    yield "networks", rows
+    heads = ("WHERE", "LINK", "PAIR", "IN", "ADDRESSES", *(("RECEIVED", "SENT") if is_now else ()))
+    bridges = {one.bridge for one in frame.networks}
+    shown = [
+        link for link in frame.links if link.namespace != HOST or link.name in bridges or link.peer
+    ]
+    yield "links", [heads, *(_link(frame, link, is_now=is_now) for link in shown)]
+    rows = [("WHERE", "TO", "VIA", "LINK")]
+    for space in frame.namespaces[1:]:
+        rows += [(space.name, one.to, one.via, link) for link, one in space.routes]
+    yield "routes", rows
+    yield "ports", [("CONTAINER", "HOST", "TO"), *_ports(frame)]
+    yield "rules", list(_rules(frame, is_now=is_now))
+    if is_now:
+        yield from _moving(frame)
+    if frame.unreadable:
+        yield "not to be looked into", [("CONTAINER",), *((one,) for one in frame.unreadable)]
+
+
+def _link(frame: NetworkFrame, link: LinkRow, *, is_now: bool) -> tuple[str, ...]:
+    peer = frame.link(link.peer)
+    pair = f"↔ {peer.namespace} {peer.name}" if peer else ""
+    sizes = (wording.size(link.received_bytes), wording.size(link.sent_bytes)) if is_now else ()
+    bridge = link.bridge.partition("/")[2]
+    return (link.namespace, link.name, pair, bridge, " ".join(link.addresses), *sizes)
+
+
+def _ports(frame: NetworkFrame) -> Iterator[tuple[str, ...]]:
+    for space in frame.namespaces:
+        for port in space.ports:
+            yield space.name, f"{port.host_ip or '*'}:{port.host_port}", port.name
+
+
+def _rules(frame: NetworkFrame, *, is_now: bool) -> Iterator[tuple[str, ...]]:
+    yield ("NETWORK", "CHAIN", *(("PACKETS",) if is_now else ()), "RULE")
+    for network in frame.networks:
+        for rule in network.rules:
+            counted = "" if rule.packets is None else str(rule.packets)
+            chain = rule.chain if rule.family == "inet" else f"{rule.family} {rule.chain}"
+            yield (network.name, chain, *((counted,) if is_now else ()), rule.plain_words)
+
+
+def _moving(frame: NetworkFrame) -> Iterator[Table]:
+    rows: Rows = [("CONTAINER", "PROTOCOL", "LOCAL", "REMOTE", "STATE")]
+    for space in frame.namespaces:
+        rows += [(space.name, s.protocol, s.local, s.remote, s.state) for s in space.sockets]
+    yield "sockets", rows
+    rows = [("WHERE", "ADDRESS", "MAC", "LINK", "STATE")]
+    for space in frame.namespaces:
+        rows += [(space.name, n.address, n.mac, link, n.state) for link, n in space.neighbours]
+    yield "neighbours", rows
+
+
+def _way(frame: NetworkFrame, source: str, target: str) -> Iterator[Table]:
+    from wardian.observe.packet import way
+
+    place, _, word = target.rpartition(":")
+    port, _, protocol = word.partition("/")
+    if not place or not port.isdecimal() or protocol not in ("", "tcp", "udp"):
+        raise InvalidInput(f"not a destination: {target[:60]}", hint="write it like web:80/tcp")
+    found: Way = way(frame, source, place.strip("[]"), int(port), protocol=protocol or "tcp")
+    verdict = "arrives" if found.arrives else "does not arrive"
+    heads = ("", "WHERE", "AT", "WHAT", "RULE")
+    rows: Rows = [
+        (str(number), hop.namespace, hop.at, hop.what, hop.rule)
+        for number, hop in enumerate(found.hops, 1)
+    ]
+    yield f"computed, not traced: {verdict}: {found.ends}", [heads, *rows]
+
+
+def _html(table: Table) -> str:
+    head, rows = table
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line(row, "td") for row in rows[1:])
+    return (
+        f"<table><caption>{escape(head)}</caption>"
+        f"<thead>{line(rows[0], 'th')}</thead><tbody>{body}</tbody></table>"
+    )

@@ -1,0 +1,63 @@
+"""The Internet sockets of a process's network namespace (proc_pid_net(5))."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+_STATES: Final = {
+    1: "established",
+    2: "syn-sent",
+    3: "syn-recv",
+    4: "fin-wait-1",
+    5: "fin-wait-2",
+    6: "time-wait",
+    7: "closed",
+    8: "close-wait",
+    9: "last-ack",
+    10: "listen",
+    11: "closing",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """A socket: ``tcp`` or ``udp``, its ends as ``address:port``, its state in ss(8)'s words."""
+
+    protocol: str
+    local: str
+    remote: str
+    state: str
+
+
+def sockets(host_pid: int, *, proc: str = "/proc") -> Iterator[Socket]:
+    """Those that the namespace has now; none of a process that has ended."""
+    for name in ("tcp", "tcp6", "udp", "udp6"):
+        with suppress(OSError), open(f"{proc}/{host_pid}/net/{name}", encoding="ascii") as lines:
+            next(lines, None)  # heads
+            for line in lines:
+                _, local, remote, state, *_ = line.split()
+                is_udp = name.startswith("udp")
+                number = int(state, 16)
+                yield Socket(
+                    protocol=name[:3],
+                    local=_end(local),
+                    remote=_end(remote),
+                    state="" if is_udp and number == 7 else _STATES.get(number, "unknown"),
+                )
+
+
+def _end(word: str) -> str:
+    """``0100007F:1F90``: each word of an address in the machine's own order, the port not."""
+    digits, _, port = word.partition(":")
+    data = bytes.fromhex(digits)
+    if sys.byteorder == "little":
+        data = b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+    address = ip_address(data)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return f"[{address}]:{int(port, 16)}" if address.version == 6 else f"{address}:{int(port, 16)}"

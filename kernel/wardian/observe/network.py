@@ -1,0 +1,228 @@
+"""The sampler of networks: the host's side and every container's, joined by their veth pairs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from wardian.errors import SetupError, WardianError
+from wardian.linux import netlink, rtnetlink
+from wardian.linux.netlink import Netlink
+from wardian.linux.proc import children
+from wardian.linux.sockets import sockets
+from wardian.network import ruleset
+from wardian.network.definition import Network
+from wardian.network.ground import HostGround
+from wardian.network.networks import Networks
+from wardian.network.rootless import look, visit
+from wardian.network.rules import SET_NAMES, table_name
+from wardian.observe.frames import Source
+from wardian.observe.label import label
+from wardian.observe.network_frame import (
+    HOST,
+    LinkRow,
+    NamespaceRow,
+    NetworkFrame,
+    NetworkRow,
+)
+from wardian.observe.subject import NAME_LABEL
+from wardian.runtime.client import Client
+from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.spec import Network as Mode
+
+
+class NetworkSampler:
+    """Looks at the networks of a state root and at those containers that have a network."""
+
+    view: ClassVar[str] = "network"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._before: tuple[float, dict[str, LinkRow]] | None = None
+
+    def sample(self, containers: Iterable[ContainerInfo]) -> NetworkFrame:
+        """The frame of now. Raises WardianError if the host's own links cannot be read."""
+        running = [one for one in containers if one.host_pid and one.spec.network is Mode.NONE]
+        names = _names(running)
+        with look(self._root, netlink.ROUTE) as kernel:
+            host = _read(HOST, kernel)
+        namespaces, unreadable = [host], []
+        for info in running:
+            try:
+                with _enter(info) as kernel:
+                    namespaces.append(_read(names[info.id], kernel, info))
+            except (OSError, WardianError):
+                unreadable.append(names[info.id])
+        links = self._rated(_joined(namespaces, running, names))
+        return NetworkFrame(
+            time_s=time.time(),
+            source=Source.POLLING,
+            networks=tuple(self._networks({link.name for link in links})),
+            namespaces=tuple(row for row, _ in namespaces),
+            links=tuple(links),
+            unreadable=tuple(unreadable),
+        )
+
+    def _networks(self, names: set[str]) -> Iterator[NetworkRow]:
+        """Those that are up, by their bridges."""
+        up = [one for one in Networks(self._root).list() if one.bridge in names]
+        if not up:
+            return
+        with look(self._root, netlink.NETFILTER) as kernel:
+            for network in up:
+                yield _network(network, kernel)
+
+    def _rated(self, links: list[LinkRow]) -> list[LinkRow]:
+        now = time.monotonic()
+        before, self._before = self._before, (now, {link.key: link for link in links})
+        if before is None:
+            return links
+        passed, known = now - before[0], before[1]
+        return [
+            replace(
+                link,
+                received_rate=(link.received_bytes - old.received_bytes) / passed,
+                sent_rate=(link.sent_bytes - old.sent_bytes) / passed,
+            )
+            if (old := known.get(link.key)) and passed > 0
+            else link
+            for link in links
+        ]
+
+
+def _network(network: Network, kernel: Netlink) -> NetworkRow:
+    table = table_name(network.bridge)
+    families = (ruleset.INET, ruleset.BRIDGE)
+    return NetworkRow(
+        name=network.name,
+        bridge=network.bridge,
+        subnets=tuple(subnet.block for subnet in network.subnets),
+        rules=tuple(rule for family in families for rule in ruleset.read(kernel, family, table)),
+        sets={
+            name: tuple(ruleset.elements(kernel, ruleset.BRIDGE, table, name)) for name in SET_NAMES
+        },
+    )
+
+
+def _enter(info: ContainerInfo) -> Netlink:
+    """A socket in the container's namespace. Raises OSError, WardianError.
+
+    An init lets no ordinary user see its namespaces; a program that it started does.
+    """
+    assert info.host_pid is not None
+    failure: OSError | None = None
+    for host_pid in (info.host_pid, *children(info.host_pid)):
+        try:
+            fd = os.open(f"/proc/{host_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            return HostGround.visit(fd) if os.geteuid() == 0 else visit(fd, netlink.ROUTE)
+        finally:
+            os.close(fd)
+    raise failure or ProcessLookupError(info.host_pid)
+
+
+Read = tuple[NamespaceRow, list[LinkRow]]
+
+
+def _read(name: str, kernel: Netlink, info: ContainerInfo | None = None) -> Read:
+    found = list(rtnetlink.links(kernel))
+    names = {link.index: label(link.name) for link in found}
+    addresses: dict[int, list[str]] = {}
+    for one in rtnetlink.addresses(kernel):
+        addresses.setdefault(one.link, []).append(f"{one.address}/{one.prefix}")
+    links = [
+        LinkRow(
+            namespace=name,
+            name=names[link.index],
+            index=link.index,
+            kind=link.kind,
+            mac=link.mac,
+            mtu=link.mtu,
+            is_up=link.is_up,
+            addresses=tuple(addresses.get(link.index, ())),
+            bridge=f"{name}/{names[link.bridge]}" if link.bridge in names else "",
+            peer=str(link.peer) if link.kind == "veth" else "",
+            received_bytes=link.received_bytes,
+            sent_bytes=link.sent_bytes,
+        )
+        for link in found
+    ]
+    row = NamespaceRow(
+        name=name,
+        routes=tuple((names.get(one.link, ""), one) for one in rtnetlink.routes(kernel)),
+        neighbours=tuple((names.get(one.link, ""), one) for one in rtnetlink.neighbours(kernel)),
+        sockets=tuple(sockets(info.host_pid)) if info and info.host_pid else (),
+        ports=info.published if info else (),
+    )
+    return row, links
+
+
+def _names(running: Sequence[ContainerInfo]) -> dict[str, str]:
+    """What a notebook calls its container, where that is clear, else the whole name."""
+    short = [info.spec.labels.get(NAME_LABEL, info.name) for info in running]
+    return {
+        info.id: label(name if short.count(name) == 1 else info.name)
+        for info, name in zip(running, short, strict=True)
+    }
+
+
+def _joined(
+    namespaces: Sequence[Read], running: Sequence[ContainerInfo], names: dict[str, str]
+) -> list[LinkRow]:
+    """Every link, a veth's peer by its key: what a container's is called here is on record."""
+    pairs = {
+        f"{names[info.id]}/{one.interface}": f"{HOST}/{one.veth}"
+        for info in running
+        for one in info.endpoints
+    }
+    pairs |= {there: here for here, there in pairs.items()}
+    known = {link.key for _, links in namespaces for link in links}
+    return [
+        replace(link, peer=pairs[link.key])
+        if pairs.get(link.key) in known
+        else replace(link, peer="")
+        for _, links in namespaces
+        for link in links
+    ]
+
+
+def observe(root: Path, ids: Sequence[str] = ()) -> NetworkFrame:
+    """One frame of these containers, of all if none is named. Raises WardianError.
+
+    An ordinary user's is taken by a process of its own: it must fork, which one with threads and
+    much memory, as a kernel's, had better not.
+    """
+    if os.geteuid() == 0:
+        return _observe(root, ids)
+    done = subprocess.run(
+        [sys.executable, "-m", "wardian.observe.network", str(root), *ids],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SetupError(done.stderr.decode(errors="replace").strip() or "no look at the networks")
+    return msgspec.json.decode(done.stdout, type=NetworkFrame)
+
+
+def _observe(root: Path, ids: Sequence[str]) -> NetworkFrame:
+    with Client.connect(root) as client:
+        found = [info for info in client.list() if not ids or info.id in ids]
+    return NetworkSampler(root).sample(found)
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.buffer.write(msgspec.json.encode(_observe(Path(sys.argv[1]), sys.argv[2:])))
+    except WardianError as error:
+        sys.exit(error.what)

@@ -1,0 +1,94 @@
+"""What the networks of a state root look like at one moment: immutable, all from the kernel.
+
+A namespace is named by its container, the host's (or a user's own, where the bridges stand) is
+``host``. What a container chose passes through :func:`wardian.observe.label.label`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from wardian.linux.rtnetlink import Neighbour, Route
+from wardian.linux.sockets import Socket
+from wardian.network.definition import Port
+from wardian.network.ruleset import Rule
+from wardian.observe.frames import Source
+
+HOST = "host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRow:
+    """A link, with its addresses (and prefixes). ``peer`` and ``bridge`` are other links' keys.
+
+    Rates are bytes a second since the frame before, None in the first.
+    """
+
+    namespace: str
+    name: str
+    index: int
+    kind: str
+    mac: str
+    mtu: int
+    is_up: bool
+    addresses: tuple[str, ...]
+    bridge: str
+    peer: str
+    received_bytes: int
+    sent_bytes: int
+    received_rate: float | None = None
+    sent_rate: float | None = None
+
+    @property
+    def key(self) -> str:
+        """What identifies the row from frame to frame."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceRow:
+    """A network namespace: what is in it but its links."""
+
+    name: str
+    routes: tuple[tuple[str, Route], ...]
+    neighbours: tuple[tuple[str, Neighbour], ...]
+    sockets: tuple[Socket, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRow:
+    """A network that is up, its rules with their counters in the order of the chains.
+
+    ``sets`` are those that rules look into: a port of the bridge, and an address that is its own.
+    """
+
+    name: str
+    bridge: str
+    subnets: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    sets: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFrame:
+    """Everything at once. ``unreadable`` are containers whose namespace this user may not enter."""
+
+    view: ClassVar[str] = "network"
+    rows_field: ClassVar[str | None] = "links"
+
+    time_s: float
+    source: Source
+    networks: tuple[NetworkRow, ...]
+    namespaces: tuple[NamespaceRow, ...]
+    links: tuple[LinkRow, ...]
+    unreadable: tuple[str, ...] = ()
+
+    def namespace(self, name: str) -> NamespaceRow | None:
+        """A namespace by its container's name, or ``host``."""
+        return next((one for one in self.namespaces if one.name == name), None)
+
+    def link(self, key: str) -> LinkRow | None:
+        """A link by its key."""
+        return next((one for one in self.links if one.key == key), None)
