@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import click
 
+from wardian.cli import switches
 from wardian.errors import CommandFailed, WardianError
 
 USAGE_EXIT_CODE = 125  # as docker's
@@ -108,6 +109,11 @@ class Command(click.Command):
     """
 
     failure_code = 1
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``--rm=false``, too."""
+        words = switches.plain(args, self.get_params(ctx), mixed=ctx.allow_interspersed_args)
+        return super().parse_args(ctx, words)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors of the tree become a Refusal."""
