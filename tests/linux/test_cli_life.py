@@ -161,3 +161,54 @@ def test_container_is_dockers_other_spelling(wardian: Wardian) -> None:
     assert pruned.startswith("container off\nTotal reclaimed space: ")
     assert out(wardian("container", "ls", "-a", "--format", "{{.Names}}")) == "on\n"
     assert "on" in out(wardian("container", "inspect", "--format", "{{.Name}}", "on"))
+
+
+def test_restart_policy_is_changed_while_it_runs(wardian: Wardian) -> None:
+    out(wardian("run", "-d", "--name", "late", IMAGE, "sh", "-c", "echo started; sleep 0.05"))
+    assert out(wardian("update", "--restart", "on-failure:1", "late")) == "late\n"
+    shown = "{{.HostConfig.RestartPolicy.Name}}:{{.HostConfig.RestartPolicy.MaximumRetryCount}}"
+    assert out(wardian("inspect", "-f", shown, "late")) == "on-failure:1\n"
+    out(wardian("update", "--restart", "always", "late"))
+    out(wardian("start", "late")) if count(wardian, "late") == 1 else None
+    wait_until(lambda: count(wardian, "late") >= 3)
+    out(wardian("update", "--restart", "no", "late"))
+    wait_until(lambda: out(wardian("ps", "-q")) == "")
+    assert "restart policy" in refused(wardian("update", "--restart", "often", "late"), 1)
+    out(wardian("run", "-d", "--rm", "--name", "brief", IMAGE, "sleep", "1000"))
+    said = refused(wardian("update", "--restart", "always", "brief"), 1)
+    assert "is removed when it ends" in said
+
+
+@pytest.mark.usefixtures("client")
+def test_events_tell_of_signals_and_of_stops(wardian: Wardian) -> None:
+    trap = "trap : USR1; while :; do sleep 0.05; done"
+    out(wardian("run", "-d", "--name", "box", IMAGE, "sh", "-c", trap))
+    out(wardian("kill", "-s", "USR1", "box"))
+    out(wardian("stop", "-t", "0", "box"))
+    out(wardian("start", "box"))
+    out(wardian("rm", "-f", "box"))
+    form = '{{.Action}} {{with .Actor.Attributes}}{{if index . "signal"}}{{.signal}}{{end}}{{end}}'
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", form))
+    assert [line.strip() for line in told.splitlines()] == [
+        *("create", "start", "kill 10", "kill 15", "die", "stop"),
+        *("start", "kill 9", "die", "destroy"),
+    ]
+
+
+def test_prune_takes_the_containers_that_the_filters_fit(wardian: Wardian) -> None:
+    out(wardian("create", "--name", "kept", "-l", "keep", IMAGE, "true"))
+    out(wardian("create", "--name", "plain", IMAGE, "true"))
+    out(wardian("create", "--name", "red", "-l", "colour=red", IMAGE, "true"))
+    assert "plain" not in out(wardian("container", "prune", "-f", "--filter", "until=1h"))
+    pruned = out(wardian("container", "prune", "-f", "--filter", "label=colour=red"))
+    assert pruned.startswith("container red\nTotal")
+    pruned = out(wardian("container", "prune", "-f", "--filter", "label!=keep"))
+    assert pruned.startswith("container plain\nTotal")
+    assert out(wardian("ps", "-a", "--format", "{{.Names}}")) == "kept\n"
+
+
+def test_top_has_the_columns_that_are_asked_for(wardian: Wardian, web: str) -> None:
+    shown = out(wardian("top", web, "-o", "pid,cpid", "-o", "args")).splitlines()
+    assert shown[0].split() == ["HOST", "PID", "CONTAINER", "PID", "COMMAND"]
+    assert shown[-1].split(maxsplit=2)[2] == "sleep 1000"
+    assert "not a column: 'colour'" in refused(wardian("top", web, "-o", "colour"), 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.linux.conftest import wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused
 from wardian.linux.capabilities import Capabilities, Capability
@@ -84,3 +86,61 @@ def test_preference_of_the_oom_killer_is_in_force_or_refused(wardian: Wardian) -
     else:
         assert "cannot set oom_score_adj to -700" in refused(done, 125)
     assert out(wardian("ps", "-aq")) == ""
+
+
+def test_annotations_and_the_parent_group_are_noted(wardian: Wardian) -> None:
+    flags = ("--annotation", "org.tier=front", "--cgroup-parent", "lab")
+    out(wardian("run", "-d", "--name", "noted", *flags, IMAGE, "sleep", "1000"))
+    (info,) = json.loads(out(wardian("inspect", "noted")))
+    assert info["HostConfig"]["Annotations"] == {"org.tier": "front"}
+    assert info["HostConfig"]["CgroupParent"] == "lab"
+    groups = info["Wardian"]["Cgroups"].values()
+    assert groups
+    assert all(Path(group).parts[-2:] == ("lab", info["Id"]) for group in groups)
+
+
+def test_only_the_streams_that_are_attached_are_followed(wardian: Wardian) -> None:
+    script = "cat; echo out; echo err >&2"
+    done = wardian("run", "--rm", "-i", "-a", "stdout", IMAGE, "sh", "-c", script, stdin="typed")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+    flags = ("-i", "-a", "stdin", "-a", "STDERR")
+    done = wardian("run", "--name", "both", *flags, IMAGE, "sh", "-c", script, stdin="typed\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "err\n")
+    assert wardian("logs", "both").stdout == "typed\nout\n"
+    said = refused(wardian("run", "-d", "-a", "stdout", IMAGE, "true"), 125)
+    assert said == "--detach and --attach exclude each other"
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--gpus all", "--runtime runc", "--storage-opt size=1g", "--link web", "--isolation process"],
+)
+def test_flag_that_is_not_supported_is_refused_by_its_name(wardian: Wardian, flag: str) -> None:
+    done = wardian("run", *flag.split(), IMAGE, "true")
+    assert refused(done, 125) == f"{flag.split(maxsplit=1)[0]} is not supported"
+    assert "hint: " in done.stderr
+    assert out(wardian("ps", "-aq")) == ""
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="the host has no /dev/fuse to show")
+def test_device_may_be_read_and_not_written(wardian: Wardian) -> None:
+    script = (
+        "exec 3</dev/leaf && echo reads; (exec 3>/dev/leaf) 2>&1; (exec 3<>/dev/leaf) 2>&1; true"
+    )
+    flags = ("--device", "/dev/fuse:/dev/leaf:r")
+    said = out(wardian("run", "--name", "half", *flags, IMAGE, "sh", "-c", script)).splitlines()
+    assert said[0] == "reads"
+    assert [line.rpartition(": ")[2] for line in said[1:]] == ["Operation not permitted"] * 2
+    (info,) = json.loads(out(wardian("inspect", "half")))
+    assert info["HostConfig"]["Devices"][0]["CgroupPermissions"] == "r"
+    writes = "(exec 3</dev/leaf) 2>/dev/null || echo refused; exec 3>/dev/leaf && echo writes"
+    flags = ("--device", "/dev/fuse:/dev/leaf:w")
+    assert out(wardian("run", "--rm", *flags, IMAGE, "sh", "-c", writes)) == "refused\nwrites\n"
+    for word, what in (("/dev/fuse:rx", "not an access to a device: 'rx'"), ("/dev/fuse:", "''")):
+        assert what in refused(wardian("run", "--device", word, IMAGE, "true"), 125)
+
+
+def test_switches_have_values_as_dockers(wardian: Wardian) -> None:
+    out(wardian("run", "--rm=false", "--name", "stays", "-t=false", IMAGE, "true"))
+    out(wardian("run", "--rm=true", "--name", "goes", IMAGE, "true"))
+    assert out(wardian("ps", "-a=true", "--format", "{{.Names}}")) == "stays\n"

@@ -39,6 +39,8 @@ leaving one's cgroup: test_leaving_the_cgroup
     test_nothing_below_sys_fs_cgroup_can_be_written
     test_limit_holds_for_who_moves_and_for_who_is_born_elsewhere
     test_parent_group_that_climbs_is_refused
+    test_parent_group_is_no_containers_own
+    test_limit_of_the_parent_group_holds_for_all_in_it
 setgroups and group-denied files: test_privileges
     test_group_that_is_denied_a_file_cannot_be_dropped
 CVE-2022-27650, 27651, 24769: test_privileges

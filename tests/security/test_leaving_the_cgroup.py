@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
-from tests.linux.conftest import python, shell
+from tests.linux.conftest import python, shell, wait_until
 from tests.linux.program import IMAGE, Wardian, refused
 from wardian.cgroups.limits import Limits
-from wardian.errors import InvalidInput
+from wardian.errors import InvalidInput, WardianError
+from wardian.runtime import messages as m
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
@@ -184,8 +186,60 @@ def test_own_group_is_where_the_limits_are(client: Client, spec: ContainerSpec) 
     assert os.path.basename(folders.pop()) == box.id
 
 
-@pytest.mark.parametrize("parent", ["../../x", "/../x", "/", ""])
-def test_parent_group_that_climbs_is_refused(wardian: Wardian, parent: str) -> None:
-    """No container chooses where its group lies: there is no --cgroup-parent."""
-    flags = ("--cgroup-parent", parent)
-    assert "--cgroup-parent" in refused(wardian("run", "--rm", *flags, IMAGE, "true"), 125)
+CLIMBING = (
+    *("../../x", "/../x", "..", "a/../../x", "a/..", "./x", "/", "/x", "a//x", "a/", "x\n", "a b"),
+    *("/sys/fs/cgroup/x", "../" * 20 + "x", "x" * 4096, "a/" * 8 + "x"),
+)
+
+
+def groups_called(name: str) -> set[Path]:
+    return set(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+
+
+@pytest.mark.parametrize("parent", CLIMBING)
+def test_parent_group_that_climbs_is_refused(
+    wardian: Wardian, client: Client, spec: ContainerSpec, parent: str
+) -> None:
+    before = groups_called("x")
+    flag = f"--cgroup-parent={parent}"
+    said = refused(wardian("run", "--rm", flag, IMAGE, "true"), 125)
+    assert "not a parent for a cgroup" in said
+    with pytest.raises(InvalidInput):
+        replace(spec, cgroup_parent=parent)
+    # A client that checks nothing asks the keeper itself.
+    body = m.encode(m.RunCall(spec)).replace(b'"cgroup_parent":""', b'"cgroup_parent":"CLIMBING"')
+    body = body.replace(b"CLIMBING", m.encode(parent)[1:-1])
+    with pytest.raises(WardianError, match="not a parent for a cgroup"):
+        client.call("run", Raw(body), type(None))
+    assert client.list() == []
+    assert groups_called("x") == before
+
+
+def test_parent_group_is_no_containers_own(
+    wardian: Wardian, client: Client, spec: ContainerSpec
+) -> None:
+    box = client.run(spec)
+    flag = f"--cgroup-parent={box.id}"
+    assert "not a parent for a cgroup" in refused(wardian("run", "--rm", flag, IMAGE, "true"), 125)
+
+
+def test_limit_of_the_parent_group_holds_for_all_in_it(client: Client, spec: ContainerSpec) -> None:
+    boxes = [client.run(replace(spec, name=name, cgroup_parent="lab/first")) for name in ("a", "b")]
+    parents = {
+        Path(path).parent
+        for box in boxes
+        for name, path in box.info.cgroups.items()
+        if (Path(path).parent / "pids.max").exists()
+    }
+    assert len(parents) == 1
+    parent = parents.pop()
+    assert parent.parts[-2:] == ("lab", "first")
+    assert parent.parent.parent.parent.name == "wardian"
+    (parent / "pids.max").write_text("8")
+    for box in boxes:
+        script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait"
+        with box.spawn(ProcessSpec(argv=("sh", "-c", script))):
+            pass
+    wait_until(lambda: int((parent / "pids.current").read_text()) == 8)
+    for box in boxes:
+        box.remove(force=True)

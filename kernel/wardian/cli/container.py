@@ -7,6 +7,7 @@ from typing import ClassVar
 import click
 
 from wardian.cli.program import SECTIONS, Command, Entry, LazyGroup, Sections
+from wardian.cli.pruning import fitting, prune_options
 
 _SHORT = (
     "run",
@@ -43,17 +44,19 @@ def container() -> None:
 
 
 @click.command(cls=Command)
-@click.option("-f", "--force", is_flag=True, help="Do not ask.")
-def prune(*, force: bool) -> int:
+@prune_options
+def prune(*, force: bool, filter_words: tuple[str, ...]) -> int:
     """Remove every container that does not run, with its files. Images stay."""
     from wardian.cli.system import remove_ended
     from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
+    fits = fitting(filter_words)
     what = "every container that does not run, with its files"
+    what += ", if the filters fit" if filter_words else ""
     if not force and not click.confirm(f"This removes {what}. Go on?"):
         return 1
     with Client.connect() as client:
-        freed = remove_ended(client)
+        freed = remove_ended(client, fits)
     click.echo(f"Total reclaimed space: {decimal_size(freed)}")
     return 0

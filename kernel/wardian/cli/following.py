@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import Self
 import click
 
 from wardian.cli import foreground
+from wardian.cli.params import SHOWN
 from wardian.cli.streams import Streams
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
@@ -33,10 +34,12 @@ class Following:
         terminal: bool,
         keys: bytes = foreground.DETACH_KEYS,
         sig_proxy: bool = True,
+        shown: Collection[str] = SHOWN,
     ) -> None:
         self._client = client
         self._keys = keys
         self._sig_proxy = sig_proxy
+        self._shown = shown
         self._interactive = interactive
         self.terminal = terminal
         self.fds = {0: 0} if interactive and not terminal else {}
@@ -78,7 +81,11 @@ class Following:
     def wait(self, container: Container) -> int:
         """Join its streams and wait; the exit code, 0 if detached from."""
         streams = Streams(
-            container, container.streams, reads_input=self._interactive, keys=self._keys
+            container,
+            container.streams,
+            reads_input=self._interactive,
+            keys=self._keys,
+            shown=self._shown,
         )
         streams.follow()
         if streams.was_detached:

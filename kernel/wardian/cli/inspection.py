@@ -206,10 +206,16 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "CapDrop": list(spec.cap_drop),
         "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp), *_rules(spec)],
         "Devices": [
-            {"PathOnHost": b.source, "PathInContainer": b.target, "CgroupPermissions": "rwm"}
-            for b in spec.binds
-            if b.is_device
+            {
+                "PathOnHost": bind.source,
+                "PathInContainer": bind.target,
+                "CgroupPermissions": bind.device_access,
+            }
+            for bind in spec.binds
+            if bind.is_device
         ],
+        "CgroupParent": spec.cgroup_parent,
+        "Annotations": spec.annotations,
         "Sysctls": spec.sysctls,
         "Privileged": not spec.hides_paths and spec.cap_add == ("ALL",),
         "Init": True,
@@ -247,7 +253,7 @@ def _resources(limits: Limits) -> dict[str, Any]:
         "BlkioDeviceWriteBps": _rates(limits.device_write_bps),
         "BlkioDeviceReadIOps": _rates(limits.device_read_iops),
         "BlkioDeviceWriteIOps": _rates(limits.device_write_iops),
-        "DeviceCgroupRules": list(map(str, limits.device_rules)),
+        "DeviceCgroupRules": [str(rule) for rule in limits.device_rules if rule.allow],
         "HugepageLimits": [
             {"PageSize": pages.page_size, "Limit": pages.limit_bytes} for pages in limits.hugetlb
         ],

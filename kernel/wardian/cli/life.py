@@ -215,23 +215,29 @@ def rm(*, names: tuple[str, ...], force: bool, volumes: bool) -> int:
 
 
 @click.command(cls=Command)
+@click.option("--restart", metavar="POLICY", help="When it has ended: as in `run`.")
 @limit_options
 @containers_argument
-def update(*, names: tuple[str, ...], **flags: Words) -> int:
+def update(*, names: tuple[str, ...], restart: str | None, **flags: Words) -> int:
     """Change the limits of containers, at once; what is not named stays. 0 lifts a limit.
 
     \b
     wardian update --memory 1g --cpus 2 web
+    wardian update --restart unless-stopped web
     """  # noqa: D301
     from wardian.errors import InvalidInput
+    from wardian.runtime.restart_policy import RestartPolicy
 
-    if all(flags[name] in (None, ()) for name in LIMIT_NAMES):
+    policy = None if restart is None else RestartPolicy.parse(restart)
+    has_limits = any(flags[name] not in (None, ()) for name in LIMIT_NAMES)
+    if not has_limits and policy is None:
         raise InvalidInput("no limit was named", hint="name one, like --memory 512m")
-    return for_each(
-        names,
-        lambda container: container.update(_merged(container.info.spec.limits, flags)),
-        say=_say_name,
-    )
+
+    def change(container: Container) -> None:
+        limits = _merged(container.info.spec.limits, flags) if has_limits else None
+        container.update(limits, restart=policy)
+
+    return for_each(names, change, say=_say_name)
 
 
 def _merged(usual: Limits, flags: dict[str, Words]) -> Limits:

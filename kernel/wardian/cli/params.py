@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from wardian.errors import InvalidInput
+
 F = TypeVar("F", bound=Callable[..., Any])
 FORMAT_HELP = "table, json (one object a line), or a template such as '{{.ID}} {{.Names}}'."
 
@@ -133,6 +135,53 @@ def follow_options(function: F) -> F:
         "--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to it (the default)."
     )(function)
     return detach_keys_option(function)
+
+
+SHOWN = ("stdout", "stderr")
+
+
+def attach_option(function: F) -> F:
+    """``--attach``."""
+    return click.option(
+        *("-a", "--attach"),
+        multiple=True,
+        type=click.Choice(["stdin", *SHOWN], case_sensitive=False),
+        help="Follow this stream only (all that there are).",
+    )(function)
+
+
+# Flags of docker's that stand for what is not here: name, value, what to do instead.
+_REFUSED = (
+    ("--gpus", "GPU", "hand its device nodes over: --device /dev/dri/renderD128"),
+    ("--runtime", "NAME", "leave it out: the runtime is Wardian's own"),
+    ("--storage-opt", "OPTION", "leave it out: the writable layer has no size of its own"),
+    ("--isolation", "KIND", "leave it out: it is of Windows"),
+    ("--link", "CONTAINER", "put both into a network: they find each other by name there"),
+    ("--link-local-ip", "IP", "leave it out"),
+    ("--blkio-weight-device", "DISK:WEIGHT", "use --blkio-weight, or a limit of each disk"),
+)
+
+
+def refused_options(function: F) -> F:
+    """Docker's flags that are not supported, each refused by its name."""
+
+    def refuse(hint: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+        def look(_context: click.Context, param: click.Parameter, value: Any) -> None:
+            if value not in (None, ()):
+                raise InvalidInput(f"{param.opts[0]} is not supported", hint=hint)
+
+        return look
+
+    for flag, metavar, hint in reversed(_REFUSED):
+        function = click.option(
+            flag,
+            multiple=True,
+            metavar=metavar,
+            hidden=True,
+            expose_value=False,
+            callback=refuse(hint),
+        )(function)
+    return function
 
 
 def detach_keys_option(function: F) -> F:

@@ -6,7 +6,8 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -113,12 +114,18 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take ``--rm=false``, too."""
         words = switches.plain(args, self.get_params(ctx), mixed=ctx.allow_interspersed_args)
-        return super().parse_args(ctx, words)
+        with self._refusals():
+            return super().parse_args(ctx, words)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors of the tree become a Refusal."""
-        try:
+        with self._refusals():
             return super().invoke(ctx)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
         except CommandFailed as error:
             raise Refusal(error, error.exit_code) from error
         except WardianError as error:

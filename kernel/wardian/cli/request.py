@@ -70,6 +70,8 @@ class Request:
     cidfile: str | None = None
     shm_size: str | None = None
     add_host: tuple[str, ...] = ()
+    annotation: tuple[str, ...] = ()
+    cgroup_parent: str = ""
     best_effort: bool = False
     restart: str = "no"
     interactive: bool = False
@@ -108,6 +110,8 @@ class Request:
             cap_add=("ALL",) if self.security.get("privileged") else self.cap_add,
             cap_drop=self.cap_drop,
             **security.options(self.security_opt, self.security),
+            cgroup_parent=self.cgroup_parent,
+            annotations=words.labels(self.annotation),
             best_effort=self.best_effort,
             restart=_restart(self.restart, **life),
             sharing=sharing.parse(self.sharing, self.network, self.hostname),

@@ -13,17 +13,20 @@ from wardian.cli.mounted import mount_options
 from wardian.cli.networking import complete_network, network_options
 from wardian.cli.params import (
     LIMIT_NAMES,
+    SHOWN,
+    attach_option,
     complete_image,
     follow_options,
     limit_options,
     process_options,
+    refused_options,
     stream_options,
 )
 from wardian.cli.program import RuntimeCommand, complain
 from wardian.cli.pulling import PULL_NAMES, pull_options
 from wardian.cli.security import SECURITY_NAMES, security_options
 from wardian.cli.sharing import SHARING_NAMES, sharing_options
-from wardian.errors import AlreadyExists, CommandFailed, NotFound, WardianError
+from wardian.errors import AlreadyExists, CommandFailed, InvalidInput, NotFound, WardianError
 
 if TYPE_CHECKING:
     from wardian.cli.request import Request
@@ -82,7 +85,8 @@ def container_options(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    function = security_options(sharing_options(health_options(_rarer_options(function))))
+    function = sharing_options(health_options(refused_options(_rarer_options(function))))
+    function = security_options(function)
     return limit_options(process_options(pull_options(function)))
 
 
@@ -123,6 +127,12 @@ def _rarer_options(function: F) -> F:
             metavar="SECONDS",
             help="How long `wardian stop` waits before SIGKILL (10).",
         ),
+        click.option(
+            "--annotation", multiple=True, metavar="KEY=VALUE", help="Note something for tools."
+        ),
+        click.option(
+            "--cgroup-parent", default="", metavar="PATH", help="A group of Wardian's for its own."
+        ),
         click.option("--cidfile", metavar="FILE", help="Write the container's id to a new file."),
         *network_options(),
         click.option("--init", is_flag=True, help="As always: an init reaps what is left behind."),
@@ -138,6 +148,7 @@ SETTINGS = {"allow_interspersed_args": False}
 
 @click.command(cls=RuntimeCommand, context_settings=SETTINGS)
 @stream_options
+@attach_option
 @follow_options
 @click.option("--rm", "remove", is_flag=True, help="Remove the container when it has ended.")
 @container_options
@@ -146,6 +157,7 @@ def run(
     detach: bool,
     interactive: bool,
     tty: bool,
+    attach: tuple[str, ...],
     remove: bool,
     detach_keys: str,
     sig_proxy: bool,
@@ -169,13 +181,15 @@ def run(
     keys = key_sequence(detach_keys)
     request = _request({**flags, "interactive": interactive, "tty": tty})
     life = keep_of(detach=detach, remove=remove)
+    if detach and attach:
+        raise InvalidInput("--detach and --attach exclude each other", hint="leave out one of them")
     with Client.connect() as client:
         if detach:
             container = _make(client, request, life, client.run)
             _warn(container)
             click.echo(container.id)
             return 0
-        return _follow(client, request, life, keys=keys, sig_proxy=sig_proxy)
+        return _follow(client, request, life, keys=keys, sig_proxy=sig_proxy, attach=attach)
 
 
 @click.command(cls=RuntimeCommand, context_settings=SETTINGS)
@@ -248,8 +262,6 @@ def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
     import os
     from dataclasses import replace
 
-    from wardian.errors import InvalidInput
-
     path = str(request.cidfile)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -269,17 +281,24 @@ def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
 
 
 def _follow(
-    client: Client, request: Request, life: dict[str, Any], *, keys: bytes, sig_proxy: bool
+    client: Client,
+    request: Request,
+    life: dict[str, Any],
+    *,
+    keys: bytes,
+    sig_proxy: bool,
+    attach: tuple[str, ...],
 ) -> int:
     """Run in the foreground; the program's exit code."""
     from wardian.cli.following import Following
 
     with Following(
         client,
-        interactive=request.interactive,
+        interactive=request.interactive and (not attach or "stdin" in attach),
         terminal=request.tty,
         keys=keys,
         sig_proxy=sig_proxy,
+        shown=attach or SHOWN,
     ) as following:
 
         def start(spec: ContainerSpec) -> Container:

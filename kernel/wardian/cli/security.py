@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wardian.cgroups.devices import DeviceKind, DeviceRule
+from wardian.cgroups.devices import DEFAULT, DeviceKind, DeviceRule
 from wardian.cli import words
 from wardian.errors import InvalidInput
 from wardian.runtime.spec import Bind, LandlockRule
@@ -141,9 +142,31 @@ def device_rules(flags: Mapping[str, Any], nodes: Iterable[Bind]) -> tuple[Devic
     for node in nodes:
         found = os.stat(node.source)
         kind = DeviceKind.BLOCK if stat.S_ISBLK(found.st_mode) else DeviceKind.CHARACTER
-        major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
-        rules.append(DeviceRule(kind=kind, major=major, minor=minor))
+        rule = DeviceRule(
+            kind=kind,
+            major=os.major(found.st_rdev),
+            minor=os.minor(found.st_rdev),
+            access=node.device_access,
+        )
+        rules += _rules(rule, node.source)
     return tuple(rules)
+
+
+def _rules(rule: DeviceRule, path: str) -> Iterator[DeviceRule]:
+    """What is let through, and what is not: that it is not has to be in force, or is an error."""
+    yield rule
+    if withheld := "".join(letter for letter in "rw" if letter not in rule.access):
+        if any(_covers(usual, rule) for usual in DEFAULT if "r" in usual.access):
+            raise InvalidInput(
+                f"cannot enforce {rule.access!r} on {path}: every container has it",
+                hint="leave the device out",
+            )
+        yield replace(rule, access=withheld, allow=False)
+
+
+def _covers(usual: DeviceRule, rule: DeviceRule) -> bool:
+    is_major = usual.major in (None, rule.major)
+    return usual.kind is rule.kind and is_major and usual.minor in (None, rule.minor)
 
 
 def _is_rare(entry: os.DirEntry[str]) -> bool:
@@ -169,22 +192,22 @@ def device(word: str) -> Bind:
         permissions = rest.pop(0)
     if rest or not target.startswith("/") or os.path.normpath(target) == "/":
         raise InvalidInput(f"not a device: {word[:80]!r}", hint=_DEVICE_HINT)
-    if not {"r", "w"} <= set(permissions) <= set("rwm"):
+    if not permissions or not set(permissions) <= set("rwm"):
         raise InvalidInput(
-            f"cannot enforce {permissions[:20]!r} on a device: reading goes with writing here",
-            hint="use rwm or rw, or leave the device out",
+            f"not an access to a device: {permissions[:20]!r}", hint="use letters of rwm"
         )
     real = os.path.realpath(source)
     if not _is_node(real):
         raise InvalidInput(f"not a device of this host: {source[:80]}", hint=_DEVICE_HINT)
-    return _node(real, target)
+    return _node(real, target, permissions)
 
 
-def _node(source: str, target: str) -> Bind:
+def _node(source: str, target: str, access: str = "rwm") -> Bind:
     return Bind(
         source=source,
         target=os.path.normpath(target),
         read_only=False,
         no_exec=True,
         is_device=True,
+        device_access="".join(letter for letter in "rwm" if letter in access),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from wardian.cli.foreground import Terminal
@@ -21,13 +21,22 @@ class Streams:
     """
 
     def __init__(
-        self, container: Container, given: Sequence[int], *, reads_input: bool, keys: bytes
+        self,
+        container: Container,
+        given: Sequence[int],
+        *,
+        reads_input: bool,
+        keys: bytes,
+        shown: Collection[str],
     ) -> None:
         self._container = container
         self._given = tuple(given)
         self._has_terminal = container.info.spec.tty
         self._reads_input = reads_input
         self._keys = keys
+        self._targets = [
+            number if name in shown else None for number, name in ((1, "stdout"), (2, "stderr"))
+        ]
         self.was_detached = False
 
     def follow(self) -> None:
@@ -61,7 +70,7 @@ class Streams:
             self._copy_pipes(*self._given[:2])
 
     def _copy_pipes(self, out: int, err: int) -> None:
-        targets = {out: 1, err: 2}
+        targets = dict(zip((out, err), self._targets, strict=True))
         poll = select.poll()
         for fd in targets:
             poll.register(fd, select.POLLIN)
@@ -92,9 +101,10 @@ class Streams:
         self._given = ()
 
 
-def _pass_on(source: int, target: int) -> bool:
+def _pass_on(source: int, target: int | None) -> bool:
+    """A chunk, be it for nobody; False at the end."""
     data = os.read(source, _CHUNK)
     rest = memoryview(data)
-    while rest:
+    while rest and target is not None:
         rest = rest[os.write(target, rest) :]
     return bool(data)

@@ -20,6 +20,7 @@ from wardian.cli.params import format_option
 from wardian.cli.program import Command, Entry, LazyGroup, Sections
 
 if TYPE_CHECKING:
+    from wardian.cli.pruning import Fits
     from wardian.runtime.client import Client
     from wardian.runtime.messages import ContainerInfo
 
@@ -177,13 +178,13 @@ def prune(*, force: bool, all_images: bool, volumes: bool) -> int:
     return 0
 
 
-def remove_ended(client: Client) -> int:
-    """Remove what does not run, and say what; how many bytes that frees."""
+def remove_ended(client: Client, fits: Fits = lambda _made_s, _labels: True) -> int:
+    """Remove what does not run and fits, and say what; how many bytes that frees."""
     from wardian.errors import WardianError
 
     freed = 0
     for info in client.list():
-        if info.host_pid is None:
+        if info.host_pid is None and fits(info.created_at, info.spec.labels):
             size_bytes = tree_bytes(Path(info.upper))
             with suppress(WardianError):  # somebody has started or removed it meanwhile
                 client.container(info.id).remove()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wardian.cli.params import container_argument, format_option
 from wardian.cli.program import Command
+from wardian.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wardian.observe.frames import ProcessRow
@@ -27,16 +29,44 @@ COLUMNS = {
 }
 
 
+# ps(1)'s words for our fields.
+PS_WORDS = {
+    **dict.fromkeys(("pid", "tgid"), "HostPID"),
+    "ppid": "PPID",
+    **dict.fromkeys(("cpid", "nspid"), "ContainerPID"),
+    **dict.fromkeys(("uid", "user", "euid", "euser"), "UID"),
+    **dict.fromkeys(("huid",), "HostUID"),
+    **dict.fromkeys(("s", "state", "stat"), "State"),
+    **dict.fromkeys(("c", "pcpu", "%cpu"), "CPU"),
+    **dict.fromkeys(("rss", "rssize", "rsz"), "RSS"),
+    **dict.fromkeys(("nlwp", "thcount"), "Threads"),
+    **dict.fromkeys(("comm", "ucmd", "ucomm"), "Comm"),
+    **dict.fromkeys(("args", "cmd", "command"), "Command"),
+}
+HEADINGS = {**COLUMNS, "Threads": "THREADS", "Comm": "COMMAND"}
+
+
 @click.command(cls=Command)
+@click.option(
+    *("-o", "--columns", "words"),
+    multiple=True,
+    metavar="LIST",
+    help="Which columns, in ps's words: pid, cpid, ppid, uid, s, pcpu, rss, nlwp, comm, args.",
+)
 @format_option
 @container_argument
-def top(name: str, style: str | None) -> None:
-    """List a container's processes: host pid, container pid, user on both sides."""
+def top(*, name: str, words: tuple[str, ...], style: str | None) -> None:
+    """List a container's processes: host pid, container pid, user on both sides.
+
+    \b
+    wardian top web -o pid,cpid,args
+    """  # noqa: D301
     from wardian.cli.format import emit
     from wardian.observe.processes import ProcessesSampler
     from wardian.observe.subject import Subject
     from wardian.runtime.client import Client
 
+    columns = _columns(words)
     with Client.connect() as client:
         sampler = ProcessesSampler(Subject.of(client.container(name).info), use_connector=False)
     sampler.open()
@@ -48,7 +78,18 @@ def top(name: str, style: str | None) -> None:
         sampler.close()
     assert frame is not None
     rows = sorted(frame.rows, key=lambda row: row.container_pids[-1:])
-    emit([_row(row) for row in rows if row.ended_s is None], COLUMNS, style=style)
+    emit([_row(row) for row in rows if row.ended_s is None], columns, style=style)
+
+
+def _columns(words: Sequence[str]) -> Mapping[str, str]:
+    asked = [word.strip().lower() for part in words for word in part.split(",")]
+    for word in asked:
+        if word not in PS_WORDS:
+            raise InvalidInput(
+                f"not a column: {word[:40]!r}", hint=f"use {', '.join(sorted(PS_WORDS))}"
+            )
+    fields = [PS_WORDS[word] for word in asked] or COLUMNS
+    return {field: HEADINGS[field] for field in fields}
 
 
 def _row(row: ProcessRow) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Calls:
             "remove": (m.RemoveCall, self._remove),
             "pause": (m.NameCall, self._pause),
             "unpause": (m.NameCall, self._unpause),
-            "update": (m.LimitsCall, self._update),
+            "update": (m.UpdateCall, self._update),
             "inspect": (m.NameCall, self._inspect),
             "list": (type(None), self._list),
             "lend": (m.NameCall, self._lend),
@@ -248,12 +248,32 @@ class Calls:
             self._house.restarts.stopped(record)
             reply.send(record.exit_code or 0)
             return
-        self._house.stop(record, call.timeout_s, _signal(call.signal), reply.send)
+
+        number = _signal(call.signal)
+        if self._house.live(record).before is not None:  # it was only lent
+            self._house.stop(record, call.timeout_s, number, reply.send)
+            return
+
+        def ended(exit_code: int) -> None:
+            def tell() -> None:
+                self._house.history.note("stop", record)
+                reply.send(exit_code)
+
+            reply.later(0, tell)  # that it has died is told first
+
+        self._note_kill(record, number)
+        self._house.stop(record, call.timeout_s, number, ended)
+
+    def _note_kill(self, record: Record, number: int) -> None:
+        self._house.history.note("kill", record, attributes={"signal": str(number)})
 
     def _kill(self, reply: Reply, call: m.KillCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
         live = self._house.live(record)
-        if call.key is None and call.signal == signal.SIGKILL:
+        number = _signal(call.signal)
+        if call.key in (None, m.MAIN_KEY):
+            self._note_kill(record, number)
+        if call.key is None and number == signal.SIGKILL:
             self._house.restarts.stopped(record)
             live.on_stopped.append(lambda _: reply.send(None))
             live.kill()
@@ -261,12 +281,13 @@ class Calls:
         key = call.key
         if key is None and m.MAIN_KEY in live.running:
             key = m.MAIN_KEY
-        live.signal(_signal(call.signal), key)
+        live.signal(number, key)
         reply.send(None)
 
     def _remove(self, reply: Reply, call: m.RemoveCall, _fds: tuple[int, ...]) -> None:
         record = self._house.find(call.name)
         if record.is_running and call.force:
+            self._note_kill(record, signal.SIGKILL)
             self._house.kill_and_remove(record, lambda _: reply.send(None), volumes=call.volumes)
         else:
             self._house.remove(record, volumes=call.volumes)
@@ -280,8 +301,9 @@ class Calls:
         record = self._house.set_paused(self._house.find(call.name), paused=False)
         reply.send(self._house.info(record))
 
-    def _update(self, reply: Reply, call: m.LimitsCall, _fds: tuple[int, ...]) -> None:
-        record = self._house.update(self._house.find(call.name), call.limits)
+    def _update(self, reply: Reply, call: m.UpdateCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        record = self._house.update(record, call.limits, call.restart)
         reply.send(self._house.info(record))
 
     def _inspect(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ from wardian.errors import FailedPrecondition, NotFound, WardianError
 from wardian.runtime import messages as m
 from wardian.runtime.health import HealthStatus
 from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.spec import Keep, ProcessSpec
 
 if TYPE_CHECKING:
@@ -189,9 +190,12 @@ class Container:
         """Thaw every process."""
         self.client.call("unpause", m.NameCall(self.id), ContainerInfo)
 
-    def update(self, limits: Limits) -> ContainerInfo:
-        """Other limits, in force at once."""
-        return self.client.call("update", m.LimitsCall(self.id, limits), ContainerInfo)[0]
+    def update(
+        self, limits: Limits | None = None, *, restart: RestartPolicy | None = None
+    ) -> ContainerInfo:
+        """Other limits, in force at once; another policy for when it has ended."""
+        call = m.UpdateCall(self.id, limits, restart)
+        return self.client.call("update", call, ContainerInfo)[0]
 
     def rename(self, name: str) -> ContainerInfo:
         """Give it another name; AlreadyExists if that is taken."""

@@ -32,9 +32,14 @@ class Groups:
         with suppress(KernelRefused):  # met again, and said, by the first container
             self._hierarchy.claim(self._folder)
 
-    def of(self, container_id: str) -> Cgroup:
-        """A container's group, not made yet."""
+    def spare(self, container_id: str) -> Cgroup:
+        """A group for a container that is to come, not made yet."""
         return self._hierarchy.cgroup(f"{self._folder}/{container_id}")
+
+    def of(self, record: Record) -> Cgroup:
+        """A container's group, not made yet."""
+        parts = (self._folder, record.spec.cgroup_parent, record.id)
+        return self._hierarchy.cgroup("/".join(filter(None, parts)))
 
     def remove(self, cgroup: Cgroup, attempts: int = _PATIENCE) -> None:
         """Remove a group as soon as the kernel has let go of its last process."""

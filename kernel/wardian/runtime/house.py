@@ -30,6 +30,7 @@ from wardian.runtime.loop import Loop
 from wardian.runtime.nursery import Nursery
 from wardian.runtime.orphans import Orphans
 from wardian.runtime.plugs import UNPLUGGED, Plugged, Plugs
+from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.restarts import Restarts
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.shelf import Shelf
@@ -166,7 +167,7 @@ class House:
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         sandbox = self._nursery.take(record.id)
-        cgroup = sandbox.cgroup if sandbox else self._groups.of(record.id)
+        cgroup = sandbox.cgroup if sandbox else self._groups.of(record)
         live: Live | None = None
         try:
             warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
@@ -385,11 +386,17 @@ class House:
         """Its networks have changed while it runs."""
         self._store(record, **changes)
 
-    def update(self, record: Record, limits: Limits) -> Record:
-        """Other limits, in force at once when it runs."""
-        spec, warnings = replace(record.spec, limits=limits), record.warnings
-        if live := self._live.get(record.id):
-            warnings = groups.change_limits(live.cgroup, record, limits)
+    def update(
+        self, record: Record, limits: Limits | None, restart: RestartPolicy | None
+    ) -> Record:
+        """Other limits, in force at once when it runs; another policy. None: as it is."""
+        spec, warnings = record.spec, record.warnings
+        if restart is not None:
+            spec = self.restarts.changed(record, restart)
+        if limits is not None:
+            spec = replace(spec, limits=limits)
+            if live := self._live.get(record.id):
+                warnings = groups.change_limits(live.cgroup, record, limits)
         changed = self._store(record, spec=spec, warnings=warnings)
         self._hits.poll()
         self.history.note("update", changed)
@@ -432,7 +439,7 @@ class House:
         self._sites.sweep(self.records)
 
     def _adopt_running(self, record: Record) -> None:
-        cgroup = self._groups.of(record.id)
+        cgroup = self._groups.of(record)
         try:
             live = Live.reconnect(self._loop, record, self._disk.home(record.id), cgroup)
         except OSError:

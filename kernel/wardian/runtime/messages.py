@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from wardian.cgroups.limits import Limits
 from wardian.network.definition import Attachment, Endpoint, Network, NetworkRequest, Port
 from wardian.runtime.health import Health, HealthStatus
+from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
 
@@ -327,11 +328,12 @@ class AttachCall(Struct, frozen=True):
     keep: Keep
 
 
-class LimitsCall(Struct, frozen=True):
-    """``update``."""
+class UpdateCall(Struct, frozen=True):
+    """``update``: what is None stays."""
 
     name: str
-    limits: Limits
+    limits: Limits | None = None
+    restart: RestartPolicy | None = None
 
 
 class ConnectCall(Struct, frozen=True):

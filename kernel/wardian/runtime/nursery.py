@@ -84,7 +84,7 @@ class Nursery:
         """The best spare for a container on these layers, if there is one that suits."""
         if spec.network is not Network.NONE or spec.user_namespace is not UserNamespace.AUTO:
             return None
-        if spec.sharing != Sharing() or spec.sysctls or not spec.hides_paths:
+        if spec.sharing != Sharing() or spec.sysctls or not spec.hides_paths or spec.cgroup_parent:
             return None
         self._guess = guess = Guess(lowers, spec.is_plain)
         ready = (spare for spare in self._spares if guess.suits(spare.sandbox))
@@ -140,7 +140,7 @@ class Nursery:
 
     def _make(self) -> None:
         container_id = state.new_id()
-        cgroup = self._groups.of(container_id)
+        cgroup = self._groups.spare(container_id)
         try:
             cgroup.create(Limits())
             maps = ids.choose(itertools.chain(self._taken(), self.first_host_ids()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from wardian.errors import WardianError
+from wardian.errors import FailedPrecondition, WardianError
 from wardian.runtime.loop import Loop, Timer
-from wardian.runtime.restart_policy import GOOD_RUN_S, When, delay_s
+from wardian.runtime.restart_policy import GOOD_RUN_S, RestartPolicy, When, delay_s
+from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.runtime.state import Note, Record
 
 
@@ -62,6 +64,17 @@ class Restarts:
         if record.spec.restart.when is When.NO:
             return record
         return self._note(record, was_stopped=True)
+
+    def changed(self, record: Record, policy: RestartPolicy) -> ContainerSpec:
+        """The container's spec with another policy; FailedPrecondition if it cannot have one."""
+        if policy.when is When.NO:
+            self.cancel(record.id)
+        elif record.spec.remove_on_exit or record.spec.keep is Keep.NEVER:
+            raise FailedPrecondition(
+                f"container {record.spec.name} is removed when it ends, so nothing restarts it",
+                hint="leave out --restart",
+            )
+        return replace(record.spec, restart=policy)
 
     def cancel(self, container_id: str) -> None:
         """It does not start again by itself."""

@@ -16,6 +16,8 @@ from wardian.runtime.sharing import Sharing
 from wardian.storage.volume import VolumeMount
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+MAX_PARENTS = 8
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -54,9 +56,9 @@ class Bind:
     """A directory or file of the host, mounted at ``target`` in the container.
 
     Read-only counts for what is mounted below, too, unless ``only_top_is_read_only``. Programs in
-    it are never set-id, and nodes never devices but for a single one that ``is_device``.
-    ``propagation`` is mount(8)'s word. ``volume`` names the one whose files these are: its owners
-    must be those in the container.
+    it are never set-id, and nodes never devices but for a single one that ``is_device``, for which
+    the cgroup lets ``device_access`` pass. ``propagation`` is mount(8)'s word. ``volume`` names the
+    one whose files these are: its owners must be those in the container.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Bind:
     propagation: str = "rprivate"
     is_device: bool = False
     volume: str = ""
+    device_access: str = "rwm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,8 @@ class ContainerSpec:
     With ``tty`` the main process has a terminal; with ``open_stdin`` it has a standard input that
     those who attach can write to.
     ``attachments`` are its bridge networks, the first of them its way out; ``ports`` are published.
-    The ``healthcheck`` runs as the main process would, and only beside one.
+    The ``healthcheck`` runs as the main process would, and only beside one. ``cgroup_parent`` is
+    the group that its own is in, below the keeper's; ``annotations`` are only noted.
     """
 
     name: str
@@ -172,8 +176,11 @@ class ContainerSpec:
     ports: tuple[Port, ...] = ()
     dns: Dns = field(default_factory=Dns)
     healthcheck: Healthcheck | None = None
+    cgroup_parent: str = ""
+    annotations: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_cgroup_parent(self.cgroup_parent)
         if not NAME.fullmatch(self.name):
             raise InvalidInput(
                 f"not a container name: {self.name[:40]!r}",
@@ -208,5 +215,17 @@ class ContainerSpec:
             tty=self.tty,
             open_stdin=self.open_stdin,
             healthcheck=self.healthcheck,
+            annotations=self.annotations,
         )
         return self == usual
+
+
+def _check_cgroup_parent(word: str) -> None:
+    """A path that climbs nowhere and is in no container's own group."""
+    parts = word.split("/") if word else []
+    are_names = all(NAME.fullmatch(part) and not CONTAINER_ID.fullmatch(part) for part in parts)
+    if not are_names or len(parts) > MAX_PARENTS:
+        raise InvalidInput(
+            f"not a parent for a cgroup: {word[:60]!r}",
+            hint="groups are made below Wardian's own: write it like lab or lab/first",
+        )
