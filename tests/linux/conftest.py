@@ -6,6 +6,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import textwrap
@@ -170,3 +171,14 @@ def interpreter() -> str:
             continue
         return path
     pytest.skip(f"no python{version} that an ordinary user may run; apt-get install python3")
+
+
+@pytest.fixture
+def fuse(tmp_path: Path) -> Path:
+    """A node of /dev/fuse's that everybody may open: that of the host may be root's alone."""
+    if not Path("/dev/fuse").exists():
+        pytest.skip("the host has no /dev/fuse to show")
+    node = tmp_path / "fuse"
+    os.mknod(node, 0o666 | stat.S_IFCHR, Path("/dev/fuse").stat().st_rdev)
+    node.chmod(0o666)
+    return node

@@ -92,10 +92,9 @@ def test_tmpfs_takes_its_options(wardian: Wardian) -> None:
     assert "Read-only" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="the host has no /dev/fuse to show")
-def test_device_is_shown_and_can_be_opened(wardian: Wardian) -> None:
+def test_device_is_shown_and_can_be_opened(wardian: Wardian, fuse: Path) -> None:
     script = "test -c /dev/leaf && exec 3<>/dev/leaf && echo open"
-    assert sh(wardian, "--device", "/dev/fuse:/dev/leaf:rw", script=script) == "open\n"
+    assert sh(wardian, "--device", f"{fuse}:/dev/leaf:rw", script=script) == "open\n"
     hidden = wardian("run", "--rm", IMAGE, "test", "-e", "/dev/fuse")
     assert hidden.returncode == 1
 
