@@ -15,7 +15,20 @@ from typing import Any
 import pytest
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "cat", "id", "sleep", "mount", "hostname", "grep", "touch", "ls", "stty", "test")
+APPLETS = (
+    "sh",
+    "cat",
+    "id",
+    "sleep",
+    "mount",
+    "hostname",
+    "grep",
+    "touch",
+    "ls",
+    "stty",
+    "test",
+    "cut",
+)
 
 
 def make_root(root: Path) -> None:

@@ -101,8 +101,8 @@ def test_podman_shares_the_namespaces_of_a_pod(podman: Podman) -> None:
     assert podman(*RUN, *words).returncode == 0
     shared = ("--pid", "container:one", "--ipc", "container:one", "--uts", "container:one")
     rest = RUN[3:]  # its network, too
-    words = ("--network", "container:one", "localhost/busybox", "cat", "/proc/1/cmdline")
-    done = podman("run", *rest, "--rm", *shared, *words)
+    last = ("--network", "container:one", "localhost/busybox", "cat", "/proc/1/cmdline")
+    done = podman("run", *rest, "--rm", *shared, *last)
     assert (done.returncode, done.stdout) == (0, "sleep\x0060\x00"), done.stderr
 
 
@@ -112,3 +112,13 @@ def test_podman_gives_a_terminal_to_exec(podman: Podman) -> None:
     done = podman("exec", "--tty", "--user", "7", "--env", "A=b", "one", "sh", "-c", "id -u; tty")
     assert done.stdout.split() == ["7", "/dev/pts/0"], done.stderr
     assert podman("top", "one", "pid").returncode == 0
+
+
+def test_podman_gives_devices_privileges_and_what_systemd_wants(podman: Podman) -> None:
+    script = "ls -l /dev/full2 | cut -c1-10; test -w /proc/sys/kernel/panic && echo privileged"
+    words = ("--privileged", "--device", "/dev/full:/dev/full2", "localhost/busybox", "sh", "-c")
+    done = podman(*RUN, "--rm", *words, script)
+    assert done.stdout.split() == ["crw-rw-rw-", "privileged"], done.stderr
+    words = ("--systemd=always", "localhost/busybox", "sh", "-c", "test -d /sys/fs/cgroup && id -u")
+    done = podman(*RUN, "--rm", *words)
+    assert done.stdout.split() == ["0"], done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -250,10 +251,8 @@ class Config(msgspec.Struct, frozen=True):
 def load(bundle: str) -> Config:
     """Read and check a bundle's config.json; InvalidInput says which field is wrong."""
     tree = without_null(_tree(Path(bundle) / "config.json"))
-    linux = tree.get("linux")
-    word = linux.get("rootfsPropagation") if isinstance(linux, dict) else None
-    if isinstance(linux, dict) and isinstance(word, str):  # "rprivate" is runc's and podman's word
-        linux["rootfsPropagation"] = word[1:] if word[1:] in PROPAGATION else word or "private"
+    if isinstance(linux := tree.get("linux"), dict):
+        _take_common_words(linux)
     schema.check(tree)
     _refuse(tree)
     try:
@@ -262,6 +261,18 @@ def load(bundle: str) -> Config:
         raise _wrong(str(error)) from error
     _check(config)
     return config
+
+
+def _take_common_words(linux: dict[str, Any]) -> None:
+    """What engines write and runc takes, though the schema does not."""
+    word = linux.get("rootfsPropagation")
+    if isinstance(word, str):  # "rprivate" is podman's word
+        linux["rootfsPropagation"] = word[1:] if word[1:] in PROPAGATION else word or "private"
+    devices = linux.get("devices")
+    for device in devices if isinstance(devices, list) else ():
+        mode = device.get("fileMode") if isinstance(device, dict) else None
+        if isinstance(mode, int) and stat.S_IFMT(mode):  # podman's is st_mode, with the type
+            device["fileMode"] = stat.S_IMODE(mode) & 0o777
 
 
 def load_process(path: str) -> Process:

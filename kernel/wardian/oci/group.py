@@ -87,9 +87,8 @@ def _at(name: str) -> Cgroup:
         return hierarchy.cgroup(name.strip("/"))
     if hierarchy.version is Version.V2:
         return V2Cgroup(TOP, name.strip("/"))
-    names = [
-        name for name in (*V1_CONTROLLERS, "unified") if (TOP / name / "cgroup.procs").exists()
-    ]
+    hierarchies = (*V1_CONTROLLERS, "systemd", "unified")  # systemd's has no controller
+    names = [name for name in hierarchies if (TOP / name / "cgroup.procs").exists()]
     return V1Cgroup({each: TOP / each for each in names}, name.strip("/"))
 
 

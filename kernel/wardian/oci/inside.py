@@ -200,10 +200,13 @@ def _build(plan: Plan) -> int:
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for mount, userns_fd in zip(config.mounts, plan.maps, strict=True):
         mounts.attach(root_fd, mount, plan.bundle, plan.cgroups, userns_fd)
-    if any(mount.destination.rstrip("/") == "/dev" for mount in config.mounts):
+    has_own_dev = any(mount.destination.rstrip("/") == "/dev" for mount in config.mounts)
+    if has_own_dev:
         _make_devices(root_fd)
     for device in config.linux.devices:
-        _make_device(root_fd, device)
+        # Its own ptmx is a link (config-linux.md, "Default Devices"), whatever the host's is.
+        if not (has_own_dev and device.path == "/dev/ptmx"):
+            _make_device(root_fd, device)
     return root_fd
 
 
