@@ -252,3 +252,23 @@ def test_a_sysctl_is_also_written_with_slashes_and_leads_nowhere_else(oci: Oci) 
 
 def _with_sysctl(wish: dict[str, str], tree: dict[str, Any]) -> None:
     tree["linux"]["sysctl"] = wish
+
+
+def test_control_files_of_cgroup_v2_are_written_as_they_are(oci: Oci) -> None:
+    wish = {"unified": {"cgroup.max.depth": "5"}}
+    change = partial(_with_resources, wish)
+    files = "/sys/fs/cgroup/unified/cgroup.max.depth /sys/fs/cgroup/cgroup.max.depth"
+    assert oci.run("sh", "-c", f"cat {files} 2>/dev/null; true", change=change) == "5\n"
+    for name, said in (
+        ("no.such.file", "no such file"),
+        ("../cgroup.max.depth", "no control file"),
+    ):
+        oci.config("sh", change=partial(_with_resources, {"unified": {name: "5"}}))
+        done = oci("create", "--bundle", str(oci.bundle), "one")
+        assert done.returncode == 1 and "linux.resources.unified" in done.stderr
+        assert said in done.stderr
+    assert not list(oci.root.glob("*"))
+
+
+def _with_resources(wish: dict[str, Any], tree: dict[str, Any]) -> None:
+    tree["linux"]["resources"] = wish

@@ -115,10 +115,12 @@ def test_podman_gives_a_terminal_to_exec(podman: Podman) -> None:
 
 
 def test_podman_gives_devices_privileges_and_what_systemd_wants(podman: Podman) -> None:
-    script = "ls -l /dev/full2 | cut -c1-10; test -w /proc/sys/kernel/panic && echo privileged"
-    words = ("--privileged", "--device", "/dev/full:/dev/full2", "localhost/busybox", "sh", "-c")
-    done = podman(*RUN, "--rm", *words, script)
-    assert done.stdout.split() == ["crw-rw-rw-", "privileged"], done.stderr
-    words = ("--systemd=always", "localhost/busybox", "sh", "-c", "test -d /sys/fs/cgroup && id -u")
-    done = podman(*RUN, "--rm", *words)
-    assert done.stdout.split() == ["0"], done.stderr
+    image = ("localhost/busybox", "sh", "-c")
+    script = "ls -l /dev/full2 | cut -c1-10"
+    done = podman(*RUN, "--rm", "--device", "/dev/full:/dev/full2", *image, script)
+    assert done.stdout == "crw-rw-rw-\n", done.stderr
+    script = "test -w /proc/sys/kernel/panic && test -c /dev/fuse && echo privileged"
+    done = podman(*RUN, "--rm", "--privileged", *image, script)
+    assert done.stdout == "privileged\n", done.stderr
+    done = podman(*RUN, "--rm", "--systemd=always", *image, "test -d /sys/fs/cgroup && id -u")
+    assert done.stdout == "0\n", done.stderr

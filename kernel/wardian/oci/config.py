@@ -47,7 +47,6 @@ UNSUPPORTED = (
     "linux.resources.blockIO.weightDevice",
     "linux.resources.network",
     "linux.resources.rdma",
-    "linux.resources.unified",
     "linux.resources.memory.kernel",
     "linux.resources.memory.kernelTCP",
     "linux.resources.memory.useHierarchy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import msgspec
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
+from wardian.cgroups.files import write
 from wardian.cgroups.hierarchy import V1_CONTROLLERS, Hierarchy, Version
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.v1 import V1Cgroup
@@ -39,16 +41,18 @@ class Group(msgspec.Struct, frozen=True):
     cgroup: Cgroup
     limits: Limits
     scope: systemd.Scope | None = None
+    unified: dict[str, str] = {}
 
     @classmethod
     def of(cls, config: Config, container_id: str, manager: Manager) -> Group:
         """What config.json asks for. Nothing is made; a group that is in use is an error."""
-        path, limits = config.linux.cgroupsPath, _limits(config.linux.resources)
+        path, resources = config.linux.cgroupsPath, config.linux.resources
+        limits, unified = _limits(resources), resources.unified
         if manager is Manager.DISABLED:
-            return cls(AbsentCgroup("--cgroup-manager=disabled"), limits)
+            return cls(AbsentCgroup("--cgroup-manager=disabled"), limits, None, unified)
         if manager is Manager.SYSTEMD:
             scope = systemd.Scope.of(path, container_id)
-            return cls(_at(f"{systemd.control_group()}/{scope.path}"), limits, scope)
+            return cls(_at(f"{systemd.control_group()}/{scope.path}"), limits, scope, unified)
         if ":" in path:
             raise InvalidInput(
                 f"config.json: linux.cgroupsPath {path[:80]!r} is systemd's",
@@ -58,12 +62,13 @@ class Group(msgspec.Struct, frozen=True):
         cgroup = _at(path or f"{top}wardian-oci-{container_id}")
         if any(folder.exists() and _busy(folder) for folder in cgroup.paths.values()):
             raise SetupError("config.json: linux.cgroupsPath is in use", hint="give another one")
-        return cls(cgroup, limits)
+        return cls(cgroup, limits, None, unified)
 
     def create(self) -> None:
         """Make it with its limits in force; a limit that cannot be is an error naming it."""
         _refuse_unenforced(self.cgroup, self.limits)
         self.cgroup.create(self.limits)
+        _write_unified(self.cgroup, self.unified)
 
     def create_around(self, host_pid: int, container_id: str) -> None:
         """By way of systemd, which needs a process to put in."""
@@ -99,11 +104,24 @@ def apply(cgroup: Cgroup, resources: Resources, unit: str) -> None:
     if unit:
         systemd.update(unit, limits)
     cgroup.apply(limits)
+    _write_unified(cgroup, resources.unified)
 
 
 def _refuse_unenforced(cgroup: Cgroup, limits: Limits) -> None:
     if missing := cgroup.unenforced(limits):
         raise SetupError(f"cannot limit {missing[0]}", hint="leave this limit out")
+
+
+def _write_unified(cgroup: Cgroup, texts: Mapping[str, str]) -> None:
+    """``linux.resources.unified``: cgroup v2's control files as they are."""
+    folder = cgroup.paths.get("unified")
+    for name, text in texts.items():
+        if folder is None or not (folder / name).exists():
+            raise SetupError(
+                f"config.json: linux.resources.unified {name[:60]}: the group has no such file",
+                hint="leave it out where the controller is not cgroup v2's",
+            )
+        write(folder / name, text)
 
 
 def _busy(path: Path) -> bool:

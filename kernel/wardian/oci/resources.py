@@ -96,9 +96,13 @@ class Resources(msgspec.Struct, frozen=True):
     devices: tuple[DeviceRule, ...] = ()
     blockIO: BlockIO = BlockIO()  # noqa: N815
     hugepageLimits: tuple[HugepageLimit, ...] = ()  # noqa: N815
+    unified: dict[str, str] = msgspec.field(default_factory=dict)
 
     def limits(self) -> Limits:
-        """The same as Limits; InvalidInput for what cannot be one."""
+        """The same as Limits, but ``unified``; InvalidInput for what cannot be one."""
+        for name in self.unified:
+            if "/" in name or "." not in name.strip("."):
+                raise _wrong(f"unified {name[:40]!r} is no control file")
         memory, cpu, disks = self.memory, self.cpu, self.blockIO
         return Limits(
             memory_bytes=_positive(memory.limit),
