@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from wardian.linux.proc import Status, children, start_ticks
+from wardian.linux.proc import Status, children
+from wardian.linux.process import start_ticks
 
 READ = {"x86_64": (0,), "aarch64": (63,)}.get(platform.machine(), ())
 POLL = {"x86_64": (7, 271), "aarch64": (73,)}.get(platform.machine(), ())  # and ppoll

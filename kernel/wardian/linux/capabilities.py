@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wardian.errors import InvalidInput, KernelRefused
-from wardian.linux.proc import Status
 from wardian.linux.syscall import prctl, syscall
 
 
@@ -134,6 +133,14 @@ def clear_ambient() -> None:
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, "prctl(PR_CAP_AMBIENT)")
 
 
+def permitted() -> int:
+    """Our permitted set as a bit mask (capget(2))."""
+    data = (_Data * 2)()
+    header = _Header(_VERSION_3, 0)
+    syscall("capget", ctypes.byref(header), ctypes.byref(data))
+    return int(data[0].permitted | data[1].permitted << 32)
+
+
 def set_capabilities(
     *,
     effective: Iterable[Capability],
@@ -162,6 +169,8 @@ class Capabilities:
     @classmethod
     def from_proc(cls, host_pid: int | str = "self", *, proc: str = "/proc") -> Capabilities:
         """Read from /proc/PID/status."""
+        from wardian.linux.proc import Status
+
         status = Status.from_proc(host_pid, proc=proc)
         if status is None:
             raise KernelRefused("read", errno.ESRCH, f"/proc/{host_pid}/status")

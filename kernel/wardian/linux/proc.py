@@ -184,15 +184,6 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes([int(found[1], 8) & 0xFF])
 
 
-def start_ticks(host_pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if it is gone.
-
-    With the pid it names a process beyond doubt.
-    """
-    data = read(f"/proc/{host_pid}/stat")
-    return int(data[data.rindex(b")") :].split()[20]) if data else None
-
-
 def read(path: str, *, most_bytes: int = 1 << 30) -> bytes:
     """The whole of a file, up to so many bytes; nothing if the process is gone, also half-way."""
     data = b""

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from wardian.errors import KernelRefused
-from wardian.linux.proc import Stat
 from wardian.linux.syscall import prctl, syscall
 
 CLONE_PARENT = 0x8000
@@ -85,6 +84,19 @@ def _clone(flags: int, pidfd: ctypes.c_int) -> int:
     """The raw clone(2); its pidfd comes where older kernels put the parent's tid."""
     flags |= _CLONE_PIDFD | (0 if flags & CLONE_PARENT else signals.SIGCHLD)
     return syscall("clone", flags, 0, ctypes.byref(pidfd), 0, 0)
+
+
+def start_ticks(host_pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None if it is gone.
+
+    With the pid it names a process beyond doubt.
+    """
+    try:
+        with open(f"/proc/{host_pid}/stat", "rb", buffering=0) as file:
+            data = file.read(1 << 14) or b""
+    except OSError:
+        return None
+    return int(data[data.rindex(b")") :].split()[20]) if data else None
 
 
 def pidfd_open(host_pid: int) -> int:
@@ -177,6 +189,8 @@ def set_title(text: str) -> None:
 
     The kernel reads it from our own memory (proc(5): stat fields 48 and 49, cmdline).
     """
+    from wardian.linux.proc import Stat
+
     stat = Stat.from_proc("self")
     if stat is not None and 0 < stat.argument_start < stat.argument_end:
         start, size_bytes = stat.argument_start, stat.argument_end - stat.argument_start

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, NotFound, WardianError
-from wardian.linux.proc import start_ticks
+from wardian.linux.process import start_ticks
 from wardian.oci import group, hooks, listing
 from wardian.oci.group import Manager
 from wardian.oci.log import LOG

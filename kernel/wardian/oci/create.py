@@ -20,7 +20,7 @@ from wardian.errors import (
     WardianError,
 )
 from wardian.linux.capabilities import DEFAULT
-from wardian.linux.proc import start_ticks
+from wardian.linux.process import start_ticks
 from wardian.oci import birth, group, hooks, identity, inside
 from wardian.oci import process as oci_process
 from wardian.oci.config import KINDS, Config, load

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from wardian.errors import InvalidInput
-from wardian.linux import capabilities, idmap, namespaces, process
+from wardian.linux import capabilities, namespaces, process
 from wardian.oci.config import Config, IdMapping, Mount, TimeOffset, User
 
 CLOCKS = ("monotonic", "boottime")
@@ -28,7 +28,7 @@ def capabilities_of(config: Config) -> int:
     """What we may give to the process, as a mask: all to root of a user namespace (clone(2))."""
     if has_user_namespace(config):
         return capabilities.mask(capabilities.Capability)
-    return capabilities.Capabilities.from_proc().permitted
+    return capabilities.permitted()
 
 
 def check_user(config: Config, user: User) -> None:
@@ -54,6 +54,8 @@ def check_user(config: Config, user: User) -> None:
 
 def write_maps(host_pid: int, uids: Sequence[IdMapping], gids: Sequence[IdMapping]) -> None:
     """Give a child's new user namespace its ids."""
+    from wardian.linux import idmap
+
     ranges = [[each.range() for each in kind] for kind in (uids, gids)]
     idmap.write_id_maps(host_pid, *ranges, deny_setgroups=denies_groups(gids))
 

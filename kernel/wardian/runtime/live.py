@@ -23,7 +23,7 @@ from wardian.errors import (
     WardianError,
 )
 from wardian.linux import process, unix_socket
-from wardian.linux.proc import start_ticks
+from wardian.linux.process import start_ticks
 from wardian.runtime import messages as m
 from wardian.runtime import oom
 from wardian.runtime.logs import LogWriter

@@ -34,7 +34,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError, WardianError
 from wardian.linux import namespaces, process, unix_socket
 from wardian.linux.idmap import write_id_maps
-from wardian.linux.proc import start_ticks
+from wardian.linux.process import start_ticks
 from wardian.runtime import messages as m
 from wardian.runtime import trees, wire
 from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
