@@ -81,7 +81,7 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
 
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
-        say = _teller("quiet" if quiet else flags["progress"])
+        say = teller("quiet" if quiet else flags["progress"])
         with agents(flags["ssh"], Path(private)) as sockets:
             options = _chosen(flags, target, Path(private), sockets)
             image = run_build(context, name, options, say)
@@ -106,7 +106,8 @@ def run_build(
         return Builder(store, ingest, found, options, say).build()
 
 
-def _teller(progress: str) -> Callable[[Event], None]:
+def teller(progress: str) -> Callable[[Event], None]:
+    """Who tells on stderr what happens."""
     from wardian.build.progress import Plain
 
     plain = Plain()

@@ -54,7 +54,7 @@ def logs(
     from wardian.cli.words import moment
     from wardian.runtime.client import Client
 
-    last = _count(tail)
+    last = count(tail)
     now_s = time.time()
     span = Span(
         0.0 if since is None else moment(since, now_s=now_s),
@@ -73,7 +73,8 @@ def logs(
             reader.follow(span=span)
 
 
-def _count(tail: str) -> int | None:
+def count(tail: str) -> int | None:
+    """``--tail``: a number, or None for ``all``."""
     from wardian.errors import InvalidInput
 
     if tail == "all":
@@ -105,14 +106,14 @@ class LogReader:
     known by its inode, is read to its end before those that came after.
     """
 
-    def __init__(self, container: Container, *, timestamps: bool = False) -> None:
+    def __init__(self, container: Container, *, timestamps: bool = False, prefix: str = "") -> None:
         self._container = container
         info = container.info
         self._path = Path(info.log_directory) / "log.jsonl"
         self._offset = 0
         self._inode = 0
         self._rest = b""
-        self._printer = Printer(timestamps=timestamps)
+        self._printer = Printer(timestamps=timestamps, prefix=prefix)
 
     def print_kept(self, *, last: int | None, span: Span = ALWAYS) -> None:
         """Print what is there of a time: the ``last`` lines at most."""
@@ -124,17 +125,19 @@ class LogReader:
 
     def follow(self, *, span: Span = ALWAYS) -> None:
         """Print what comes, until the container has ended or the time is over."""
-        while True:
-            is_over = (
-                time.time() > span.until_s or not self._is_running()
-            )  # asked first: what it printed last is read after
-            for line in self._new_lines():
-                if span.has(line):
-                    self._printer.print(line)
-            self._printer.flush()
-            if is_over:
-                return
+        while not self.step(span=span):
             select.select([], [], [], _POLL_MS / 1000)
+
+    def step(self, *, span: Span = ALWAYS) -> bool:
+        """Print what has come; whether that was all."""
+        is_over = (
+            time.time() > span.until_s or not self._is_running()
+        )  # asked first: what it printed last is read after
+        for line in self._new_lines():
+            if span.has(line):
+                self._printer.print(line)
+        self._printer.flush()
+        return is_over
 
     def _is_running(self) -> bool:
         try:
@@ -176,10 +179,14 @@ def _by_line(pieces: Iterator[LogLine]) -> Iterator[LogLine]:
 
 
 class Printer:
-    """Prints output to our stream of the same name, each line with its time if asked."""
+    """Prints output to our stream of the same name, each line with its time if asked.
 
-    def __init__(self, *, timestamps: bool) -> None:
+    With a ``prefix`` every piece begins a line and ends one.
+    """
+
+    def __init__(self, *, timestamps: bool, prefix: str = "") -> None:
         self._timestamps = timestamps
+        self._prefix = prefix
 
     def print(self, line: LogLine) -> None:
         """Print one piece."""
@@ -190,6 +197,8 @@ class Printer:
         if self._timestamps:
             when = timestamp(line.time)
             text = "".join(f"{when} {part}" for part in text.splitlines(keepends=True))
+        if self._prefix:
+            text = "".join(f"{self._prefix}{part}\n" for part in text.splitlines())
         target.write(text)
 
     def flush(self) -> None:

@@ -22,7 +22,10 @@ INTERRUPTED_EXIT_CODE = 130
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One command in the help: where it is defined (``module:name``) and what it does."""
+    """One command in the help: where it is defined (``module:name``) and what it does.
+
+    A module is one of this folder, or one above it by its whole name.
+    """
 
     target: str
     summary: str
@@ -83,6 +86,9 @@ SECTIONS: Sections = {
     },
     "Volumes": {
         "volume": Entry("volume:volume", "Make volumes, back them up, restore them."),
+    },
+    "Applications": {
+        "compose": Entry("wardian.compose.command:compose", "Bring up several from a file."),
     },
     "This machine": {
         "doctor": Entry("doctor:doctor", "Try what this machine allows, and say what lifts it."),
@@ -158,7 +164,8 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module, _, name = entry.target.partition(":")
-        command = getattr(importlib.import_module(f"wardian.cli.{module}"), name)
+        where = module if module.startswith("wardian.") else f"wardian.cli.{module}"
+        command = getattr(importlib.import_module(where), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,0 +1,1 @@
+"""``wardian compose``: an application of several containers, from an ordinary compose file."""

@@ -1,0 +1,120 @@
+"""An application as its compose file describes it: immutable values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wardian.errors import InvalidInput, NotFound
+from wardian.network.definition import Attachment
+
+STARTED, HEALTHY, COMPLETED = (
+    "service_started",
+    "service_healthy",
+    "service_completed_successfully",
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a service's image is made."""
+
+    context: str
+    dockerfile: str | None = None
+    target: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """What must be so of another service before this one starts."""
+
+    service: str
+    condition: str = STARTED
+    restart: bool = False
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service.
+
+    ``flags`` are fields of `wardian.cli.request.Request`. ``described`` is all of it, by which a
+    container is known to be of another description. ``test`` is that of its healthcheck, if it has
+    a program of its own.
+    """
+
+    name: str
+    image: str
+    build: Build | None
+    flags: dict[str, Any]
+    described: str
+    attachments: tuple[Attachment, ...] = ()
+    volumes: tuple[str, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
+    test: tuple[str, ...] = ()
+    container_name: str = ""
+    profiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkEntry:
+    """A network of the project; an external one is somebody else's and has to be there."""
+
+    key: str
+    name: str
+    external: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeEntry:
+    """A volume of the project; likewise."""
+
+    key: str
+    name: str
+    external: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The whole application."""
+
+    name: str
+    directory: Path
+    files: tuple[Path, ...]
+    services: dict[str, Service]
+    networks: dict[str, NetworkEntry]
+    volumes: dict[str, VolumeEntry]
+
+    def service(self, name: str) -> Service:
+        """NotFound."""
+        try:
+            return self.services[name]
+        except KeyError:
+            raise NotFound(
+                f"no such service: {name[:128]}", hint=f"there are {', '.join(self.services)}"
+            ) from None
+
+
+def project_name(word: str) -> str:
+    """A name that somebody chose. InvalidInput."""
+    if not _NAME.fullmatch(word):
+        raise InvalidInput(
+            f"not a project name: {word[:40]!r}",
+            hint="use lower-case letters, digits, '_' and '-', the first a letter or digit",
+        )
+    return word
+
+
+def usual_name(directory: Path) -> str:
+    """The name of a project in this directory, as docker's."""
+    plain = re.sub(r"[^a-z0-9_-]", "", directory.name.lower()).lstrip("_-")
+    return plain or "default"
