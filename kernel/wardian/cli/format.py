@@ -6,12 +6,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wardian.cli.template import Template
 from wardian.cli.template_functions import as_data, plain
+
+if TYPE_CHECKING:
+    from wardian.cli.template import Template
 
 Row = Mapping[str, Any]
 
@@ -20,7 +22,11 @@ _GAP = 3  # blanks between columns, as docker's
 
 def is_asked(field: str, style: str | None) -> bool:
     """Whether a template shows this field, which may cost something."""
-    return style not in (None, "table", "json") and field in Template(str(style)).fields
+    if style in (None, "table", "json"):
+        return False
+    from wardian.cli.template import Template
+
+    return field in Template(str(style)).fields
 
 
 def emit(
@@ -42,12 +48,19 @@ def emit(
     elif style == "json":
         for row in rows:
             click.echo(json.dumps(as_data(row), ensure_ascii=False))
-    elif style.startswith("table "):
-        _emit_template_table(rows, columns, Template(style.removeprefix("table ")))
     else:
-        template = Template(style)
-        for row in rows:
-            click.echo(template.fill(row))
+        _emit_filled(rows, columns, style)
+
+
+def _emit_filled(rows: Sequence[Row], columns: Mapping[str, str], style: str) -> None:
+    from wardian.cli.template import Template  # only who writes one pays for its import
+
+    if style.startswith("table "):
+        _emit_template_table(rows, columns, Template(style.removeprefix("table ")))
+        return
+    template = Template(style)
+    for row in rows:
+        click.echo(template.fill(row))
 
 
 def _emit_template_table(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wardian.cli import words
 from wardian.errors import InvalidInput
 from wardian.runtime.health import USUAL_SHELL, Healthcheck
 
@@ -59,11 +58,13 @@ def check(flags: Mapping[str, Any], config: Mapping[str, Any]) -> Healthcheck | 
 
     As docker has it, a number of 0 is none, and ``NONE`` in the image is no healthcheck.
     """
+    from wardian.cli.words import duration_s
+
     asked = {
         field: seconds
         for field in _DURATIONS
         if (word := flags.get(f"health_{field.removesuffix('_s')}"))
-        and (seconds := words.duration_s(word))
+        and (seconds := duration_s(word))
     }
     if flags.get("health_retries"):
         asked["retries"] = flags["health_retries"]

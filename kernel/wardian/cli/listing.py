@@ -15,7 +15,12 @@ from wardian.cli.params import format_option
 from wardian.cli.program import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from wardian.runtime.messages import ContainerInfo
+
+    Everybody = Sequence[ContainerInfo]
 
 SHORT_ID = 12
 COMMAND_CHARS = 20
@@ -66,25 +71,33 @@ def ps(
     """  # noqa: D301
     from wardian.cli.disk import container_sizer
     from wardian.cli.format import emit, is_asked
-    from wardian.cli.selection import TESTS, select
-    from wardian.cli.words import filters
     from wardian.runtime.client import Client
 
-    wanted = filters(filter_words, TESTS)
+    pick = _picker(filter_words)
     last = 1 if latest else last if last and last > 0 else None
-    shows_ended = show_all or last or any(one.key in ("status", "exited") for one in wanted)
+    asks_ended = any(word.partition("=")[0] in ("status", "exited") for word in filter_words)
+    shows_ended = show_all or last or asks_ended
     with Client.connect() as client:
         everybody = client.list()[::-1]
     chosen = [
-        info
-        for info in select(everybody, wanted, client.root)
-        if shows_ended or info.host_pid is not None
+        info for info in pick(everybody, client.root) if shows_ended or info.host_pid is not None
     ][:last]
     now_s = time.time()
     sizer = container_sizer() if size or is_asked("Size", style) else None
     rows = [row_of(info, now_s, is_whole=no_trunc, sizer=sizer) for info in chosen]
     columns = {**COLUMNS, **(SIZE_COLUMN if size else {})}
     emit(rows, columns, style=style, quiet_field="ID" if quiet else None)
+
+
+def _picker(filter_words: tuple[str, ...]) -> Callable[[Everybody, Path], Everybody]:
+    """What passes the filters; whoever has none does not wait for their import."""
+    if not filter_words:
+        return lambda everybody, _root: everybody
+    from wardian.cli.selection import TESTS, select
+    from wardian.cli.words import filters
+
+    wanted = filters(filter_words, TESTS)
+    return lambda everybody, root: select(everybody, wanted, root)
 
 
 def row_of(

@@ -7,6 +7,7 @@ exactly one of these is refused before any code looks at it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -454,11 +455,15 @@ def warm_up() -> None:
         SpawnCall,
         WaitCall,
         AttachCall,
+        ToInit,
+        FromInit,
+        Request,
+        Answer,
     ):
         _decoder(kind)
 
 
-decode_to_init = msgspec.json.Decoder(ToInit).decode
-decode_from_init = msgspec.json.Decoder(FromInit).decode
-decode_request = msgspec.json.Decoder(Request).decode
-decode_answer = msgspec.json.Decoder(Answer).decode
+decode_to_init: Callable[[bytes], ToInit] = functools.partial(decode, kind=ToInit)
+decode_from_init: Callable[[bytes], FromInit] = functools.partial(decode, kind=FromInit)
+decode_request: Callable[[bytes], Request] = functools.partial(decode, kind=Request)
+decode_answer: Callable[[bytes], Answer] = functools.partial(decode, kind=Answer)

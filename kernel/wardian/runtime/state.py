@@ -11,13 +11,12 @@ from __future__ import annotations
 import enum
 import functools
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -27,6 +26,7 @@ from wardian.network.definition import Endpoint, Port
 from wardian.runtime.health import Health
 from wardian.runtime.spec import ContainerSpec
 
+T = TypeVar("T")
 VERSION = 1
 Hosts = Sequence[tuple[str, str]]
 _NOWHERE = "127.0.1.1"  # Debian's, for a host name without an address
@@ -97,8 +97,12 @@ class _Versioned(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Record).decode
-_version_of = msgspec.json.Decoder(_Versioned).decode
+
+
+@functools.cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Made when it is needed: what only talks to a keeper needs none."""
+    return msgspec.json.Decoder(kind)
 
 
 class Records:
@@ -173,7 +177,7 @@ class Records:
             path = Path(entry.path) / FILE
             try:
                 data = path.read_bytes()
-                version = _version_of(data).version
+                version = _decoder(_Versioned).decode(data).version
             except (FileNotFoundError, msgspec.MsgspecError):
                 shutil.rmtree(entry.path, ignore_errors=True)
                 continue
@@ -182,7 +186,7 @@ class Records:
             try:
                 if version != VERSION:
                     raise _not_ours(path, f"its version is {version}, not {VERSION}")
-                yield _decode(data)
+                yield _decoder(Record).decode(data)
             except (msgspec.MsgspecError, WardianError) as error:
                 raise _not_ours(path, str(error).partition("\n")[0]) from error
 
@@ -227,7 +231,7 @@ def usual_hostname(container_id: str) -> str:
 
 def new_id() -> str:
     """A container id: 64 hex digits, as docker's."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def find(records: dict[str, Record], name: str) -> Record:

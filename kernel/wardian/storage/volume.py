@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from dataclasses import dataclass, field
 
 from wardian.errors import InvalidInput
@@ -99,7 +99,7 @@ def check_name(name: str) -> None:
 
 def new_name() -> str:
     """An anonymous volume's name: 64 hex digits, as docker's."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def _check_options(options: dict[str, str]) -> None:
