@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.runtime import SETTLE_S, TRUE, busybox_tree, quietly, timed
 from tests.benchmarks.table import Row, in_turn
@@ -31,6 +32,7 @@ MOST_MS = 4.0
 OURS, THEIRS = 8071, 8072
 HERE, BEYOND = "198.51.100.1", "198.51.100.2"
 MIB = 512
+BRIDGE = (Attachment(network="bridge"),)
 SINK = ("/bin/sh", "-c", "while true; do /bin/busybox nc -l -p 7 > /dev/null; done")
 SEND = f"""
 import socket, sys, time
@@ -55,9 +57,9 @@ def rows() -> Iterator[Row]:
         layer = busybox_tree(scratch / "rootfs")
         os.environ |= {"WARDIAN_KEEPER_IDLE_S": "0.2", "WARDIAN_SWITCH_IDLE_S": "0.2"}
         client = stack.enter_context(Client.connect(scratch / "state"))
-        spec = _spec("sink", layer, ProcessSpec(argv=SINK))
         port = Port(container_port=7, host_port=OURS)
-        sink = client.run(ContainerSpec(**{**spec, "ports": (port,)}))
+        process = ProcessSpec(argv=SINK)
+        sink = client.run(_spec("sink", layer, process, attachments=BRIDGE, ports=(port,)))
         stack.callback(sink.remove, force=True)
         peer = stack.enter_context(_podman(scratch, layer)) if shutil.which("podman") else None
         yield from _starts(client, layer, peer)
@@ -65,14 +67,8 @@ def rows() -> Iterator[Row]:
             yield from _transfers(client, layer, peer, beyond)
 
 
-def _spec(name: str, layer: Path, process: ProcessSpec, *networks: str) -> dict[str, object]:
-    return {
-        "name": name,
-        "image": "busybox",
-        "lowers": (str(layer),),
-        "process": process,
-        "attachments": tuple(Attachment(network=one) for one in networks or ("bridge",)),
-    }
+def _spec(name: str, layer: Path, process: ProcessSpec, **more: Any) -> ContainerSpec:
+    return ContainerSpec(name=name, image="busybox", lowers=(str(layer),), process=process, **more)
 
 
 @contextmanager
@@ -143,31 +139,29 @@ def _podman(scratch: Path, layer: Path) -> Iterator[Podman]:
 def _starts(client: Client, layer: Path, peer: Podman | None) -> Iterator[Row]:
     numbers = itertools.count()
 
-    def start(*networks: str) -> float:
-        spec = _spec(f"n{next(numbers)}", layer, TRUE, *networks)
-        if not networks:
-            spec["attachments"] = ()
+    def start(*networks: Attachment) -> float:
+        spec = _spec(f"n{next(numbers)}", layer, TRUE, attachments=networks)
         with open(os.devnull, "r+b") as null:
             began = time.perf_counter()
             fds = dict.fromkeys((0, 1, 2), null.fileno())
-            container = client.run(ContainerSpec(**spec), fds=fds)  # type: ignore[arg-type]
+            container = client.run(spec, fds=fds)
             client.call("wait", m.WaitCall(container.id, m.MAIN_KEY), int)
             took = (time.perf_counter() - began) * 1e3
         container.remove(force=True)
         time.sleep(SETTLE_S)
         return took
 
-    start("bridge")
+    start(*BRIDGE)
     if peer is not None:
-        ours, theirs = in_turn(ROUNDS, lambda: start("bridge"), lambda: timed(peer.run("--rm")))
+        ours, theirs = in_turn(ROUNDS, lambda: start(*BRIDGE), lambda: timed(peer.run("--rm")))
         yield Row("start in a bridge network, /bin/true", "podman run", ours, theirs, "ms", 0.08)
-    connected, alone = in_turn(ROUNDS, lambda: start("bridge"), start)
+    connected, alone = in_turn(ROUNDS, lambda: start(*BRIDGE), start)
     yield Row("what the network adds", "at most", connected - alone, MOST_MS, "ms", 1.0)
 
 
 def _transfers(client: Client, layer: Path, peer: Podman, beyond: int) -> Iterator[Row]:
     process = ProcessSpec(argv=("/bin/sleep", "infinity"))
-    sender = client.run(ContainerSpec(**_spec("sender", layer, process)))  # type: ignore[arg-type]
+    sender = client.run(_spec("sender", layer, process, attachments=BRIDGE))
     try:
         quietly(peer.run("-d", "--name", "sender", command=("/bin/sleep", "100000")))
         pids = sender.info.host_pid, _of_state(peer.inspect("sender"), "Pid")

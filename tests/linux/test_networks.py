@@ -16,12 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import keeper_pid, wait_until
+from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import Wardian, out, program, refused
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
 from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
+from wardian.network import ruleset
+from wardian.network.definition import Attachment
+from wardian.runtime.client import Client
+from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
 
@@ -267,7 +271,7 @@ def test_connections_are_forgotten_with_their_container(wardian: Wardian, lab: s
     wait_until(partial(answers, own_address(), 8072, udp=True))
     wait_until(tracked)
     out(wardian("rm", "-f", "server"))
-    assert not tracked()
+    wait_until(lambda: not tracked())
 
 
 WRONG_WISHES = [
@@ -357,3 +361,47 @@ def test_the_end_of_a_container_takes_its_network_away_though_no_keeper_sees_it(
     wait_until(lambda: _host() == before)
     out(wardian("start", "server"))
     assert settings(wardian, "server")["lab"]["IPAddress"] == "10.213.7.2"
+
+
+CROWD = 200
+
+
+def test_two_hundred_containers_on_one_bridge_talk_and_leave_nothing(
+    wardian: Wardian, state: Path, lab: str, busybox_layer: Path
+) -> None:
+    before = _host()
+    start(wardian, "server", SERVER, "--network", lab)
+    bridge = settings(wardian, "server")["lab"]["Bridge"]
+    speak = "echo fern | nc 10.213.7.2 7 > /heard; exec sleep 100000"
+    with Client.connect(state) as client:
+        crowd = []
+        for number in range(CROWD):
+            spec = ContainerSpec(
+                name=f"one{number}",
+                image="busybox",
+                lowers=(str(busybox_layer),),
+                process=ProcessSpec(argv=("/bin/sh", "-c", speak)),
+                attachments=(Attachment(network=lab),),
+            )
+            with open(os.devnull, "r+b") as null:
+                crowd.append(client.run(spec, fds=dict.fromkeys((0, 1, 2), null.fileno())))
+        addresses = {container.info.endpoints[0].ip for container in crowd}
+        assert len(addresses) == CROWD
+        for container in crowd:
+            wait_until(lambda one=container: shell(one, "cat /heard")[1] == "fern\n")  # type: ignore[misc]
+        assert len(_senders(bridge)) == CROWD + 1
+        for container in crowd:
+            container.remove(force=True)
+        wait_until(lambda: _senders(bridge) == ["veth-server 10.213.7.2"])
+        assert [name for name in _host()[0] if name.startswith("veth-one")] == []
+    start(wardian, "next", SLEEPER, "--network", lab)
+    assert settings(wardian, "next")["lab"]["IPAddress"] == "10.213.7.3"  # the first that was free
+    out(wardian("rm", "-f", "server", "next"))
+    wait_until(lambda: _host() == before)
+
+
+def _senders(bridge: str) -> list[str]:
+    """The addresses that ports of a bridge may send from."""
+    with Netlink.open(netlink.NETFILTER) as kernel:
+        found = ruleset.elements(kernel, ruleset.BRIDGE, f"wardian_{bridge}", "ips")
+        return sorted(found)

@@ -101,6 +101,15 @@ def test_addresses_are_given_in_order_and_never_twice(used: set[int]) -> None:
             pool.choose_address(subnet, taken)
 
 
+def test_an_address_that_was_just_given_back_is_given_last() -> None:
+    subnet = Subnet(block="10.0.0.0/29", gateway="10.0.0.1")
+    resting = {ip_address("10.0.0.2")}
+    assert str(pool.choose_address(subnet, (), resting=resting)) == "10.0.0.3"
+    others = {ip_address(f"10.0.0.{number}") for number in range(3, 7)}
+    assert str(pool.choose_address(subnet, others, resting=resting)) == "10.0.0.2"
+    assert str(pool.choose_address(subnet, (), "10.0.0.2", resting=resting)) == "10.0.0.2"
+
+
 def test_a_wanted_address_is_taken_or_outside() -> None:
     subnet = Subnet(block="10.0.0.0/28", gateway="10.0.0.1", ip_range="10.0.0.8/29")
     assert str(pool.choose_address(subnet, ())) == "10.0.0.8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -214,6 +215,7 @@ class Patches:
         try:
             up = self._bridges.ensure_up(network)
             plugged.endpoints.append(endpoint)  # its addresses are taken from here on
+            self._tracking.clear(endpoint.addresses)
             self._rules.add_endpoint(endpoint)
             self._wire(plugged, endpoint, up)
         except WardianError as error:
@@ -245,18 +247,21 @@ class Patches:
         with suppress(WardianError):
             self._rules.remove_endpoint(endpoint)
         self._tracking.forget(endpoint.addresses)
-        if is_last:
-            self._links.remove(endpoint.veth)
+        if is_last:  # tens of milliseconds in the kernel: after the answer, before the next order
+            asyncio.get_running_loop().call_soon(self._links.remove, endpoint.veth)
         network = self._bridges.up(endpoint.network_id).network
         if not any(self._in(network)):
             self._bridges.take_down(network)
 
     def _choose(self, plugged: Plugged, network: Network, wish: Attachment) -> Endpoint:
         taken = {ip_address(address) for _, one in self._in(network) for address in one.addresses}
+        resting = set(map(ip_address, self._tracking.doomed))
         addresses: dict[int, tuple[str, int, str]] = {}
         for version, wanted in ((4, wish.ip), (6, wish.ip6)):
             if subnet := network.subnet(version):
-                chosen = pool.choose_address(subnet, taken, wanted, network=network.name)
+                chosen = pool.choose_address(
+                    subnet, taken, wanted, resting=resting, network=network.name
+                )
                 addresses[version] = (str(chosen), subnet.network.prefixlen, subnet.gateway)
             elif wanted:
                 raise InvalidInput(

@@ -42,9 +42,17 @@ def choose_subnets(
 
 
 def choose_address(
-    subnet: Subnet, taken: Collection[Address], wanted: str = "", *, network: str = ""
+    subnet: Subnet,
+    taken: Collection[Address],
+    wanted: str = "",
+    *,
+    resting: Collection[Address] = (),
+    network: str = "",
 ) -> Address:
-    """The lowest free address, or the wanted one. Raises InvalidInput, AlreadyExists."""
+    """The lowest free address, or the wanted one. Raises InvalidInput, AlreadyExists.
+
+    Those that are ``resting`` come last.
+    """
     gateway = ip_address(subnet.gateway)
     if wanted:
         address: Address = ip_address(wanted)
@@ -60,9 +68,15 @@ def choose_address(
         return address
     reserved = {gateway, *_ends(subnet.network)}
     candidates: Iterator[Address] = iter(subnet.pool)
+    last_resort: Address | None = None
     for candidate in islice(candidates, _MAX_TRIED):
-        if candidate not in taken and candidate not in reserved:
+        if candidate in taken or candidate in reserved:
+            continue
+        if candidate not in resting:
             return candidate
+        last_resort = last_resort or candidate
+    if last_resort is not None:
+        return last_resort
     raise FailedPrecondition(
         f"network {network} has no free address left in {subnet.pool}",
         hint="remove containers, or make a network with a larger --subnet",
