@@ -48,6 +48,11 @@ class Oci:
     root: Path
     bundle: Path
 
+    @property
+    def group(self) -> str:
+        """The cgroup's name: no other test run on this machine has the same."""
+        return f"wardian-oci-{os.getpid()}-{self.root.parent.name}"
+
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.program), "--root", str(self.root), *words]
         return subprocess.run(
@@ -75,6 +80,7 @@ class Oci:
         assert self("spec", "--bundle", str(self.bundle)).returncode == 0
         tree = json.loads(path.read_text())
         tree["process"]["args"] = list(args)
+        tree["linux"]["cgroupsPath"] = f"/{self.group}"
         if change is not None:
             change(tree)
         path.write_text(json.dumps(tree))
@@ -111,4 +117,10 @@ def oci(tmp_path: Path) -> Iterator[Oci]:
     yield command
     for name in command("list", "--quiet").stdout.split():
         command("delete", "--force", name)
-    assert not list(Path("/sys/fs/cgroup").glob("*/wardian-oci-*"))
+    assert not groups(command)
+
+
+def groups(oci: Oci) -> list[Path]:
+    """What is there of the container's cgroup."""
+    top = Path("/sys/fs/cgroup")
+    return [path for path in (top / oci.group, *top.glob(f"*/{oci.group}")) if path.exists()]

@@ -272,3 +272,22 @@ def test_control_files_of_cgroup_v2_are_written_as_they_are(oci: Oci) -> None:
 
 def _with_resources(wish: dict[str, Any], tree: dict[str, Any]) -> None:
     tree["linux"]["resources"] = wish
+
+
+def test_groups_on_the_way_are_removed_unless_others_are_in_them(oci: Oci) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["linux"]["cgroupsPath"] = "/wardian-test-above/deep/one"
+
+    oci.run("sh", "-c", "true", change=change)
+    assert not list(Path("/sys/fs/cgroup").glob("*/wardian-test-above"))
+    oci.config("sleep", "60", change=change)
+    assert oci.detached("run", "--detach", "--bundle", str(oci.bundle), "one") == 0
+    record = json.loads((oci.root / "one/state.json").read_text())
+    above = Path(next(iter(record["cgroups"].values()))).parent
+    (above / "other").mkdir()
+    assert oci("delete", "--force", "one").returncode == 0
+    assert sorted(path.name for path in above.iterdir() if path.is_dir()) == ["other"]
+    (above / "other").rmdir()
+    above.rmdir()
+    above.parent.rmdir()
+    assert not list(Path("/sys/fs/cgroup").glob("*/wardian-test-above"))

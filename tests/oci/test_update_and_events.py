@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.oci.conftest import Oci
+from tests.oci.conftest import Oci, groups
 
 
 @pytest.fixture
@@ -75,5 +75,5 @@ def test_a_create_that_is_killed_is_deleted_with_force(oci: Oci, delay_s: float)
         process.wait()
     assert oci("delete", "--force", "one").returncode == 0
     assert not list(oci.root.glob("*"))
-    assert not list(Path("/sys/fs/cgroup").glob("*/wardian-oci-one"))
+    assert not groups(oci)
     assert str(oci.bundle) not in Path("/proc/self/mountinfo").read_text()

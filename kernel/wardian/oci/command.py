@@ -354,7 +354,7 @@ def _remove(folder: Folder, record: Record) -> None:
     if cgroup is not None:
         with suppress(WardianError):
             cgroup.kill()
-        create.remove_group(cgroup, record.unit)
+        create.remove_group(cgroup, record)
     folder.remove()
     hooks.run_all(record.config.hooks.poststop, document(record, "stopped"), "poststop")
 

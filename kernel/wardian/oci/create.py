@@ -67,10 +67,11 @@ def create(folder: Folder, config: Config, options: Options, console: Console) -
             owner=_login(),
             config=config,
             cgroups=wish.paths,
+            parents=wish.parents(),
             unit=wish.scope.unit if wish.scope else "",
         )
         folder.write(record)  # a command killed from here on leaves what `delete --force` finds
-        undo.callback(_remove_group, wish.cgroup, record.unit)
+        undo.callback(_remove_group, wish.cgroup, record)
         if wish.scope is None:
             wish.create()
         _start_process(folder, record, wish, options, console, undo)
@@ -93,18 +94,18 @@ def write_pid_file(path: str, host_pid: int) -> None:
     os.rename(new, path)
 
 
-def _remove_group(cgroup: Cgroup, unit: str) -> None:
+def _remove_group(cgroup: Cgroup, record: Record) -> None:
     with suppress(KernelRefused):
         cgroup.kill()
-    remove_group(cgroup, unit)
+    remove_group(cgroup, record)
 
 
-def remove_group(cgroup: Cgroup, unit: str) -> None:
-    """Remove it as soon as the last process has left."""
-    if unit:
+def remove_group(cgroup: Cgroup, record: Record) -> None:
+    """Remove it as soon as the last process has left, and what was made on the way to it."""
+    if record.unit:
         from wardian.oci import systemd
 
-        systemd.stop(unit)
+        systemd.stop(record.unit)
     deadline = time.monotonic() + 5
     while True:
         try:
@@ -114,7 +115,10 @@ def remove_group(cgroup: Cgroup, unit: str) -> None:
                 raise
             time.sleep(0.005)
         else:
-            return
+            break
+    for path in record.parents:
+        with suppress(OSError):  # another group is in it by now
+            os.rmdir(path)
 
 
 def _start_process(

@@ -77,6 +77,17 @@ class Group(msgspec.Struct, frozen=True):
         self.create()
         self.cgroup.add(host_pid)
 
+    def parents(self) -> list[str]:
+        """Directories above that will be made, too, the deepest first; systemd makes its own."""
+        theirs = {"unified", "systemd"} if self.scope else set()
+        found = []
+        for name, path in self.cgroup.paths.items():
+            above = path.parent
+            while name not in theirs and not above.exists():
+                found.append(os.fspath(above))
+                above = above.parent
+        return found
+
     @property
     def paths(self) -> dict[str, str]:
         """Its directories, for the record."""

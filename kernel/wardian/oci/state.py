@@ -30,6 +30,7 @@ class Record(msgspec.Struct):
     started_ticks: int = 0
     cgroups: dict[str, str] = msgspec.field(default_factory=dict)
     owner: str = ""
+    parents: list[str] = msgspec.field(default_factory=list)  # of the groups, made with them
     unit: str = ""  # systemd's name for the group, where it made it
     version: int = VERSION
 
