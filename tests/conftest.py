@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.vm.guest"]
 ACCEPTED_SKIPS = Path(__file__).with_name("accepted-skips.txt")
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -18,7 +16,6 @@ from tests.vm import machine
 from tests.vm.debian_kernel import Unavailable
 from tests.vm.guest import ROOT, Guest
 
-GUEST = pytest.StashKey[Guest]()
 # What a host with cgroup v2 and an older kernel may change; the rest would take long, emulated.
 GUEST_TESTS = (
     "tests/linux/test_cgroup_conformance.py",
@@ -44,7 +41,6 @@ GUEST_TESTS = (
         )
     ),
 )
-NO_GUEST = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +54,7 @@ class Outcome:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case for each test that the guest will run."""
     if "guest_test" in metafunc.fixturenames:
-        metafunc.parametrize("guest_test", collected(), ids=short_name)
-
-
-def short_name(guest_test: object) -> str:
-    """The node id without the folder that all have."""
-    return str(guest_test).removeprefix("tests/linux/")
+        metafunc.parametrize("guest_test", collected(), ids=str)
 
 
 def collected() -> list[object]:
@@ -71,7 +62,7 @@ def collected() -> list[object]:
     try:
         machine.require()
     except Unavailable as reason:
-        return [pytest.param(NO_GUEST, marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
+        return [pytest.param("none", marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
     # The guest has no cgroup v1: the halves of a hybrid host are for hybrid hosts.
     options = ("--collect-only", "-q", "--color=no", "-k", "not (conformance and half)")
     command = [sys.executable, "-m", "pytest", *options, *GUEST_TESTS]
@@ -82,26 +73,10 @@ def collected() -> list[object]:
     return tests
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Boot the guest now, with the tests that were asked for: they are looked at last."""
-    wanted = [
-        str(item.callspec.params["guest_test"])
-        for item in session.items
-        if isinstance(item, pytest.Function) and "guest_test" in item.fixturenames
-    ]
-    if session.config.option.collectonly or not wanted or wanted == [NO_GUEST]:
-        return
-    folder = tempfile.TemporaryDirectory(prefix="wardian-guest-", ignore_cleanup_errors=True)
-    guest = Guest.start(Path(folder.name), wanted)
-    session.config.stash[GUEST] = guest
-    session.config.add_cleanup(folder.cleanup)
-    session.config.add_cleanup(guest.stop)
-
-
 @pytest.fixture(scope="session")
 def guest_outcomes(pytestconfig: pytest.Config) -> dict[str, Outcome]:
     """Wait for the guest that was booted when the tests had been collected."""
-    guest = pytestconfig.stash[GUEST]
+    guest = Guest.of(pytestconfig)
     try:
         report = guest.report()
     except Unavailable as reason:

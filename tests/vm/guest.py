@@ -1,13 +1,25 @@
-"""The guest, booted once, beside the other tests: emulated, it takes minutes."""
+"""The guest, booted once, beside the other tests: emulated, it takes minutes.
+
+A pytest plugin. Where workers share the tests (pytest-xdist), the process that leads them boots it,
+and the one that comes to its tests waits for it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.vm import machine
 from tests.vm.debian_kernel import DebianKernel, Unavailable
@@ -15,6 +27,7 @@ from wardian.linux.process import set_parent_death_signal
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+OURS = re.compile(r"^tests/vm/test_cgroup_v2_machine\.py::\w+\[(tests/.+)\]$")
 # Beside the rest the guest gets what that leaves: alone on two cores it takes 280 s.
 TIMEOUT_S = 1200.0
 NICE = 5
@@ -23,32 +36,58 @@ UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """The process that boots and waits for the machine; ``work`` has what the guest said."""
+    """What is told of the machine in the folder ``work``, which its process keeps locked."""
 
-    process: subprocess.Popen[bytes]
     work: Path
 
     @classmethod
-    def start(cls, work: Path, tests: list[str]) -> Guest:
-        """Boot in the background, to run ``tests`` (node ids)."""
-        command = [sys.executable, "-m", __name__, str(work), *tests]
-        with (work / "log").open("wb") as log:
+    def of(cls, config: pytest.Config) -> Guest:
+        """That of this run of pytest."""
+        return cls._numbered(getattr(config, "workerinput", {}).get("testrunuid", os.getpid()))
+
+    @classmethod
+    def _numbered(cls, number: object) -> Guest:
+        return cls(Path(tempfile.gettempdir(), f"wardian-guest-{number}"))
+
+    @classmethod
+    def start(cls, config: pytest.Config, number: object, node_ids: Sequence[str]) -> None:
+        """Boot it in the background, if one of these tests is the guest's; end it with pytest."""
+        wanted = [found[1] for node_id in node_ids if (found := OURS.match(node_id))]
+        guest = cls._numbered(number)
+        if not wanted or guest.work.exists():
+            return
+        guest.work.mkdir(mode=0o700)
+        lock = os.open(guest.work / "lock", os.O_CREAT | os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (guest.work / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, "-m", __name__, str(guest.work), *wanted],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
             )
-        return cls(process, work)
+        os.close(lock)
+
+        def end() -> None:
+            process.terminate()
+            process.wait()
+            shutil.rmtree(guest.work)
+
+        config.add_cleanup(end)
 
     def report(self) -> str:
         """Wait for power-off; pytest's junit report, as far as it came.
 
         Raises `Unavailable` with the reason where there can be no guest.
         """
-        code = self.process.wait()
-        said = (self.work / "log").read_text(errors="replace")
-        if code == UNAVAILABLE:
-            raise Unavailable(said.strip())
-        if code:
-            raise RuntimeError(f"the guest could not be run:\n{said}")
+        with (self.work / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        if reason := self._read("unavailable"):
+            raise Unavailable(reason)
+        if not (self.work / "ended").exists():
+            raise RuntimeError(f"the guest could not be run:\n{self._read('log')}")
         return self._read("report")
 
     @property
@@ -60,25 +99,32 @@ class Guest:
         path = self.work / name
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def stop(self) -> None:
-        """End the machine, if it still runs."""
-        self.process.terminate()
-        self.process.wait()
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Boot now what is looked at last."""
+    is_worker = hasattr(session.config, "workerinput")
+    if not is_worker and not session.config.option.collectonly:
+        Guest.start(session.config, os.getpid(), [item.nodeid for item in session.items])
 
 
-def main(work: str, *tests: str) -> int:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """The same where workers collect; all have the same tests, and the first counts."""
+    Guest.start(node.config, node.workerinput["testrunuid"], ids)
+
+
+def main(work: Path, *tests: str) -> None:
     """What the process does. SIGTERM, or the death of pytest, ends the machine, too."""
     set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.nice(NICE)
     try:
         kernel = DebianKernel.fetched(ROOT / "build" / "vm")
-        machine.run(kernel, Path(work), HERE / "guest_tests", list(tests), TIMEOUT_S)
+        machine.run(kernel, work, HERE / "guest_tests", list(tests), TIMEOUT_S)
+        (work / "ended").touch()
     except Unavailable as reason:
-        sys.stderr.write(f"{reason}\n")
-        return UNAVAILABLE
-    return 0
+        (work / "unavailable").write_text(str(reason))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
