@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from wardian.errors import KernelRefused
 from wardian.linux.netlink import Message, Netlink, attributes
 
 _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH = 18, 22, 26, 30
@@ -115,8 +116,12 @@ def addresses(kernel: Netlink) -> Iterator[Address]:
 def routes(kernel: Netlink) -> Iterator[Route]:
     """The routes of the main table."""
     for family, version in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
-        request = _RTMSG.pack(family, *[0] * 8)
-        for data in list(kernel.dump(Message(_GETROUTE, 0, request))):
+        request = Message(_GETROUTE, 0, _RTMSG.pack(family, *[0] * 8))
+        try:
+            found_here = list(kernel.dump(request))
+        except KernelRefused:  # no IPv6 here
+            continue
+        for data in found_here:
             _, length, _, _, table, _, _, kind, _ = _RTMSG.unpack_from(data, _HEADER_BYTES)
             found = dict(attributes(data[_HEADER_BYTES + _RTMSG.size :]))
             if table != _MAIN_TABLE or kind != _UNICAST or 4 not in found:

@@ -15,14 +15,14 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from wardian.errors import KernelRefused, SetupError
-from wardian.linux import netlink
+from wardian.linux import netlink, rtnetlink
 from wardian.linux.netlink import Message, Netlink
 from wardian.network.definition import Block, Endpoint, Network
 from wardian.network.ground import Ground
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
-_NEWADDR, _GETADDR = 20, 22
-_NEWROUTE, _GETROUTE = 24, 26
+_NEWADDR = 20
+_NEWROUTE = 24
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg
 _IFNAME, _LINK = 3, 5  # IFLA_*
 _IFF_UP = 1
@@ -83,14 +83,7 @@ class Links:
 
     def bridges(self) -> list[str]:
         """Every bridge, whoever made it."""
-        found = []
-        for data in self._kernel.dump(_link(_GETLINK, 0, [])):
-            message = ifinfmsg(data)
-            message.decode()
-            info = message.get_attr("IFLA_LINKINFO")
-            if info and info.get_attr("IFLA_INFO_KIND") == "bridge":
-                found.append(message.get_attr("IFLA_IFNAME"))
-        return found
+        return [link.name for link in rtnetlink.links(self._kernel) if link.kind == "bridge"]
 
     # --- veth pairs ----------------------------------------------------------------------
 
@@ -125,41 +118,28 @@ class Links:
 
     def routes(self) -> set[Block]:
         """The blocks that routes lead to, here and on the host; not the default routes."""
-        return {*_routes(self._kernel), *(() if self._ground.is_hosts else _routes(_host()))}
+        found = _routes(self._kernel)
+        if not self._ground.is_hosts:
+            with _host() as kernel:
+                found |= _routes(kernel)
+        return found
 
 
 def host_addresses() -> list[str]:
     """The host's own addresses but those of its loopback."""
-    found = []
     with _host() as kernel:
-        for data in kernel.dump(Message(_GETADDR, 0, bytes(8))):
-            message = ifaddrmsg(data)
-            message.decode()
-            address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            if address and not ip_address(address).is_loopback:
-                found.append(address)
-    return found
+        found = [one.address for one in rtnetlink.addresses(kernel)]
+    return [one for one in found if not ip_address(one).is_loopback]
 
 
 def _host() -> Netlink:
     return Netlink.open(netlink.ROUTE)
 
 
-def _routes(kernel: Netlink) -> Iterator[Block]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        request = rtmsg()
-        request["family"] = family
-        try:
-            found = list(kernel.dump(_message(request, _GETROUTE, 0)))
-        except KernelRefused:  # no IPv6 here
-            continue
-        for data in found:
-            route = rtmsg(data)
-            route.decode()
-            to = route.get_attr("RTA_DST")
-            is_main = route.get_attr("RTA_TABLE") in (None, _RT_TABLE_MAIN)
-            if to and is_main and route["type"] == _RTN_UNICAST:
-                yield ip_network(f"{to}/{route['dst_len']}", strict=False)
+def _routes(kernel: Netlink) -> set[Block]:
+    """Where routes lead; not the default routes."""
+    found = rtnetlink.routes(kernel)
+    return {ip_network(one.to, strict=False) for one in found if one.to != "default"}
 
 
 def configure_inside(

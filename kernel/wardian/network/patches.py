@@ -242,8 +242,9 @@ class Patches:
 
     def _unplug(self, plugged: Plugged, endpoint: Endpoint, *, is_last: bool) -> None:
         """Undo what the host knows of an endpoint."""
-        with suppress(WardianError):
-            self._rules.unpublish(endpoint.bridge, _mark(plugged))
+        if plugged.ports:
+            with suppress(WardianError):
+                self._rules.unpublish(endpoint.bridge, _mark(plugged))
         with suppress(WardianError):
             self._rules.remove_endpoint(endpoint)
         self._tracking.forget(endpoint.addresses)
