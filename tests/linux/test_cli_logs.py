@@ -53,3 +53,17 @@ def test_driver_none_keeps_nothing_and_says_so(wardian: Wardian, client: Client)
     assert not list(home.glob("log.jsonl*"))
     shown = out(wardian("inspect", "--format", "{{.HostConfig.LogConfig.Type}}", "box"))
     assert shown == "none\n"
+
+
+def test_details_are_the_labels_and_variables_that_were_named(wardian: Wardian) -> None:
+    named = ("--log-opt", "labels=tier,none", "--log-opt", "env=COLOUR")
+    given = ("-l", "tier=front", "-l", "other=x", "-e", "COLOUR=green", "-e", "OTHER=y")
+    out(wardian("run", "--name", "box", *named, *given, IMAGE, "sh", "-c", "echo a; echo b"))
+    assert out(wardian("logs", "--details", "box")) == (
+        "COLOUR=green,tier=front a\nCOLOUR=green,tier=front b\n"
+    )
+    first, second = out(wardian("logs", "--details", "-t", "box")).splitlines()
+    assert first.split(" ")[1:] == ["COLOUR=green,tier=front", "a"]
+    assert second.endswith(" b")
+    assert out(wardian("logs", "box")) == "a\nb\n"
+    assert "unknown log option" in refused(wardian("run", "--log-opt", "tag=x", IMAGE, "true"), 125)

@@ -120,6 +120,7 @@ def test_name_that_is_taken_is_said(wardian: Wardian, web: str) -> None:
         ("ps --format {{range}}", "not understood in a template: {{range}}"),
         ("inspect -f {{.Nope}} web", "no such field: .Nope"),
         ("update web", "no limit was named"),
+        ("exec --privileged web true", "--privileged is not supported"),
         ("update -m 10XB web", "not a size: '10XB'"),
         ("start -a web other", "only one container can be followed"),
         ("top nosuch", "no such container: nosuch"),

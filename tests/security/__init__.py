@@ -12,6 +12,8 @@ CVE-2016-9962, CVE-2024-21626: test_files_of_the_host
     test_processes_have_the_descriptors_that_they_were_given_and_no_others
     test_main_process_and_terminals_have_no_other_descriptors
     test_working_directory_by_a_leaked_descriptor_is_refused
+CVE-2016-9962, CVE-2024-21626: ../linux/test_health
+    test_probe_is_what_exec_would_start
 CVE-2016-9962, CVE-2024-21626: ../kernel/test_walls_of_cells
     test_programs_of_a_python_cell_have_standard_descriptors_only
     test_programs_of_a_shell_cell_have_only_pipes_to_their_own_shell

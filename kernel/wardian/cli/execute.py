@@ -14,6 +14,7 @@ from wardian.cli.params import (
     stream_options,
 )
 from wardian.cli.program import Command
+from wardian.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wardian.runtime.container import ContainerProcess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.command("exec", cls=Command, context_settings={"allow_interspersed_args": False})
 @stream_options
 @detach_keys_option
+@click.option("--privileged", is_flag=True, hidden=True)
 @process_options
 @container_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -38,6 +40,7 @@ def execute(
     env_file: tuple[str, ...],
     workdir: str | None,
     user: str | None,
+    privileged: bool,
 ) -> int:
     """Run a program in a running container.
 
@@ -51,6 +54,11 @@ def execute(
     from wardian.cli import foreground, words
     from wardian.runtime.client import Client
 
+    if privileged:
+        raise InvalidInput(
+            "--privileged is not supported: a program has at most what its container has",
+            hint="create the container with --privileged, or --cap-add",
+        )
     keys = words.key_sequence(detach_keys)
     added = words.environment(env, env_file)
     with Client.connect() as client:
@@ -80,7 +88,6 @@ def _process(
     user: str | None,
 ) -> ProcessSpec:
     """The program, with what the container's main process has where nothing else is said."""
-    from wardian.errors import InvalidInput
     from wardian.runtime.spec import ProcessSpec
 
     usual = main or ProcessSpec(argv=argv)

@@ -195,7 +195,12 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "ReadonlyRootfs": spec.read_only,
         "LogConfig": {
             "Type": spec.log.driver,
-            "Config": {"max-size": str(spec.log.max_bytes), "max-file": str(spec.log.max_files)},
+            "Config": {
+                "max-size": str(spec.log.max_bytes),
+                "max-file": str(spec.log.max_files),
+                "labels": ",".join(spec.log.labels),
+                "env": ",".join(spec.log.env),
+            },
         },
         "RestartPolicy": {
             "Name": spec.restart.when.value,

@@ -24,6 +24,7 @@ from wardian.runtime.logs import LogLine, files
 
 if TYPE_CHECKING:
     from wardian.runtime.container import Container
+    from wardian.runtime.spec import ContainerSpec
 
 _POLL_MS = 100
 _decode = msgspec.json.Decoder(LogLine).decode
@@ -34,6 +35,7 @@ _decode = msgspec.json.Decoder(LogLine).decode
 @click.option("-n", "--tail", default="all", metavar="N", help="Only the last N lines.")
 @click.option("--since", metavar="TIME", help="Like 10m, or 2026-01-31T12:00:00.")
 @click.option("--until", metavar="TIME", help="Nothing from after that; likewise.")
+@click.option("--details", is_flag=True, help="The labels and variables that --log-opt names.")
 @click.option("-t", "--timestamps", is_flag=True, help="Print when each line was printed.")
 @container_argument
 def logs(
@@ -43,6 +45,7 @@ def logs(
     tail: str,
     since: str | None,
     until: str | None,
+    details: bool,
     timestamps: bool,
 ) -> None:
     """Print what a container's main process has printed, stderr to stderr.
@@ -67,10 +70,19 @@ def logs(
                 f"nothing is kept of what {name} prints: its log driver is none",
                 hint="create it without --log-driver none",
             )
-        reader = LogReader(container, timestamps=timestamps)
+        noted = _details(container.info.spec) if details else ""
+        reader = LogReader(container, timestamps=timestamps, details=noted)
         reader.print_kept(last=last, span=span)
         if follow:
             reader.follow(span=span)
+
+
+def _details(spec: ContainerSpec) -> str:
+    """``key=value,… `` as docker's: of the labels and variables that --log-opt names."""
+    env = spec.process.env if spec.process else {}
+    found = {name: spec.labels[name] for name in spec.log.labels if name in spec.labels}
+    found |= {name: env[name] for name in spec.log.env if name in env}
+    return ",".join(f"{name}={value}" for name, value in sorted(found.items())) + " "
 
 
 def count(tail: str) -> int | None:
@@ -106,14 +118,21 @@ class LogReader:
     known by its inode, is read to its end before those that came after.
     """
 
-    def __init__(self, container: Container, *, timestamps: bool = False, prefix: str = "") -> None:
+    def __init__(
+        self,
+        container: Container,
+        *,
+        timestamps: bool = False,
+        details: str = "",
+        prefix: str = "",
+    ) -> None:
         self._container = container
         info = container.info
         self._path = Path(info.log_directory) / "log.jsonl"
         self._offset = 0
         self._inode = 0
         self._rest = b""
-        self._printer = Printer(timestamps=timestamps, prefix=prefix)
+        self._printer = Printer(timestamps=timestamps, details=details, prefix=prefix)
 
     def print_kept(self, *, last: int | None, span: Span = ALWAYS) -> None:
         """Print what is there of a time: the ``last`` lines at most."""
@@ -181,11 +200,12 @@ def _by_line(pieces: Iterator[LogLine]) -> Iterator[LogLine]:
 class Printer:
     """Prints output to our stream of the same name, each line with its time if asked.
 
-    With a ``prefix`` every piece begins a line and ends one.
+    ``details`` come after the time. With a ``prefix`` every piece begins a line and ends one.
     """
 
-    def __init__(self, *, timestamps: bool, prefix: str = "") -> None:
+    def __init__(self, *, timestamps: bool, details: str = "", prefix: str = "") -> None:
         self._timestamps = timestamps
+        self._details = details
         self._prefix = prefix
 
     def print(self, line: LogLine) -> None:
@@ -194,9 +214,9 @@ class Printer:
 
         target = sys.stderr if line.stream == "stderr" else sys.stdout
         text = line.log
-        if self._timestamps:
-            when = timestamp(line.time)
-            text = "".join(f"{when} {part}" for part in text.splitlines(keepends=True))
+        before = (f"{timestamp(line.time)} " if self._timestamps else "") + self._details
+        if before:
+            text = "".join(f"{before}{part}" for part in text.splitlines(keepends=True))
         if self._prefix:
             text = "".join(f"{self._prefix}{part}\n" for part in text.splitlines())
         target.write(text)

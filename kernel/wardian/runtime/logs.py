@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,12 +26,15 @@ class LogPolicy:
     """How much is kept: ``max_files`` files of ``max_bytes``, the current one among them.
 
     ``driver`` is the word that was asked for: json-file and local are the same here, none keeps
-    nothing. Unlike docker's, the default has a bound.
+    nothing. Unlike docker's, the default has a bound. ``labels`` and ``env`` name what
+    `wardian logs --details` tells of the container.
     """
 
     driver: str = "json-file"
     max_bytes: int = MAX_FILE_BYTES
     max_files: int = MAX_FILES
+    labels: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, driver: str, options: Sequence[str]) -> LogPolicy:
@@ -40,17 +44,27 @@ class LogPolicy:
                 f"unknown log driver: {driver[:40]}", hint="use json-file, local or none"
             )
         given = dict(option.partition("=")[::2] for option in options)
-        if unknown := given.keys() - {"max-size", "max-file"}:
+        if unknown := given.keys() - {"max-size", "max-file", "labels", "env"}:
             raise InvalidInput(
-                f"unknown log option: {min(unknown)[:40]!r}", hint="use max-size=10m or max-file=3"
+                f"unknown log option: {min(unknown)[:40]!r}",
+                hint="use max-size=10m, max-file=3, labels=NAME,… or env=NAME,…",
             )
         if given and driver == "none":
             raise InvalidInput("the log driver none has no options", hint="leave out --log-opt")
-        return cls(driver=driver, **_sizes(given))
+        return cls(
+            driver=driver,
+            labels=_names(given.get("labels", "")),
+            env=_names(given.get("env", "")),
+            **_sizes(given),
+        )
 
 
-def _sizes(given: Mapping[str, str]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
+def _names(words: str) -> tuple[str, ...]:
+    return tuple(filter(None, words.split(",")))
+
+
+def _sizes(given: Mapping[str, str]) -> dict[str, Any]:
+    sizes: dict[str, Any] = {}
     if "max-size" in given:
         size = parse_size(given["max-size"])
         if size < 1:
