@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.benchmarks import memory
 from tests.benchmarks.table import Row, in_turn
 from wardian.runtime import messages as m
 from wardian.runtime.client import Client
@@ -35,6 +36,7 @@ def rows() -> Iterator[Row]:
         with Client.connect(scratch / "state") as client:
             yield from _starts(client, layer, scratch)
             yield from _execs(client, layer, scratch)
+            yield from memory.rows(client, layer, scratch)
             yield from _many(client, layer)
 
 
