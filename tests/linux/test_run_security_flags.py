@@ -12,6 +12,7 @@ import pytest
 
 from tests.linux.conftest import wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused
+from wardian.linux.security_module import SecurityModule, is_active
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts on the host")
 
@@ -163,11 +164,15 @@ def test_id_file_is_written_once(wardian: Wardian, tmp_path: Path) -> None:
 
 
 def test_security_modules_that_are_not_there_are_said(wardian: Wardian) -> None:
-    active = Path("/sys/kernel/security/lsm")
-    names = active.read_text() if active.exists() else ""
-    for option, module in (("apparmor=mine", "AppArmor"), ("label=type:t", "SELinux")):
+    for option, module in (
+        ("apparmor=mine", SecurityModule.APPARMOR),
+        ("label=type:t", SecurityModule.SELINUX),
+    ):
         said = refused(wardian("run", "--rm", "--security-opt", option, IMAGE, "true"), 125)
-        there = module.lower() in names.split(",")
-        assert ("not supported" if there else f"needs {module}") in said
+        if not is_active(module):
+            assert f"needs {module.value}, which is not active" in said
+    assert "not an AppArmor profile" in refused(
+        wardian("run", "--rm", "--security-opt", "apparmor=a b", IMAGE, "true"), 125
+    )
     fine = ("--security-opt", "apparmor=unconfined", "--security-opt", "label=disable")
     assert sh(wardian, *fine, script="echo fine") == "fine\n"

@@ -12,6 +12,8 @@ import pytest
 
 from tests.disks import whole_disk
 from tests.oci.conftest import Oci
+from wardian.linux.security_module import SecurityModule, is_active
+from wardian.oci.config import LABELS
 
 
 def test_the_process_is_what_the_spec_says(oci: Oci) -> None:
@@ -193,7 +195,6 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
         ("linux.resources", {"memory": {"useHierarchy": False}}),
         ("linux.personality.flags", {"domain": "LINUX32", "flags": ["x"]}),
         ("linux.memoryPolicy", {"mode": "MPOL_DEFAULT", "nodes": "0"}),
-        ("process.apparmorProfile", "x"),
         ("process.scheduler", {"policy": "SCHED_ISO"}),
         ("linux.resources", {"blockIO": {"leafWeight": 10}}),
     ],
@@ -208,6 +209,18 @@ def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value
     oci.config("sh", change=change)
     done = oci("create", "--bundle", str(oci.bundle), "one")
     assert done.returncode == 1 and f"{path}" in done.stderr and "not supported" in done.stderr
+    assert not list(oci.root.glob("*"))
+
+
+@pytest.mark.parametrize("module", LABELS)
+def test_label_of_a_module_that_is_not_active_is_refused(oci: Oci, module: SecurityModule) -> None:
+    name = LABELS[module]
+    if is_active(module):
+        pytest.skip(f"needs a host without {module.value}")
+    oci.config("sh", change=lambda tree: tree["process"].update({name: "x"}))
+    done = oci("create", "--bundle", str(oci.bundle), "one")
+    assert done.returncode == 1
+    assert f"process.{name} needs {module.value}, which is not active" in done.stderr
     assert not list(oci.root.glob("*"))
 
 

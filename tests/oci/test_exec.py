@@ -41,8 +41,8 @@ def test_the_flags_change_the_process(running: Oci) -> None:
     [
         (("--user", "fern"), "'fern' is not an id"),
         (("--cap", "FLY"), "unknown capability: FLY"),
-        (("--apparmor", "x"), "--apparmor is not supported"),
-        (("--process-label", "x"), "--process-label is not supported"),
+        (("--apparmor", "x"), "process.apparmorProfile"),
+        (("--process-label", "x"), "process.selinuxLabel"),
         (("--console-socket", "/nowhere"), "--console-socket without a terminal"),
         (("--tty", "--detach"), "needs --console-socket"),
         (("--preserve-fds", "9"), "is not open"),

@@ -23,6 +23,7 @@ GUEST_TESTS = (
     "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",
     "tests/linux/test_observe.py",
+    "tests/linux/test_security_labels.py",
     "tests/linux/test_rootless.py::test_limits_are_in_force_where_cgroups_are_delegated",
     *(
         f"tests/linux/test_rootfs.py::test_{name}"

@@ -209,7 +209,12 @@ def _host_config(info: ContainerInfo) -> dict[str, Any]:
         "AutoRemove": spec.remove_on_exit or spec.keep.value == "never",
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
-        "SecurityOpt": ["no-new-privileges", *_seccomp(spec.seccomp), *_rules(spec)],
+        "SecurityOpt": [
+            "no-new-privileges",
+            *([f"apparmor={spec.apparmor}"] if spec.apparmor else ()),
+            *_seccomp(spec.seccomp),
+            *_rules(spec),
+        ],
         "Devices": [
             {
                 "PathOnHost": bind.source,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +14,7 @@ import click
 from wardian.cgroups.devices import DEFAULT, DeviceKind, DeviceRule
 from wardian.cli import words
 from wardian.errors import InvalidInput
+from wardian.linux.security_module import SecurityModule, is_active
 from wardian.runtime.spec import Bind, LandlockRule
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def security_options(function: F) -> F:
 
 def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the spec that these flags decide. Raises InvalidInput."""
-    kept, hides_paths, rules = [], True, []
+    kept, hides_paths, rules, profile = [], True, [], ""
     for word in security_opt:
         key, _, value = (word if "=" in word else word.replace(":", "=", 1)).partition("=")
         if key == "systempaths":
@@ -64,8 +65,10 @@ def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, 
             hides_paths = False
         elif key == "landlock":
             rules.append(_landlock_rule(value))
-        elif key in ("apparmor", "label"):
-            _check_module(key, value)
+        elif key == "apparmor":
+            profile = _profile(value)
+        elif key == "label":
+            _check_label(value)
         else:
             kept.append(word)
     if flags.get("privileged"):
@@ -73,6 +76,7 @@ def options(security_opt: Iterable[str], flags: Mapping[str, Any]) -> dict[str, 
         hides_paths = False
     return {
         "seccomp": words.seccomp(kept),
+        "apparmor": profile,
         "hides_paths": hides_paths,
         "landlock": tuple(rules),
         "sysctls": sysctls(flags.get("sysctl", ())),
@@ -91,20 +95,32 @@ def _landlock_rule(value: str) -> LandlockRule:
     return LandlockRule(path=path, access=access)
 
 
-def _check_module(key: str, value: str) -> None:
+def _check_label(value: str) -> None:
     """What docker takes for "none of it" is what is in force here."""
-    if key == "apparmor" and value == "unconfined":
-        return
-    if key == "label" and value == "disable":
-        return
-    module, none = ("AppArmor", "unconfined") if key == "apparmor" else ("SELinux", "disable")
-    loaded = Path("/sys/kernel/security/lsm")
-    is_there = loaded.exists() and module.lower() in loaded.read_text(encoding="ascii").split(",")
-    why = "is not supported by Wardian yet" if is_there else f"needs {module}, which is not active"
-    raise InvalidInput(
-        f"--security-opt {key}={value[:40]} {why}",
-        hint=f"leave it out, or write {key}={none}",
-    )
+    if value != "disable":
+        why = "needs SELinux, which is not active"
+        if is_active(SecurityModule.SELINUX):
+            why = "is not supported by Wardian yet"
+        raise InvalidInput(
+            f"--security-opt label={value[:40]} {why}",
+            hint="leave it out, or write label=disable",
+        )
+
+
+def _profile(value: str) -> str:
+    """The AppArmor profile that is asked for; "" is none."""
+    if value == "unconfined":
+        return ""
+    if not re.fullmatch(r"[^\s\0]{1,255}", value):
+        raise InvalidInput(
+            f"not an AppArmor profile: {value[:40]!r}", hint="write its name, without blanks"
+        )
+    if not is_active(SecurityModule.APPARMOR):
+        raise InvalidInput(
+            f"--security-opt apparmor={value[:40]} needs AppArmor, which is not active",
+            hint="leave it out, or write apparmor=unconfined",
+        )
+    return value
 
 
 def sysctls(given: Iterable[str]) -> dict[str, str]:

@@ -254,9 +254,6 @@ def _exec(invocation: Invocation) -> int:
     from wardian.oci import execute
 
     flags = invocation.flags
-    for name in ("apparmor", "process-label"):
-        if flags.get(name):
-            raise InvalidInput(f"exec: --{name} is not supported", hint="leave it out")
     options = execute.Options(
         process=flags.get("process", ""),
         pid_file=flags.get("pid-file", ""),
@@ -264,6 +261,8 @@ def _exec(invocation: Invocation) -> int:
         preserve_fds=_count(flags.get("preserve-fds", "0")),
         cwd=flags.get("cwd", ""),
         env=invocation.list("env"),
+        apparmor=flags.get("apparmor", ""),
+        process_label=flags.get("process-label", ""),
         user=flags.get("user", ""),
         groups=invocation.list("additional-gids"),
         capabilities=invocation.list("cap"),

@@ -12,6 +12,7 @@ import msgspec
 
 from wardian.errors import InvalidInput
 from wardian.linux import namespaces
+from wardian.linux.security_module import SecurityModule, is_active
 from wardian.oci import schema
 from wardian.oci.resources import Resources
 
@@ -38,8 +39,6 @@ UNSUPPORTED = (
     "vm",
     "solaris",
     "windows",
-    "process.apparmorProfile",
-    "process.selinuxLabel",
     "linux.intelRdt",
     "linux.mountLabel",
     "linux.netDevices",
@@ -54,6 +53,11 @@ UNSUPPORTED = (
     "linux.resources.memory.checkBeforeUpdate",
     "linux.resources.cpu.idle",
 )
+# The labels of a process, by the module that has them.
+LABELS = {
+    SecurityModule.APPARMOR: "apparmorProfile",
+    SecurityModule.SELINUX: "selinuxLabel",
+}
 # What the kernel does anyway: to ask for it is no wish that we leave unfulfilled.
 _IN_FORCE = {
     "linux.resources.memory.useHierarchy": True,
@@ -126,6 +130,8 @@ class Process(msgspec.Struct, frozen=True):
     rlimits: tuple[Rlimit, ...] = ()
     capabilities: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     noNewPrivileges: bool = False  # noqa: N815
+    apparmorProfile: str = ""  # noqa: N815
+    selinuxLabel: str = ""  # noqa: N815
     oomScoreAdj: int | None = None  # noqa: N815
     consoleSize: ConsoleSize | None = None  # noqa: N815
     scheduler: Scheduler | None = None
@@ -394,6 +400,13 @@ def _check_hooks(hooks: Hooks) -> None:
                 raise _wrong(f"hooks.{name}: path must be absolute, timeout above zero")
 
 
+def _check_labels(process: Process) -> None:
+    for module, name in LABELS.items():
+        if getattr(process, name) and not is_active(module):
+            what = f"config.json: process.{name} needs {module.value}, which is not active"
+            raise InvalidInput(what, hint="leave it out")
+
+
 def check_process(process: Process) -> None:
     """What types alone do not say."""
     if not os.path.isabs(process.cwd):
@@ -402,6 +415,7 @@ def check_process(process: Process) -> None:
         raise _wrong("process.args is empty")
     if any("=" not in pair for pair in process.env):
         raise _wrong("process.env has an entry without '='")
+    _check_labels(process)
     if any("\0" in word for word in (*process.args, *process.env, process.cwd)):
         raise _wrong("process has a zero byte in a string")
     types = [limit.type for limit in process.rlimits]

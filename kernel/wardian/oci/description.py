@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from wardian.linux.capabilities import DEFAULT, Capability
+from wardian.linux.security_module import SecurityModule, is_active
 from wardian.linux.syscall import MACHINE
 from wardian.oci.config import KINDS, Hooks
 from wardian.oci.mounts import ATTRIBUTES, PROPAGATION
@@ -27,8 +28,7 @@ def features() -> dict[str, object]:
             "capabilities": [f"CAP_{each.name}" for each in Capability],
             "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True},
             "seccomp": _seccomp(),
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
+            **{each.name.lower(): {"enabled": is_active(each)} for each in SecurityModule},
             "intelRdt": {"enabled": False},
             "netDevices": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},

@@ -31,6 +31,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     no_new_privs: bool = False
+    apparmor: str = ""
+    process_label: str = ""
     tty: bool = False
     detach: bool = False
     ignore_paused: bool = False
@@ -122,6 +124,8 @@ def _spec(record: Record, args: list[str], options: Options) -> Process:
         user=_user(base.user, options),
         capabilities=_capabilities(base.capabilities, options.capabilities),
         noNewPrivileges=base.noNewPrivileges or options.no_new_privs,
+        apparmorProfile=options.apparmor or base.apparmorProfile,
+        selinuxLabel=options.process_label or base.selinuxLabel,
     )
     check_process(spec)
     return spec

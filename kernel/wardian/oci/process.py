@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from wardian.errors import CommandFailed, InvalidInput
+from wardian.errors import CommandFailed, InvalidInput, KernelRefused
 from wardian.linux import capabilities, process
 from wardian.linux.capabilities import Capability
+from wardian.linux.security_module import set_exec_label
 from wardian.linux.syscall import check, libc
 from wardian.oci import scheduling
-from wardian.oci.config import Process
+from wardian.oci.config import LABELS, Process
 from wardian.runtime import rootfs
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def adjust(spec: Process) -> None:
     if spec.oomScoreAdj is not None:
         set_oom_score(spec.oomScoreAdj)
     scheduling.apply(spec)
+    _label(spec)
     for limit in spec.rlimits:
         number = getattr(resource, limit.type, None)
         if number is None or not limit.type.startswith("RLIMIT_"):
@@ -102,6 +104,17 @@ def adjust(spec: Process) -> None:
             resource.setrlimit(number, pair)
         except ValueError as error:
             raise InvalidInput(f"config.json: process.rlimits {limit.type}: {error}") from error
+
+
+def _label(spec: Process) -> None:
+    """What the program will run under; through the host's /proc, which no image can redirect."""
+    for module, name in LABELS.items():
+        if label := getattr(spec, name):
+            try:
+                set_exec_label(module, label)
+            except KernelRefused as error:
+                what = f"config.json: process.{name} {label[:80]!r}: {os.strerror(error.errno)}"
+                raise InvalidInput(what, hint=f"name one that {module.value} has loaded") from error
 
 
 def _signed(value: int) -> int:

@@ -16,7 +16,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import process
-from wardian.runtime import groups, ids, lending, state, sysctls
+from wardian.runtime import apparmor, groups, ids, lending, state, sysctls
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
 from wardian.runtime.description import describe
@@ -119,6 +119,7 @@ class House:
         spec = lending.settle(spec, self.find)
         self.shelf.ensure(spec.volumes)
         sysctls.check(spec)
+        apparmor.check(spec.apparmor)
         allowed_capabilities(spec)
         seccomp_program(spec)
         spare = self._nursery.reserve(spec, self._sites.lowers(spec)) if to_start else None

@@ -15,7 +15,7 @@ from wardian.errors import WardianError
 from wardian.linux import capabilities, namespaces, process, seccomp
 from wardian.linux import mount as mnt
 from wardian.linux.capabilities import Capability
-from wardian.runtime import furniture, landlocked, rootfs, trees, wire
+from wardian.runtime import apparmor, furniture, landlocked, rootfs, trees, wire
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, usual_seccomp
 from wardian.runtime.init import Init
@@ -187,6 +187,7 @@ def _confine(spec: ContainerSpec, program: bytes | None) -> Privileges:
     capabilities.clear_ambient()
     capabilities.set_capabilities(effective=own, permitted=own, inheritable=frozenset())
     process.set_no_new_privs()
+    apparmor.take(spec.apparmor)
     landlocked.restrict(spec.landlock)
     if program is not None:
         seccomp.load(program)

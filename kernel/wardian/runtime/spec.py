@@ -134,6 +134,7 @@ class ContainerSpec:
     ``stop_timeout_s`` are what `wardian stop` uses where it is not told otherwise.
     ``extra_hosts`` are (name, address) for its /etc/hosts. ``hides_paths``: parts of /proc and /sys
     are hidden or read-only, as docker has it. With ``landlock`` rules, only what they allow is.
+    ``apparmor`` is the profile of its programs, "" for the runtime's own, which is none.
     With ``tty`` the main process has a terminal; with ``open_stdin`` it has a standard input that
     those who attach can write to.
     ``attachments`` are its bridge networks, the first of them its way out; ``ports`` are published.
@@ -156,6 +157,7 @@ class ContainerSpec:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     seccomp: str = "default"
+    apparmor: str = ""
     best_effort: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     keep: Keep = Keep.ALWAYS
