@@ -62,6 +62,27 @@ def test_events_end_with_the_container(running: Oci) -> None:
         assert process.wait(timeout=20) == 0
 
 
+def test_events_tell_that_memory_ran_out_and_only_then(oci: Oci) -> None:
+    eat = "x=x; while :; do x=$x$x; done"
+    script = f"until test -e /go; do sleep 0.05; done; sh -c '{eat}'; exec sleep 60"
+    limits = {"memory": {"limit": 64 << 20}}
+    oci.config("sh", "-c", script, change=lambda tree: tree["linux"].update(resources=limits))
+    assert oci.detached("run", "--detach", "--bundle", str(oci.bundle), "one") == 0
+    command = [str(oci.program), "--root", str(oci.root), "events", "--interval", "50ms"]
+    with subprocess.Popen([*command, "one"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        kinds = [json.loads(process.stdout.readline())["type"] for _ in range(3)]
+        (oci.bundle / "rootfs/go").touch()
+        while kinds.count("oom") < 1:
+            kinds.append(json.loads(process.stdout.readline())["type"])
+        kinds += [json.loads(process.stdout.readline())["type"] for _ in range(5)]
+        assert oci("kill", "one", "KILL").returncode == 0
+        kinds += [json.loads(line)["type"] for line in process.stdout]
+        assert process.wait(timeout=20) == 0
+    assert kinds[:3] == ["stats"] * 3
+    assert kinds.count("oom") == 1
+
+
 @pytest.mark.parametrize("delay_s", [0.05, 0.15, 0.2, 0.25, 0.3, 0.4])
 def test_a_create_that_is_killed_is_deleted_with_force(oci: Oci, delay_s: float) -> None:
     oci.config("sleep", "60")

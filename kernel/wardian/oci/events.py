@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import time
+from contextlib import suppress
 
 import msgspec
 
+from wardian.cgroups.alarm import Alarm
 from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.oci import group
 from wardian.oci.state import Folder
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-OOM_POLL_S = 0.1
+SETTLE_S = 0.01
 NSEC_PER_USEC = 1000
 
 
@@ -35,17 +39,35 @@ def events(folder: Folder, *, interval_s: float, once: bool) -> None:
     if once:
         _print("stats", folder.id, statistics(cgroup))
         return
-    seen = cgroup.events().oom_kill or 0
-    due = time.monotonic() + interval_s
-    while folder.status(record) in {"created", "running", "paused"}:
+    with Alarm[str]() as alarm, suppress(ProcessLookupError):
+        alarm.watch(folder.id, cgroup)
+        ended = os.pidfd_open(record.pid)
+        try:
+            _follow(folder.id, cgroup, alarm, ended, interval_s)
+        finally:
+            os.close(ended)
+
+
+def _follow(
+    container_id: str, cgroup: Cgroup, alarm: Alarm[str], ended: int, interval_s: float
+) -> None:
+    """Print until the process of the descriptor ``ended`` has; the alarm says when to look."""
+    seen, due, has_rung = cgroup.events().oom_kill or 0, time.monotonic() + interval_s, False
+    while True:
+        patience_s = max(0.0, due - time.monotonic())
+        if has_rung:  # v1 rings before it kills
+            patience_s = min(patience_s, SETTLE_S)
+        ready, _, _ = select.select([alarm.fileno(), ended], [], [], patience_s)
+        has_rung = bool(alarm.rung())
         killed = cgroup.events().oom_kill or 0
         if killed > seen:
-            _print("oom", folder.id, None)
+            _print("oom", container_id, None)
             seen = killed
+        if ended in ready:
+            return
         if time.monotonic() >= due:
-            _print("stats", folder.id, statistics(cgroup))
+            _print("stats", container_id, statistics(cgroup))
             due += interval_s
-        time.sleep(min(OOM_POLL_S, interval_s))
 
 
 def statistics(cgroup: Cgroup) -> dict[str, object]:
