@@ -378,3 +378,50 @@ def test_copy_of_a_whole_stage_replaces_what_the_runtime_mounts(
     [layer] = ImageStore(state).get("flat").layer_directories
     assert (layer / "etc/hostname").read_text() == "green\n"
     assert not (layer / "proc/self").exists()
+
+
+ODDITIES = """\
+import array, os, socket
+os.chdir("/odd")
+open("plain", "w").write("x")
+os.link("plain", "other")
+for name, mode in (("set-id", 0o6755), ("closed", 0)):
+    open(name, "w").close()
+    os.chmod(name, mode)
+os.mkdir("shared")
+os.chmod("shared", 0o3777)
+os.chown("shared", 7, 8)
+os.symlink("nowhere", "link")
+os.chown("link", 9, 9, follow_symlinks=False)
+os.mkfifo("pipe")
+os.mkdir("with-socket")
+socket.socket(socket.AF_UNIX).bind("with-socket/gone")
+os.utime("with-socket", (5, 5))
+os.setxattr("plain", "user.colour", b"green")
+net_raw = "0100000200200000" + "00" * 12  # struct vfs_cap_data, linux/capability.h
+os.setxattr("set-id", "security.capability", bytes.fromhex(net_raw))
+os.utime("link", (7, 7), follow_symlinks=False)
+"""
+
+
+def test_layer_in_place_is_what_its_archive_holds(wardian: Wardian, context: Path) -> None:
+    """`system check` unpacks each archive once more and compares."""
+    (context / "odd.py").write_text(ODDITIES)
+    path = write(
+        context,
+        "FROM wardian/base\nRUN mkdir -p /odd /old/sub && touch /old/sub/file\nCOPY odd.py /\n"
+        "RUN python3 /odd.py && rm -r /old && mkdir /old && touch /old/new && rm /etc/profile\n"
+        "RUN (sleep 1000 &) ; echo left running > /odd/late\n",
+    )
+    built(wardian, "-t", "odd", path)
+    done = wardian("system", "check")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    command = "cd /odd; stat -c '%n %a %u:%g %h' *; getcap set-id; ls /old; test -e /etc/profile"
+    said = out(wardian("run", "--rm", "odd", "sh", "-c", f"{command} || echo gone")).splitlines()
+    assert {"plain 644 0:0 2", "set-id 6755 0:0 1", "shared 3777 7:8 2", "link 777 9:9 1"} <= {
+        *said
+    }
+    assert "new" in said
+    assert said[-1] == "gone"
+    assert "gone" not in out(wardian("run", "--rm", "odd", "ls", "/odd/with-socket"))
+    assert out(wardian("run", "--rm", "odd", "stat", "-c", "%Y", "/odd/with-socket")) == "5\n"

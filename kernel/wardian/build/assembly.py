@@ -17,19 +17,18 @@ from wardian.build.parser import parse
 from wardian.build.progress import MAX_CHANGES_TOLD, Event
 from wardian.build.running import Running
 from wardian.build.stages import Instruction, Stage, arg_pairs, recipe
-from wardian.build.state import State
-from wardian.build.workshop import Made
+from wardian.build.state import Made, State
 from wardian.errors import CommandFailed, WardianError
 from wardian.images.ingest import NewLayer
 from wardian.images.manifest import LAYER_TYPE, Descriptor, architecture, digest_of, encode
 from wardian.images.platform import parse_platform
-from wardian.runtime.spec import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from wardian.build.builder import Builder
     from wardian.build.expansion import Expander
+    from wardian.build.workshop import Workshop
 
 SCRATCH = "scratch"
 LINKED = "--link"
@@ -42,7 +41,7 @@ class Assembly:
     def __init__(self, builder: Builder, stage: Stage) -> None:
         self.builder = builder
         self.stage = stage
-        self.workshop = builder.workshop()
+        self._workshop: Workshop | None = None
         self.state: State
         self._escape = builder.plan.recipe.escape
         self._number = 0
@@ -51,13 +50,23 @@ class Assembly:
 
     def build(self) -> State:
         """The whole stage. Raises DockerfileError, CommandFailed."""
-        with self.workshop:
+        try:
             self._begin()
             for one in [*self._triggers(), *self.stage.instructions]:
                 self.builder.stop.check()
                 with _blamed(one, self.stage.source.line):
                     self._instruct(one)
+        finally:
+            if self._workshop is not None:
+                self._workshop.close()
         return self.state
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where its containers are; what is in the cache needs none."""
+        if self._workshop is None:
+            self._workshop = self.builder.workshop()
+        return self._workshop
 
     def source(self, word: str) -> State | Path:
         """What ``--from`` names: a stage, a named context's directory, or an image."""
@@ -88,6 +97,8 @@ class Assembly:
         if other is not None:
             return self.builder.built[other.index].successor()
         if base == SCRATCH:
+            from wardian.runtime.spec import DEFAULT_PATH
+
             whole = {"architecture": architecture(), "os": "linux", "config": {}, "history": []}
             whole["config"] = {"Env": [f"PATH={DEFAULT_PATH}"]}
             return State(Draft(whole), [], [], SCRATCH)
@@ -204,7 +215,7 @@ class Assembly:
             return work.do()
         draft, lowers = self.state.draft, self.state.lowers
         if one.name != "WORKDIR" or draft.workdir == "/":
-            return Made(None, None, ())
+            return Made(None, ())
         with self.workshop.lent(lowers) as container:
             self.workshop.make_directory(container, draft.workdir)
             return self.workshop.made(container, lowers)

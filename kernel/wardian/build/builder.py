@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardian.build.assembly import Assembly
 from wardian.build.cache import StepCache
@@ -22,12 +23,14 @@ from wardian.build.sources import Sources
 from wardian.build.stages import recipe
 from wardian.build.state import State
 from wardian.build.stop import Stop
-from wardian.build.workshop import Workshop
 from wardian.images.ingest import Ingest
 from wardian.images.manifest import timestamp
 from wardian.images.reference import Reference
 from wardian.images.registry.presence import When
 from wardian.images.store import Image, ImageStore
+
+if TYPE_CHECKING:
+    from wardian.build.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,8 @@ class Builder:
 
     def workshop(self) -> Workshop:
         """One for an assembly of its own."""
+        from wardian.build.workshop import Workshop
+
         latest_s = self.options.epoch_s if self.options.rewrite_timestamp else None
         return Workshop(self.store.root, self.ingest, latest_s, self.stop)
 

@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from wardian.build.transfer import Order
@@ -20,6 +21,9 @@ class Cargo(Protocol):
 
     def pack(self, order: Order, output: BinaryIO) -> None:
         """Write it as an archive for where the order says; raises the same."""
+
+    def file(self) -> Path | None:
+        """Where it is, if it is one file and comes from afar; raises the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class Inline:
     def pack(self, order: Order, output: BinaryIO) -> None:
         entry = file_entry(order, self.name, mode=0o644, mtime_s=self.mtime_s)
         send_file(replace(entry, size_bytes=len(self.data)), [self.data], output)
+
+    def file(self) -> None:
+        return None
 
 
 def file_entry(order: Order, name: str, *, mode: int, mtime_s: int) -> Entry:

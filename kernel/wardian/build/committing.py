@@ -39,7 +39,7 @@ def commit(
         layers = ingest.layers_of(base)
         lowers = [store.layer_directory(diff_id) for diff_id in base.diff_ids]
         with _paused(container, info, is_wanted=pause):
-            made = Workshop(client.root, ingest).made(container, lowers)
+            made = Workshop(client.root, ingest).made(container, lowers, is_at_rest=False)
         if made.layer is not None:
             layers.append(made.layer)
         described = _described(whole, info, author, message, is_empty=made.layer is None)

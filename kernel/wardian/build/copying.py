@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from wardian.build.cache import Facts
 from wardian.build.cargo import Cargo, Inline
-from wardian.build.download import Download
 from wardian.build.expansion import Expander
-from wardian.build.git import Checkout, Repository
 from wardian.build.patterns import Patterns
 from wardian.build.stages import Instruction, flag_values, is_set
-from wardian.build.transfer import Order
+from wardian.build.state import Made, State
+from wardian.build.transfer import Order, send_from
 from wardian.build.tree import Heredoc
-from wardian.build.workshop import Made, send_from
 from wardian.errors import InvalidInput
-from wardian.runtime.container import Container
 from wardian.storage.compression import decompressed, read_chunks
 from wardian.storage.tar import TarReader
 
 if TYPE_CHECKING:
     from wardian.build.assembly import Assembly
-    from wardian.build.state import State
+    from wardian.runtime.container import Container
 
 COPY_FLAGS = {"chown", "chmod", "from", "link", "parents", "exclude"}
 ADD_FLAGS = {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"}
@@ -112,6 +109,9 @@ class Copying:
         return [self._fetched(source) for source in sources if source.startswith(REMOTE)]
 
     def _fetched(self, url: str) -> Cargo:
+        from wardian.build.download import Download  # HTTP takes longer to import than most builds
+        from wardian.build.git import Checkout, Repository
+
         checksum = self._flags.get("checksum", [""])[-1]
         work, stop = self._builder.ingest.work, self._builder.stop
         repository = Repository.parse(url)
@@ -232,8 +232,8 @@ class Copying:
             self._sources = [source for source in self._sources if source not in found]
         if is_set(self._flags, "unpack"):
             for cargo in list(self._cargo):
-                if isinstance(cargo, Download) and is_archive(cargo.file().path):
-                    archives.append(cargo.file().path)
+                if (path := cargo.file()) is not None and is_archive(path):
+                    archives.append(path)
                     self._cargo.remove(cargo)
         return archives
 

@@ -96,17 +96,20 @@ class Download:
         noted = self._read_note()
         if self._fetched is None and noted is not None and self._is_still(noted):
             return noted.digest
-        return self.file().digest
+        return self._whole().digest
 
-    def file(self) -> Fetched:
+    def file(self) -> Path:
         """The file. Raises InvalidInput if it is another than its checksum says."""
+        return self._whole().path
+
+    def _whole(self) -> Fetched:
         if self._fetched is None:
             self._fetched = self._fetch()
         return self._fetched
 
     def pack(self, order: Order, output: BinaryIO) -> None:
         """As an archive of this file, which only its owner may read unless it is said otherwise."""
-        fetched = self.file()
+        fetched = self._whole()
         entry = file_entry(order, fetched.name, mode=0o600, mtime_s=fetched.mtime_s)
         with open(fetched.path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -21,8 +21,7 @@ from typing import BinaryIO, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from wardian.build.stop import Stop
-from wardian.build.transfer import Order
-from wardian.build.workshop import send_from
+from wardian.build.transfer import Order, send_from
 from wardian.errors import InvalidInput, KernelRefused, NotFound, SetupError
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from wardian.storage import tree
@@ -130,6 +129,9 @@ class Checkout:
             send_from(Path(f"/proc/self/fd/{fd}"), whole, output)
         finally:
             os.close(fd)
+
+    def file(self) -> None:
+        """It is more than one."""
 
     def _opened(self) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wardian.build.cache import Facts
-from wardian.build.mounts import Mounts
 from wardian.build.stages import PREDEFINED, Instruction, flag_values
-from wardian.build.workshop import Made
+from wardian.build.state import Made
 from wardian.errors import CommandFailed
-from wardian.runtime.spec import Network, ProcessSpec
 
 if TYPE_CHECKING:
     from wardian.build.assembly import Assembly
+    from wardian.runtime.spec import Network
 
 RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
@@ -36,6 +35,9 @@ class Running:
 
     def do(self) -> Made:
         """Run it. Raises CommandFailed with the command's exit code."""
+        from wardian.build.mounts import Mounts  # what is in the cache needs no container
+        from wardian.runtime.spec import ProcessSpec
+
         state, options = self.assembly.state, self.assembly.builder.options
         flags = flag_values(self.one, RUN_FLAGS)
         argv, script = self._argv()
@@ -67,6 +69,8 @@ class Running:
         return made
 
     def _network(self, word: str) -> Network:
+        from wardian.runtime.spec import Network
+
         if word == "host":
             return Network.HOST
         if word not in ("none", "default"):

@@ -14,12 +14,10 @@ from wardian.build.draft import Draft
 from wardian.build.state import State
 from wardian.build.stop import Stop
 from wardian.errors import InvalidInput
-from wardian.images import layout
 from wardian.images.ingest import Ingest, NewLayer
 from wardian.images.manifest import Descriptor, Platform
 from wardian.images.registry.presence import When, ensure
 from wardian.images.registry.progress import Progress
-from wardian.images.registry.transport import Patience
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
 
@@ -44,7 +42,7 @@ class Sources:
         self._ingest = ingest
         self._contexts = contexts
         self._when = when
-        self._patience = Patience(stop=stop.event)
+        self._stop = stop
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._found: dict[str, State | Path] = {}
@@ -85,7 +83,7 @@ class Sources:
             when=self._when,
             platform=platform,
             progress=_Told(tell),
-            patience=self._patience,
+            stop=self._stop.event,
         )
         image = resolve(self._store, name)
         layers = self._ingest.layers_of(image)
@@ -97,6 +95,8 @@ class Sources:
         path, at, wanted = place.partition("@")
         if not at and ":" in path.rpartition("/")[2]:
             path, _, wanted = path.rpartition(":")
+        from wardian.images import layout
+
         described, layers = layout.take(self._ingest, Path(path), wanted)
         config = msgspec.json.decode(self._ingest.read(described))
         lowers = [self._ingest.settle(layer) for layer in layers]

@@ -1,4 +1,4 @@
-"""A stage as far as it is built."""
+"""A stage as far as it is built, and what one more instruction comes to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from typing import Any
 from wardian.build.draft import Draft
 from wardian.build.expansion import Expander
 from wardian.images.ingest import NewLayer
+from wardian.storage.changes import Change
 
 COMMENT = "wardian build"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an instruction came to: a layer, unless nothing changed, and the changes in it."""
+
+    layer: NewLayer | None
+    changes: tuple[Change, ...]
 
 
 @dataclass(slots=True)

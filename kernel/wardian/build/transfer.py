@@ -12,6 +12,7 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from wardian.build.patterns import WILD, Patterns, regex
@@ -264,3 +265,11 @@ class _Folder:
 
 def _replaced(entry: Entry, **changes: object) -> Entry:
     return replace(entry, **changes)  # type: ignore[arg-type]
+
+
+def send_from(root: Path, order: Order, output: BinaryIO | None) -> Sent:
+    """Pack files of a context. Raises NotFound for a context that is none."""
+    try:
+        return Transfer(str(root), order, output).run()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"cannot read the context: {error.strerror}") from error

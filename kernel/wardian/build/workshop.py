@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
+from wardian.build.state import Made
 from wardian.build.stop import Stop
 from wardian.build.transfer import Order, Sent, Transfer
-from wardian.errors import FailedPrecondition, NotFound, WardianError
-from wardian.images.ingest import Ingest, NewLayer
+from wardian.errors import FailedPrecondition, WardianError
+from wardian.images.ingest import Ingest
 from wardian.runtime import user as users
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
@@ -23,25 +25,17 @@ from wardian.runtime.spec import Bind, ContainerSpec, Keep, Network, ProcessSpec
 from wardian.runtime.visit import visit
 from wardian.storage import layers as unpacking
 from wardian.storage import tree, whiteout
-from wardian.storage.changes import Change, changes
+from wardian.storage.changes import changes
 from wardian.storage.compression import decompressed, read_chunks
 from wardian.storage.packing import IdShift, pack
+from wardian.storage.promotion import promote
 from wardian.storage.snapshotter import Snapshot
 
 IDS = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What an instruction came to: a layer, unless nothing changed, and the changes in it."""
-
-    layer: NewLayer | None
-    directory: Path | None
-    changes: tuple[Change, ...]
-
-
 class Workshop:
-    """Containers and the layers made from them. Used by one thread, as a context manager.
+    """Containers and the layers made from them. Used by one thread, which closes it.
 
     ``latest_s`` cuts off later modification times (``--rewrite-timestamp``).
     """
@@ -59,10 +53,8 @@ class Workshop:
         self._stop = stop or Stop()
         self._connected: Client | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Hang up."""
         if self._connected is not None:
             self._connected.close()
             self._connected = None
@@ -120,8 +112,10 @@ class Workshop:
                     while data := stream.read(1 << 16):
                         output(data)
                 code = container.wait()
+            if code == 0:
+                container.stop(timeout_s=0)  # what the command left running
             mounted = [bind.target for bind in binds] + [one.target for one in tmpfs]
-            made = self.made(container, lowers, mounted) if code == 0 else Made(None, None, ())
+            made = self.made(container, lowers, mounted) if code == 0 else Made(None, ())
             return code, made
         finally:
             container.remove(force=True)
@@ -142,16 +136,24 @@ class Workshop:
     # --- layers --------------------------------------------------------------------------
 
     def made(
-        self, container: Container, lowers: Sequence[Path], mounted: Sequence[str] = ()
+        self,
+        container: Container,
+        lowers: Sequence[Path],
+        mounted: Sequence[str] = (),
+        *,
+        is_at_rest: bool = True,
     ) -> Made:
-        """The layer of what was changed in a container."""
+        """The layer of what was changed in a container.
+
+        In one ``is_at_rest`` nothing runs that could write, and it is removed next.
+        """
         info = container.info
         upper = Path(info.upper)
         _remove_mount_points(upper, lowers, mounted)
         snapshot = Snapshot(info.id, upper, Path(info.work))
         found = tuple(changes(snapshot, shown(lowers)))
         if not found:
-            return Made(None, None, ())
+            return Made(None, ())
         first = info.first_host_id
         ids = IdShift(first, IDS) if first is not None else IdShift()
         if os.geteuid() != 0:
@@ -160,17 +162,24 @@ class Workshop:
         fd = os.open(upper, tree.OPEN_DIRECTORY)
         try:
             with open(archive, "wb") as output:
-                pack(fd, output, ids=ids, latest_s=self._latest_s)
+                diff_id = pack(fd, output, ids=ids, latest_s=self._latest_s).diff_id
         finally:
             os.close(fd)
-        layer = self._unpacked(archive)
-        return Made(layer, self._ingest.settle(layer), found)
-
-    def _unpacked(self, archive: Path) -> NewLayer:
-        """The archive as a layer, its directory beside it."""
         directory = self._ingest.work / secrets.token_hex(8)
-        found = unpacking.unpack_file(archive, directory)
-        return self._ingest.adopt(archive, directory, found.diff_id)
+        if not (is_at_rest and os.geteuid() == 0 and self._promote(upper, directory, ids)):
+            unpacking.unpack_file(archive, directory)
+        layer = self._ingest.adopt(archive, directory, diff_id)
+        self._ingest.settle(layer)
+        return Made(layer, found)
+
+    def _promote(self, upper: Path, directory: Path, ids: IdShift) -> bool:
+        try:
+            promote(upper, directory, ids=ids, latest_s=self._latest_s)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        return True
 
     # --- files: the layers alone, without what is mounted on them -------------------------
 
@@ -287,11 +296,3 @@ def _remove_if_empty(fd: int, folder: str, name: str) -> bool:
     finally:
         os.close(parent)
     return True
-
-
-def send_from(root: Path, order: Order, output: BinaryIO | None) -> Sent:
-    """Pack files of a context. Raises NotFound for a context that is none."""
-    try:
-        return Transfer(str(root), order, output).run()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"cannot read the context: {error.strerror}") from error

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -77,12 +77,10 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     if what is not None:
         click.echo(_shown(_dockerfile(context, name), what, target))
         return
-    from wardian.build.ssh import agents
-
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
         say = teller("quiet" if quiet else flags["progress"])
-        with agents(flags["ssh"], Path(private)) as sockets:
+        with _agents(flags["ssh"], Path(private)) as sockets:
             options = _chosen(flags, target, Path(private), sockets)
             image = run_build(context, name, options, say)
     if flags["iidfile"]:
@@ -90,6 +88,14 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
             path.write_text(image.digest)
     if quiet or not options.tags:
         click.echo(image.digest)
+
+
+def _agents(words: tuple[str, ...], private: Path) -> AbstractContextManager[dict[str, Path]]:
+    if not words:
+        return nullcontext({})
+    from wardian.build.ssh import agents
+
+    return agents(words, private)
 
 
 def run_build(

@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from wardian.errors import InvalidInput
-from wardian.runtime.spec import Ulimit
+
+if TYPE_CHECKING:
+    from wardian.runtime.spec import Ulimit
 
 T = TypeVar("T")
 RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
@@ -88,6 +90,8 @@ ULIMITS = (
 
 def ulimits(words: Iterable[str]) -> tuple[Ulimit, ...]:
     """``--ulimit name=soft[:hard]``; the hard limit is the soft one if it is left out."""
+    from wardian.runtime.spec import Ulimit
+
     found = {}
     for word in words:
         name, _, value = word.partition("=")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.images.manifest import Platform
 from wardian.images.platform import fits
 from wardian.images.reference import Reference, is_digest
-from wardian.images.registry.progress import Progress
-from wardian.images.registry.pull import pull
-from wardian.images.registry.transport import Patience, Unreachable
 from wardian.images.store import ImageStore
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from wardian.images.registry.progress import Progress
 
 _HERE = "`wardian images` lists what is here"
 
@@ -41,9 +44,11 @@ def ensure(
     when: When,
     platform: Platform | None = None,
     progress: Progress | None = None,
-    patience: Patience | None = None,
+    stop: Event | None = None,
 ) -> None:
     """Have the image here, if a registry can have it; the embedded ones come from none.
+
+    ``stop`` ends it before its time.
 
     Raises RegistryFailed, InvalidInput; NotFound if it is neither here nor to be got.
     """
@@ -52,6 +57,10 @@ def ensure(
     is_present = is_here(store, name, platform)
     if is_present and when is When.MISSING:
         return
+    from wardian.images.registry.pull import pull  # what is here needs no HTTP
+    from wardian.images.registry.transport import Patience, Unreachable
+
+    patience = Patience() if stop is None else Patience(stop=stop)
     try:
         pull(store, name, platform=platform, progress=progress, patience=patience)
     except Unreachable as error:
