@@ -7,15 +7,16 @@ import pytest
 from wardian.cli import mounts
 from wardian.cli.request import Request
 from wardian.errors import InvalidInput
+from wardian.runtime import mount_words
 from wardian.runtime.spec import Bind, Tmpfs
 from wardian.storage.volume import VolumeMount
 
 
 def test_volume_is_writable_unless_it_says_ro(tmp_path: Path) -> None:
-    assert mounts.volume(f"{tmp_path}:/data") == Bind(
+    assert mount_words.volume_of(f"{tmp_path}:/data") == Bind(
         source=str(tmp_path), target="/data", read_only=False
     )
-    assert mounts.volume(f"{tmp_path}:/data:ro").read_only
+    assert mount_words.volume_of(f"{tmp_path}:/data:ro").read_only
 
 
 def test_relative_source_is_below_the_working_directory(
@@ -23,7 +24,7 @@ def test_relative_source_is_below_the_working_directory(
 ) -> None:
     (tmp_path / "site").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert mounts.volume("./site:/srv") == Bind(
+    assert mount_words.volume_of("./site:/srv") == Bind(
         source=str(tmp_path / "site"), target="/srv", read_only=False
     )
 
@@ -50,7 +51,7 @@ def test_relative_source_is_below_the_working_directory(
 )
 def test_wrong_volume_is_refused(word: str) -> None:
     with pytest.raises(InvalidInput):
-        mounts.volume(word)
+        mount_words.volume_of(word)
 
 
 def test_mount_takes_dockers_keys(tmp_path: Path) -> None:
@@ -95,11 +96,11 @@ def test_tmpfs_takes_size_and_mode() -> None:
 
 
 def test_volume_is_a_name_or_no_name_at_all() -> None:
-    assert mounts.volume("data:/srv") == VolumeMount(target="/srv", name="data")
-    assert mounts.volume("data:/srv:ro,nocopy,Z") == VolumeMount(
+    assert mount_words.volume_of("data:/srv") == VolumeMount(target="/srv", name="data")
+    assert mount_words.volume_of("data:/srv:ro,nocopy,Z") == VolumeMount(
         target="/srv", name="data", read_only=True, no_copy=True
     )
-    assert mounts.volume("/srv/data/") == VolumeMount(target="/srv/data")
+    assert mount_words.volume_of("/srv/data/") == VolumeMount(target="/srv/data")
 
 
 def test_mount_of_a_volume_takes_dockers_keys() -> None:
@@ -136,4 +137,4 @@ def test_one_place_has_one_mount() -> None:
 )
 def test_strange_volumes_of_an_image_are_refused(volumes: object) -> None:
     with pytest.raises(InvalidInput):
-        mounts.of_image({"Volumes": volumes})
+        mount_words.of_image({"Volumes": volumes})

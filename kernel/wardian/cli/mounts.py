@@ -6,7 +6,6 @@ All raise InvalidInput.
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wardian.cgroups.limits import parse_size
 from wardian.cli.words import is_true
 from wardian.errors import InvalidInput
+from wardian.runtime.mount_words import bind_of, inside, of_image, volume_of
 from wardian.runtime.spec import Bind, Tmpfs
 from wardian.storage.volume import PROPAGATION, VolumeMount, VolumeRequest
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from wardian.runtime.client import Client
 
 Mounted = Bind | Tmpfs | VolumeMount
-# What is not named here of nosuid, nodev and rro is always so.
-_BIND_OPTIONS = ("ro", "rro", "rw", "noexec", "nosuid", "nodev", "bind", "rbind", "z", "Z")
-_VOLUME_OPTIONS = ("ro", "rw", "nocopy", "noexec", "nosuid", "nodev", "z", "Z")
-_VOLUME_HINT = "write it like name:/in/the/container or /on/the/host:/in/the/container:ro"
-_MOST_OF_IMAGE = 100
 
 
 # --- all of a container's ------------------------------------------------------------------------
@@ -40,7 +35,7 @@ def wishes(request: Request, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Mounted] = {}
     said = (
-        *map(volume, request.volume),
+        *map(volume_of, request.volume),
         *map(mount, request.mount),
         *map(tmpfs, request.tmpfs),
     )
@@ -60,15 +55,6 @@ def wishes(request: Request, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def of_image(config: Mapping[str, Any]) -> list[VolumeMount]:
-    """The anonymous volumes that an image asks for by VOLUME."""
-    wanted = config.get("Volumes") or {}
-    if not isinstance(wanted, Mapping) or len(wanted) > _MOST_OF_IMAGE:
-        raise InvalidInput("the image's volumes are no list of at most 100 paths")
-    targets = dict.fromkeys(_inside(str(path)) for path in wanted)
-    return [VolumeMount(target=target, is_of_image=True) for target in targets]
-
-
 def borrowed(client: Client, words: Iterable[str]) -> tuple[Bind | VolumeMount, ...]:
     """``--volumes-from CONTAINER[:ro]``: its volumes and binds at the same places. NotFound."""
     found: list[Bind | VolumeMount] = []
@@ -85,62 +71,6 @@ def borrowed(client: Client, words: Iterable[str]) -> tuple[Bind | VolumeMount, 
 
 
 # --- one of them ---------------------------------------------------------------------------------
-
-
-def volume(word: str) -> Bind | VolumeMount:
-    """``-v host:container[:ro]``, ``-v name:container[:ro,nocopy]`` or ``-v container``."""
-    source, colon, rest = word.partition(":")
-    if not colon:
-        source, rest = "", word
-    target, _, words = rest.partition(":")
-    if not target or (colon and not source):
-        raise InvalidInput(f"not a volume: {word[:80]!r}", hint=_VOLUME_HINT)
-    options = [option for option in words.split(",") if option]
-    if "/" in source or source.startswith((".", "~")):
-        return _bound(source, target, options)
-    _check(options, _VOLUME_OPTIONS)
-    VolumeRequest(name=source)
-    return VolumeMount(
-        target=_inside(target),
-        name=source,
-        read_only="ro" in options,
-        no_copy="nocopy" in options,
-        no_exec="noexec" in options,
-    )
-
-
-def _bound(source: str, target: str, options: Sequence[str]) -> Bind:
-    _check(options, (*_BIND_OPTIONS, *PROPAGATION))
-    read_only = not {"ro", "rro"}.isdisjoint(options)
-    bind = _bind(source, target, read_only=read_only, recursive="bind" not in options)
-    kinds = [option for option in options if option in PROPAGATION]
-    return replace(
-        bind, no_exec="noexec" in options, propagation=kinds[-1] if kinds else bind.propagation
-    )
-
-
-def _check(options: Iterable[str], known: Sequence[str]) -> None:
-    for option in options:
-        if option not in known:
-            raise InvalidInput(
-                f"unknown volume option: {option[:40]}", hint=f"use {', '.join(known)}"
-            )
-
-
-def _bind(source: str, target: str, *, read_only: bool, recursive: bool = True) -> Bind:
-    path = os.path.abspath(os.path.expanduser(source))
-    if not os.path.exists(path):
-        raise InvalidInput(f"no such file or directory on the host: {path}", hint="create it first")
-    return Bind(source=path, target=_inside(target), read_only=read_only, recursive=recursive)
-
-
-def _inside(target: str) -> str:
-    if not target.startswith("/") or os.path.normpath(target) == "/":
-        raise InvalidInput(
-            f"cannot mount at {target[:80]!r}",
-            hint="give an absolute path, not / itself",
-        )
-    return os.path.normpath(target)
 
 
 def mount(word: str) -> Mounted:
@@ -163,7 +93,7 @@ def mount(word: str) -> Mounted:
     if not target:
         raise InvalidInput("the mount has no target", hint="add dst=/in/the/container")
     if kind == "bind":
-        made: Mounted = _mount_bind(target, options)
+        made: Mounted = _mountbind_of(target, options)
     elif kind == "tmpfs":
         made = _tmpfs(target, _take(options, "tmpfs-size"), _take(options, "tmpfs-mode"))
         made = replace(made, read_only=_said(options, "readonly", "ro"))
@@ -179,13 +109,13 @@ def mount(word: str) -> Mounted:
     return made
 
 
-def _mount_bind(target: str, options: dict[str, str]) -> Bind:
+def _mountbind_of(target: str, options: dict[str, str]) -> Bind:
     source = _take(options, "source", "src")
     if not source:
         raise InvalidInput("the bind mount has no source", hint="add src=/on/the/host")
     recursive = not _said(options, "bind-nonrecursive")
     read_only = _said(options, "readonly", "ro")
-    bind = _bind(source, target, read_only=read_only, recursive=recursive)
+    bind = bind_of(source, target, read_only=read_only, recursive=recursive)
     bind = replace(bind, propagation=_propagation(_take(options, "bind-propagation")))
     return _to_depth(bind, _take(options, "bind-recursive"))
 
@@ -206,7 +136,7 @@ def _mount_volume(
         labels=pairs(repeated["volume-label"]),
     )
     return VolumeMount(
-        target=_inside(target),
+        target=inside(target),
         name=name,
         read_only=_said(options, "readonly", "ro"),
         no_copy=_said(options, "volume-nocopy"),
@@ -295,7 +225,7 @@ def _tmpfs(target: str, size: str | None, mode: str | None) -> Tmpfs:
     if mode is not None and not re.fullmatch(r"[0-7]{1,4}", mode):
         raise InvalidInput(f"not a mode: {mode[:40]!r}", hint="write it in octal, like 1777")
     return Tmpfs(
-        target=_inside(target),
+        target=inside(target),
         size_bytes=None if size is None else parse_size(size),
         mode=0o1777 if mode is None else int(mode, 8),
     )

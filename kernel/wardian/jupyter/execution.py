@@ -126,10 +126,10 @@ class Execution:
     ) -> Content:
         """Run a cell whose own metadata asks for other limits, for the time it runs."""
         settings = Settings(image=workspace.settings.image).with_words(said)
-        if settings.image != workspace.settings.image:
+        if settings.image != workspace.settings.image or settings.volumes:
             raise InvalidInput(
-                "a cell's metadata cannot choose another image",
-                hint="use %container new NAME --image IMAGE and %%on NAME",
+                "a cell's metadata cannot choose another image or volumes",
+                hint="use %container new NAME --image IMAGE --volume … and %%on NAME",
             )
         timeout_s = settings.timeout_s or workspace.timeout_s
         if not (settings.memory or settings.cpus or settings.pids):

@@ -15,12 +15,15 @@ from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 
 DEFAULT_IMAGE = "wardian/base"
-WORDS = ("image", "memory", "cpus", "pids", "timeout", "python")
+WORDS = ("image", "memory", "cpus", "pids", "timeout", "python", "volumes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited."""
+    """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
+
+    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook.
+    """
 
     image: str = DEFAULT_IMAGE
     memory: str | None = None
@@ -28,6 +31,7 @@ class Settings:
     pids: str | None = None
     timeout: str | None = None
     python: str = "toolbox"
+    volumes: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -51,7 +55,8 @@ class Settings:
                 hint=f"the settings are {', '.join(WORDS)}",
             )
         changed: dict[str, Any] = {
-            str(word): _as_text(word, value) for word, value in words.items()
+            str(word): _as_words(value) if word == "volumes" else _as_text(word, value)
+            for word, value in words.items()
         }
         settings = replace(self, **changed)
         if settings.python not in ("toolbox", "image"):
@@ -87,6 +92,18 @@ class Settings:
         if not 0 < seconds < 1e7:
             raise InvalidInput(f"not a time limit: {self.timeout}", hint="write seconds, like 30")
         return seconds
+
+
+def _as_words(value: Any) -> tuple[str, ...]:
+    """A list of texts; in an environment variable they have blanks between."""
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+        return tuple(value)
+    raise InvalidInput(
+        "the setting volumes is not a list of texts",
+        hint='write it like ["data:/data", "./in:/in"]',
+    )
 
 
 def _as_text(word: str, value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from wardian.runtime.client import Client
     from wardian.runtime.container import Container
     from wardian.runtime.messages import ContainerInfo
+    from wardian.runtime.spec import Bind
+    from wardian.storage.volume import VolumeMount
 
 MAIN = "main"
 NOTEBOOK_LABEL = "wardian.notebook"
@@ -106,9 +109,12 @@ class ContainerSource:
             container.stop(timeout_s=STOP_TIMEOUT_S)
 
     def discard(self, name: str) -> None:
-        """Remove the container of this name, if there is one, running or not."""
+        """Remove the container of this name, if there is one, running or not.
+
+        Volumes that somebody has named stay.
+        """
         if (container := self.find(name)) is not None:
-            container.remove(force=True)
+            container.remove(force=True, volumes=True)
 
     def _hold(self, container: Container) -> None:
         from wardian.runtime.spec import Keep
@@ -122,18 +128,24 @@ class ContainerSource:
         from wardian.images.resolve import resolve
         from wardian.images.store import ImageStore
         from wardian.observe.subject import NAME_LABEL
-        from wardian.runtime.spec import ContainerSpec, Keep
+        from wardian.runtime.spec import Bind, ContainerSpec, Keep
+        from wardian.storage.volume import VolumeMount
 
         store = ImageStore(self.client.root)
         image = resolve(store, settings.image)
         start = StartConfig.of(image)
+        mounts = _mounts(settings, image)
         spec = ContainerSpec(
             name=self.host_name(name),
             image=settings.image,
             lowers=tuple(map(str, image.layer_directories)),
             hostname=name,
             limits=settings.limits,
-            binds=tuple(toolbox_binds(self.client.root)),
+            binds=(
+                *toolbox_binds(self.client.root),
+                *(one for one in mounts if isinstance(one, Bind)),
+            ),
+            volumes=tuple(one for one in mounts if isinstance(one, VolumeMount)),
             best_effort=True,  # where a limit cannot be had the notebook runs, and is told so
             labels={
                 NOTEBOOK_LABEL: self.label,
@@ -169,6 +181,17 @@ class StartConfig:
         """As it was when the container was made."""
         label = info.spec.labels.get(START_LABEL)
         return msgspec.json.decode(label, type=cls) if label else cls()
+
+
+def _mounts(settings: Settings, image: Image) -> list[Bind | VolumeMount]:
+    """What the settings ask for, and the volumes of the image elsewhere. Raises InvalidInput."""
+    from wardian.runtime.mount_words import of_image, volume_of
+
+    config = image.config.get("config")
+    found = {one.target: one for one in map(volume_of, settings.volumes)}
+    for one in of_image(config if isinstance(config, Mapping) else {}):
+        found.setdefault(one.target, one)
+    return [*found.values()]
 
 
 def _has_root_home(layer: Path) -> bool:

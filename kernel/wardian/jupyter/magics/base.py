@@ -154,7 +154,7 @@ def add_limit_options(parser: Parser) -> None:
     )
 
 
-def chosen_limits(options: argparse.Namespace) -> dict[str, str]:
+def chosen_limits(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that such options give."""
-    words = ("memory", "cpus", "pids", "timeout", "image", "python")
+    words = ("memory", "cpus", "pids", "timeout", "image", "python", "volumes")
     return {word: value for word in words if (value := getattr(options, word, None)) is not None}

@@ -46,6 +46,13 @@ class ContainerMagic(Magic):
             if verb in ("new", "reset"):
                 one.add_argument("--image", help="the image, like wardian/base")
                 one.add_argument("--python", choices=("toolbox", "image"), help="whose Python")
+                one.add_argument(
+                    *("-v", "--volume"),
+                    dest="volumes",
+                    action="append",
+                    metavar="SOURCE:PATH",
+                    help="a volume by name, or a directory of this machine",
+                )
                 add_limit_options(one)
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
