@@ -19,6 +19,7 @@ from wardian.runtime.client import Client
 from wardian.runtime.ids import FIRST
 from wardian.runtime.spec import ContainerSpec
 from wardian.storage.mapped import MappedCopies
+from wardian.storage.volume import VolumeMount
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's layers need no map")
 
@@ -138,3 +139,24 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path, busybox_layer: Pat
         assert list((small / "mapped" / str(FIRST)).iterdir()) == []
     finally:
         umount2(str(small), mnt.MNT_DETACH)
+
+
+def test_volumes_that_cannot_be_mapped_are_refused_and_an_images_left_out(
+    client: Client, busybox_layer: Path, spec: ContainerSpec
+) -> None:
+    spec = replace(spec, lowers=(str(busybox_layer),))
+    place = client.root / "volumes"
+    place.mkdir(mode=0o700)
+    mount("ramfs", str(place), "ramfs", 0, "mode=700")
+    try:
+        named = VolumeMount(target="/data", name="data")
+        with pytest.raises(SetupError, match="cannot map volume data to the container's ids"):
+            client.run(replace(spec, volumes=(named,)))
+        assert list(place.iterdir()) == []
+        of_image = VolumeMount(target="/tmp", is_of_image=True)
+        box = client.run(replace(spec, volumes=(of_image,)))
+        assert any("the image's volume at /tmp is not made" in one for one in box.info.warnings)
+        assert shell(box, "touch /tmp/x") == (0, "")
+        box.remove(force=True, volumes=True)
+    finally:
+        umount2(str(place), mnt.MNT_DETACH)
