@@ -138,7 +138,11 @@ def _filter(*denied: tuple[int, int, int]) -> Callable[[], None]:
         skip = 3 if flag else 1
         program += step(0x20, 0, 0, 0) + step(0x15, 0, skip, number) + looks_at_flag + answer
     program += step(0x06, 0, 0, 0x7FFF0000)
-    return lambda: seccomp.load(program)
+
+    def load() -> None:
+        seccomp.load(program)
+
+    return load
 
 
 @X86_64_ONLY
