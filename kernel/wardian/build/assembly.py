@@ -216,9 +216,9 @@ class Assembly:
         draft, lowers = self.state.draft, self.state.lowers
         if one.name != "WORKDIR" or draft.workdir == "/":
             return Made(None, ())
-        with self.workshop.lent(lowers) as container:
-            self.workshop.make_directory(container, draft.workdir)
-            return self.workshop.made(container, lowers)
+        with self.workshop.lent(lowers) as place:
+            self.workshop.make_directory(place, draft.workdir)
+            return self.workshop.made(place, lowers)
 
     def _argument(self, one: Instruction, expander: Expander) -> None:
         state, given = self.state, self.builder.options.arguments

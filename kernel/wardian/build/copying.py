@@ -22,7 +22,7 @@ from wardian.storage.tar import TarReader
 
 if TYPE_CHECKING:
     from wardian.build.assembly import Assembly
-    from wardian.runtime.container import Container
+    from wardian.build.workshop import Place
 
 COPY_FLAGS = {"chown", "chmod", "from", "link", "parents", "exclude"}
 ADD_FLAGS = {"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"}
@@ -188,21 +188,21 @@ class Copying:
     def do(self) -> Made:
         """Bring it; the layer."""
         workshop = self._assembly.workshop
-        with workshop.lent(self._lowers) as container:
+        with workshop.lent(self._lowers) as place:
             chown = self._flags.get("chown", [""])[-1]
-            owner = workshop.owner(container, chown) if chown else None
-            into = self._is_directory or workshop.is_directory(container, self._target)
+            owner = workshop.owner(place, chown) if chown else None
+            into = self._is_directory or workshop.is_directory(place, self._target)
             archives = self._take_archives()
             order = self._order(owner, into_directory=into)
             if self._sources:
-                self._bring(container, order, None)
+                self._bring(place, order, None)
             for cargo in self._cargo:
-                self._bring(container, order, cargo)
+                self._bring(place, order, cargo)
             for archive in archives:
-                self._unpack(container, archive)
-            return workshop.made(container, self._lowers)
+                self._unpack(place, archive)
+            return workshop.made(place, self._lowers)
 
-    def _bring(self, container: Container, order: Order, cargo: Cargo | None) -> None:
+    def _bring(self, place: Place, order: Order, cargo: Cargo | None) -> None:
         """Something, or else the files that the order names."""
         workshop = self._assembly.workshop
         with workshop.scratch() as file:
@@ -213,7 +213,7 @@ class Copying:
             else:
                 self._send_staged(self._from, order, file)
             file.seek(0)
-            workshop.receive(container, file)
+            workshop.receive(place, file)
 
     def _send_staged(self, state: State, order: Order, output: BinaryIO) -> str:
         workshop = self._assembly.workshop
@@ -237,11 +237,11 @@ class Copying:
                     self._cargo.remove(cargo)
         return archives
 
-    def _unpack(self, container: Container, archive: Path) -> None:
+    def _unpack(self, place: Place, archive: Path) -> None:
         workshop = self._assembly.workshop
-        workshop.make_directory(container, self._target)
+        workshop.make_directory(place, self._target)
         with open(archive, "rb") as stream:
-            workshop.receive_plain(container, stream, self._target)
+            workshop.receive_plain(place, stream, self._target)
 
 
 def _text(heredoc: Heredoc, expander: Expander) -> bytes:

@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +22,9 @@ from wardian.runtime import user as users
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, Network, ProcessSpec, Tmpfs
-from wardian.runtime.visit import visit
+from wardian.runtime.visit import visit, visit_own
+from wardian.storage import foreign, tree, whiteout
 from wardian.storage import layers as unpacking
-from wardian.storage import tree, whiteout
 from wardian.storage.changes import changes
 from wardian.storage.compression import decompressed, read_chunks
 from wardian.storage.packing import IdShift, pack
@@ -32,6 +32,21 @@ from wardian.storage.promotion import promote
 from wardian.storage.snapshotter import Snapshot
 
 IDS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Layers with a writable one on them, without a container: an ordinary user may enter none.
+
+    ``scratch`` is an empty directory, over which the root is put together for each look.
+    """
+
+    snapshot: Snapshot
+    lowers: tuple[str, ...]
+    scratch: Path
+
+
+Place = Container | Ground
 
 
 class Workshop:
@@ -67,13 +82,31 @@ class Workshop:
         return self._connected
 
     @contextmanager
-    def lent(self, lowers: Sequence[Path]) -> Iterator[Container]:
-        """A container on these layers with init alone in it, for a look at its files."""
+    def lent(self, lowers: Sequence[Path]) -> Iterator[Place]:
+        """These layers for a look at their files: root's in a container with init alone in it."""
+        if os.geteuid() != 0:
+            with self._ground(lowers) as ground:
+                yield ground
+            return
         container = self._client.run(self._spec(lowers))
         try:
             yield container
         finally:
             container.remove(force=True)
+
+    @contextmanager
+    def _ground(self, lowers: Sequence[Path]) -> Iterator[Ground]:
+        name = secrets.token_hex(8)
+        home = self._ingest.work / name
+        for part in ("snapshot/upper", "snapshot/work", "scratch"):
+            (home / part).mkdir(parents=True, mode=0o755)
+        snapshot = Snapshot(name, home / "snapshot/upper", home / "snapshot/work")
+        fd = os.open(self._ingest.work, tree.OPEN_DIRECTORY)
+        try:
+            yield Ground(snapshot, tuple(map(str, shown(lowers))), home / "scratch")
+        finally:
+            foreign.remove(fd, name)
+            os.close(fd)
 
     def _spec(self, lowers: Sequence[Path]) -> ContainerSpec:
         return ContainerSpec(
@@ -137,24 +170,22 @@ class Workshop:
 
     def made(
         self,
-        container: Container,
+        place: Place,
         lowers: Sequence[Path],
         mounted: Sequence[str] = (),
         *,
         is_at_rest: bool = True,
     ) -> Made:
-        """The layer of what was changed in a container.
+        """The layer of what was changed at a place.
 
         In one ``is_at_rest`` nothing runs that could write, and it is removed next.
         """
-        info = container.info
-        upper = Path(info.upper)
+        snapshot, first = _snapshot(place)
+        upper = snapshot.upper
         _remove_mount_points(upper, lowers, mounted)
-        snapshot = Snapshot(info.id, upper, Path(info.work))
         found = tuple(changes(snapshot, shown(lowers)))
         if not found:
             return Made(None, ())
-        first = info.first_host_id
         ids = IdShift(first, IDS) if first is not None else IdShift()
         if os.geteuid() != 0:
             ids = IdShift(os.geteuid(), 1)
@@ -183,7 +214,7 @@ class Workshop:
 
     # --- files: the layers alone, without what is mounted on them -------------------------
 
-    def owner(self, container: Container, words: str) -> tuple[int, int]:
+    def owner(self, place: Place, words: str) -> tuple[int, int]:
         """The numbers of ``--chown``, by the container's own files; one without a group has it."""
 
         def look() -> bytes:
@@ -192,23 +223,23 @@ class Workshop:
             gid = found.gid if group else (found.uid if user.isdecimal() else found.gid)
             return f"{found.uid} {gid}".encode()
 
-        uid, gid = self._visit(container, look).split()
+        uid, gid = self._visit(place, look).split()
         return int(uid), int(gid)
 
-    def is_directory(self, container: Container, path: str) -> bool:
+    def is_directory(self, place: Place, path: str) -> bool:
         """Whether there is one at this path."""
-        return self._visit(container, lambda: str(os.path.isdir(path)).encode()) == b"True"
+        return self._visit(place, lambda: str(os.path.isdir(path)).encode()) == b"True"
 
-    def make_directory(self, container: Container, path: str) -> None:
+    def make_directory(self, place: Place, path: str) -> None:
         """Make it with those above it."""
 
         def make() -> bytes:
             os.makedirs(path, mode=0o755, exist_ok=True)
             return b""
 
-        self._visit(container, make)
+        self._visit(place, make)
 
-    def receive(self, container: Container, stream: BinaryIO, folder: str = "/") -> None:
+    def receive(self, place: Place, stream: BinaryIO, folder: str = "/") -> None:
         """Unpack an archive into the container."""
         stream.flush()
 
@@ -217,17 +248,17 @@ class Workshop:
             unpacking.unpack(stream, fd)
             return b""
 
-        self._visit(container, take, stream.fileno())
+        self._visit(place, take, stream.fileno())
 
-    def receive_plain(self, container: Container, stream: BinaryIO, folder: str) -> None:
+    def receive_plain(self, place: Place, stream: BinaryIO, folder: str) -> None:
         """The same of an archive that may be compressed: it is decompressed out here."""
         with self.scratch() as file:
             file.writelines(decompressed(read_chunks(stream)))
             file.flush()
             file.seek(0)
-            self.receive(container, file, folder)
+            self.receive(place, file, folder)
 
-    def send(self, container: Container, order: Order, output: BinaryIO) -> Sent:
+    def send(self, place: Place, order: Order, output: BinaryIO) -> Sent:
         """Pack files of the container."""
 
         def give() -> bytes:
@@ -235,7 +266,7 @@ class Workshop:
             output.flush()
             return sent.digest.encode()
 
-        return Sent(self._visit(container, give, output.fileno()).decode())
+        return Sent(self._visit(place, give, output.fileno()).decode())
 
     @contextmanager
     def scratch(self) -> Iterator[BinaryIO]:
@@ -244,11 +275,27 @@ class Workshop:
             yield file
 
     @staticmethod
-    def _visit(container: Container, action: Callable[[], bytes], *fds: int) -> bytes:
-        host_pid = container.info.host_pid
+    def _visit(place: Place, action: Callable[[], bytes], *fds: int) -> bytes:
+        if isinstance(place, Ground):
+            return visit_own(
+                action,
+                fds=fds,
+                lowers=place.lowers,
+                place=str(place.scratch),
+                snapshot=str(place.snapshot.upper.parent),
+            ).result()
+        host_pid = place.info.host_pid
         if host_pid is None:
             raise FailedPrecondition("the container of the build ended meanwhile")
         return visit(host_pid, action, fds=fds, without_mounts=True).result()
+
+
+def _snapshot(place: Place) -> tuple[Snapshot, int | None]:
+    """What was written, and the first of its host ids if they are not the caller's."""
+    if isinstance(place, Ground):
+        return place.snapshot, None
+    info = place.info
+    return Snapshot(info.id, Path(info.upper), Path(info.work)), info.first_host_id
 
 
 def shown(lowers: Sequence[Path]) -> list[Path]:

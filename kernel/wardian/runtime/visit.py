@@ -109,12 +109,13 @@ def visit_own(
     fds: Collection[int] = (),
     lowers: Sequence[str] = (),
     place: str = "",
+    snapshot: str = "",
 ) -> Visit:
     """Begin an action as root of the caller's own ids and of nothing else.
 
     For an ordinary user, who may not enter a container from without: its init cannot be traced.
-    With ``lowers`` the root is an image's of these layers, put together over ``place``, a directory
-    that there is.
+    With a ``place``, a directory that there is, the root is put together over it: an image's of the
+    ``lowers``. It can be written if there is a ``snapshot``, a directory of ``upper`` and ``work``.
     """
     uids, gids = own_ranges()
     if len(uids) == 1 or len(gids) == 1:
@@ -123,8 +124,8 @@ def visit_own(
 
     def settle() -> None:
         _become_root_of_own_ids(unshared[1], mapped[0])
-        if lowers:
-            _show_image(lowers, place)
+        if place:
+            _show_image(lowers, place, snapshot)
 
     answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
@@ -197,9 +198,10 @@ def _become_root_of_own_ids(unshared: int, mapped: int) -> None:
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
-def _show_image(lowers: Sequence[str], place: str) -> None:
+def _show_image(lowers: Sequence[str], place: str, snapshot: str) -> None:
     """Make an image's layers, stacked, our root. Short names: all options must fit into a page."""
-    layers = [os.open(lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
+    sources = [*lowers, snapshot] if snapshot else lowers
+    layers = [os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for source in sources]
     mount("tmpfs", place, "tmpfs", 0, "mode=700,size=1m")
     os.chdir(place)
     for number, layer in enumerate(layers):
@@ -207,8 +209,12 @@ def _show_image(lowers: Sequence[str], place: str) -> None:
         mount(f"/proc/self/fd/{layer}", str(number), None, MS_BIND)
     os.mkdir("empty")  # overlayfs wants two
     os.mkdir("image")
-    stacked = ":".join([*map(str, range(len(layers))), "empty"])
-    mount("overlay", "image", "overlay", MS_RDONLY, f"lowerdir={stacked},userxattr")
+    count = len(lowers)
+    options = "lowerdir=" + ":".join([*map(str, range(count)), "empty"])
+    if snapshot:
+        options += f",upperdir={count}/upper,workdir={count}/work,index=off,metacopy=off"
+    flags = 0 if snapshot else MS_RDONLY
+    mount("overlay", "image", "overlay", flags, f"{options},userxattr")
     os.chdir("image")
     os.chroot(".")
 
