@@ -177,9 +177,11 @@ def test_limits_are_in_force_where_cgroups_are_delegated(gardener: Gardener) -> 
             box.unpause()
             box.update(Limits(memory_bytes=96 << 20, pids=16))
             again = [file.read_text().split()[0] for file in files if file.exists()]
-            events = [event.action for event in client.events(since=1.0, until=time.time())]
+            told, patience = [], time.monotonic() + 20
+            while "oom" not in told and time.monotonic() < patience:
+                told = [event.action for event in client.events(since=1.0, until=time.time())]
             box.remove(force=True)
-            show([where, found, eaten, paused, again, "oom" in events, info.warnings])
+            show([where, found, eaten, paused, again, "oom" in told, info.warnings])
             """,
             groups,
         )
