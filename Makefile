@@ -5,8 +5,7 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 
 LAB_FLAGS ?=
-# By files: the tests of one share what is dear to make.
-PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadgroup
 TOUR := en/00-tour.ipynb
 
 # jupyter refuses to serve as root unless told so.

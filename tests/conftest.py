@@ -37,6 +37,16 @@ def fail_unless_accepted(report: pytest.TestReport | pytest.CollectReport) -> No
     report.longrepr = f"skipped in CI, which is to run everything: {reason}"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the tests, a file's stay together: what is dear to make is made once."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
 if os.environ.get("CI") == "true":
 
     @pytest.hookimpl(wrapper=True)

@@ -47,6 +47,7 @@ def test_ps_lists_the_latest_also_if_it_does_not_run(wardian: Wardian, web: str)
     assert out(wardian("ps", "-n", "-1", *shown)) == f"{web}\n"
 
 
+@pytest.mark.xdist_group("networks")
 def test_ps_filters_as_docker_does(wardian: Wardian, tmp_path: Path) -> None:
     folder = str(tmp_path)
     out(
@@ -102,6 +103,7 @@ def test_images_filter_as_docker_does(wardian: Wardian) -> None:
     assert "not true or false" in refused(wardian("images", "--filter", "dangling=x"), 1)
 
 
+@pytest.mark.xdist_group("networks")
 def test_networks_filter_as_docker_does(wardian: Wardian) -> None:
     out(wardian("network", "create", "--label", "kind=a", "green"))
     out(wardian("network", "create", "blue"))

@@ -17,7 +17,10 @@ from tests.linux.program import PROGRAM, Done, Wardian, out, refused
 from tests.linux.test_networks import base_store, host, wardian
 
 __all__ = ["base_store", "host", "wardian"]  # fixtures, for the tests here
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
+    pytest.mark.xdist_group("networks"),  # who looks at the host's links wants no other's there
+]
 
 APP = """
 services:

@@ -31,7 +31,10 @@ from wardian.observe.packet import Way, way
 from wardian.runtime.client import Client
 
 __all__ = ["base_store", "host", "lab", "wardian"]
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
+    pytest.mark.xdist_group("networks"),  # who looks at the host's links wants no other's there
+]
 PORT = 8075
 
 

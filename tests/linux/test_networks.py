@@ -27,7 +27,10 @@ from wardian.network.definition import Attachment
 from wardian.runtime.client import Client
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
+    pytest.mark.xdist_group("networks"),  # who looks at the host's links wants no other's there
+]
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # docker's word
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")

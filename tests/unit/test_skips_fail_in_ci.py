@@ -27,7 +27,7 @@ def run_pytest(folder: Path, *, reason: str, ci: str) -> str:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
         cwd=folder,
-        env={"CI": ci, "PATH": "/usr/bin:/bin"},
+        env={"CI": ci, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,
         check=False,

@@ -27,7 +27,7 @@ from wardian.linux.process import set_parent_death_signal
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-OURS = re.compile(r"^tests/vm/test_cgroup_v2_machine\.py::\w+\[(tests/.+)\]$")
+OURS = re.compile(r"^tests/vm/test_cgroup_v2_machine\.py::\w+\[(tests/.+)\](@.*)?$")
 # Beside the rest the guest gets what that leaves: alone on two cores it takes 280 s.
 TIMEOUT_S = 1200.0
 NICE = 5
