@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 # 300 in all, and a few: keeper 6 x 18, keeper and init 2 x 12, init 60, client 36, command line
-# 7 x 6, kernel 16, a keeper with nothing but spares 20; and 10 x 12 of wardian-oci.
+# 7 x 6, kernel 16, a keeper with nothing but spares 20; and 10 x 6 of wardian-oci.
 FAULTS = int(os.environ.get("WARDIAN_FAULTS", "300"))
 LATEST_S = 0.06  # a start takes some milliseconds, longer where the machine is busy
 

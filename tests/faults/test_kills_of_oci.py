@@ -76,7 +76,7 @@ def test_a_command_killed_at_any_moment_leaves_what_delete_removes(
     whole.wait()
     assert oci("delete", "--force", "killed").returncode == 0
     assert_nothing_is_left(oci)
-    for _ in range(rounds(12)):
+    for _ in range(rounds(6)):
         for before in befores:
             assert begin(oci, manager, before).wait(60) == 0
         victim = begin(oci, manager, line)

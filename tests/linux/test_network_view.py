@@ -63,6 +63,7 @@ def street(wardian: Wardian, lab: str, state: Path) -> Street:
 
 
 def test_a_frame_has_links_pairs_routes_rules_ports_and_sockets(street: Street) -> None:
+    assert answers(own_address(), PORT)  # so the host has web among its neighbours
     frame = street.frame()
     assert msgspec.json.decode(msgspec.json.encode(frame), type=NetworkFrame) == frame
     inner = frame.link("web/eth0")

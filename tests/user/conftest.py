@@ -49,7 +49,8 @@ def collected() -> list[object]:
         return [pytest.param(NOBODY, marks=pytest.mark.skip(reason=reason))]
     options = ("--collect-only", "-q", "--color=no")
     asked = [sys.executable, "-m", "pytest", *options, *USER_TESTS]
-    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    plain = {**os.environ, "PYTEST_ADDOPTS": ""}
+    said = subprocess.run(asked, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
     tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
     if said.returncode or not tests:
         raise pytest.UsageError(f"cannot collect the user's tests:\n{said.stdout[-2000:]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def collected() -> list[object]:
     # The guest has no cgroup v1: the halves of a hybrid host are for hybrid hosts.
     options = ("--collect-only", "-q", "--color=no", "-k", "not (conformance and half)")
     command = [sys.executable, "-m", "pytest", *options, *GUEST_TESTS]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    plain = {**os.environ, "PYTEST_ADDOPTS": ""}
+    said = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
     tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
     if said.returncode or not tests:
         raise pytest.UsageError(f"cannot collect the guest's tests:\n{said.stdout[-2000:]}")
