@@ -5,7 +5,8 @@ VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 
 LAB_FLAGS ?=
-PYTEST_FLAGS ?= --numprocesses=2 --dist=loadgroup
+# In their order, not the largest first: the guest of tests/vm, which runs beside, is waited for last.
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
 TOUR := en/00-tour.ipynb
 
 # jupyter refuses to serve as root unless told so.
