@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from wardian.errors import KernelRefused, ProtocolError, SetupError
 from wardian.linux import namespaces, process
+from wardian.linux.proc import children
 from wardian.runtime import messages as m
 from wardian.runtime.lending import NOTHING, Loan
 from wardian.runtime.wire import SCM_MAX_FD, Connection, Message
@@ -84,6 +86,7 @@ class Zygote:
         It is ours to wait for, as what it clones is.
         """
         ours, theirs = map(Connection, socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+        known = set(children(os.getpid()))
         try:
             told = self._ask(order, (*fds, theirs.fileno()))
             theirs.close()
@@ -93,6 +96,7 @@ class Zygote:
             try:
                 return ours.receive()
             except (EOFError, ProtocolError) as error:
+                _end_strays(known | {errand.host_pid})
                 raise ZygoteLost from error
             finally:
                 with suppress(ChildProcessError):
@@ -106,6 +110,17 @@ class Zygote:
         self._sync.close()
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
+
+
+def _end_strays(known: set[int]) -> None:
+    """End and reap what an errand cloned before it was killed, which nobody else knows.
+
+    Unreaped it would keep the init of the PID namespace that it joined from ending.
+    """
+    for host_pid in set(children(os.getpid())) - known:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(host_pid, signal.SIGKILL)
+            os.waitpid(host_pid, 0)
 
 
 def _serve(sync: Connection, become: Become) -> NoReturn:
@@ -135,6 +150,7 @@ def _clone(sync: Connection, become: Become, order: m.Clone, fds: tuple[int, ...
         sync.send(m.encode(m.Cloned(0, error.errno)))
     else:
         if host_pid == 0:
+            sync.close()  # else its end would seem to live on when who cloned us is killed
             become(Connection(socket.socket(fileno=child_end), max_descriptors=SCM_MAX_FD))
         sync.send(m.encode(m.Cloned(host_pid)), (pidfd,))
         os.close(pidfd)
