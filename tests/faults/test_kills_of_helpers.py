@@ -42,8 +42,8 @@ def hunter(keeper: int, deadline: float) -> Iterator[Callable[[], int]]:
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     hunting = os.fork()
     if hunting == 0:
-        with suppress(OSError):
-            while time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            with suppress(OSError):  # it had ended already
                 for host_pid in set(children(keeper)) - known:
                     if is_errand(host_pid):
                         os.kill(host_pid, signal.SIGKILL)
