@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import reports
 from tests.linux.conftest import UID
 from tests.linux.gardener import delegated, lay_out_etc
-from tests.user.login import ROOT, command
-from tests.vm.conftest import Outcome, outcomes
+from tests.reports import ROOT, Outcome, outcomes
+from tests.user.login import command
 from wardian.cgroups.hierarchy import Hierarchy
 
 USER_TESTS = (
@@ -47,20 +47,7 @@ def collected() -> list[object]:
     if not shutil.which("newuidmap"):
         reason = "no newuidmap; apt-get install uidmap"
         return [pytest.param(NOBODY, marks=pytest.mark.skip(reason=reason))]
-    options = ("--collect-only", "-q", "--color=no")
-    asked = [sys.executable, "-m", "pytest", *options, *USER_TESTS]
-    plain = {**os.environ, "PYTEST_ADDOPTS": ""}
-    said = subprocess.run(asked, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
-    tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
-    if said.returncode or not tests:
-        raise pytest.UsageError(f"cannot collect the user's tests:\n{said.stdout[-2000:]}")
-    return tests
-
-
-def junit_name(user_test: str) -> str:
-    """A node id as junit names it: dotted module, dot, function with its parameters."""
-    path, _, name = user_test.partition("::")
-    return f"{path.removesuffix('.py').replace('/', '.')}.{name}"
+    return reports.collected(USER_TESTS)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.linux.conftest import UID
-
-ROOT = Path(__file__).parents[2]
+from tests.reports import ROOT
 
 
 def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[str]) -> list[str]:

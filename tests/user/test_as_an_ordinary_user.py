@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.user.conftest import TIMEOUT_S, junit_name
-from tests.vm.conftest import Outcome
+from tests.reports import Outcome, junit_name
+from tests.user.conftest import TIMEOUT_S
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests import reports
+from tests.reports import Outcome, outcomes, seen_on
 from tests.vm import machine
 from tests.vm.debian_kernel import Unavailable
-from tests.vm.guest import ROOT, Guest
+from tests.vm.guest import Guest
 
 # What a host with cgroup v2 and an older kernel may change; the rest would take long, emulated.
 GUEST_TESTS = (
@@ -45,14 +40,6 @@ GUEST_TESTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one test ended in the guest: passed, failed, skipped or unknown; what it said."""
-
-    kind: str
-    text: str = ""
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case for each test that the guest will run."""
     if "guest_test" in metafunc.fixturenames:
@@ -66,14 +53,7 @@ def collected() -> list[object]:
     except Unavailable as reason:
         return [pytest.param("none", marks=pytest.mark.skip(reason=f"no guest: {reason}"))]
     # The guest has no cgroup v1: the halves of a hybrid host are for hybrid hosts.
-    options = ("--collect-only", "-q", "--color=no", "-k", "not (conformance and half)")
-    command = [sys.executable, "-m", "pytest", *options, *GUEST_TESTS]
-    plain = {**os.environ, "PYTEST_ADDOPTS": ""}
-    said = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False)
-    tests: list[object] = [line for line in said.stdout.splitlines() if "::" in line]
-    if said.returncode or not tests:
-        raise pytest.UsageError(f"cannot collect the guest's tests:\n{said.stdout[-2000:]}")
-    return tests
+    return reports.collected(GUEST_TESTS, "-k", "not (conformance and half)")
 
 
 @pytest.fixture(scope="session")
@@ -88,34 +68,3 @@ def guest_outcomes(pytestconfig: pytest.Config) -> dict[str, Outcome]:
         return outcomes(report)
     unknown = Outcome("unknown", guest.console[-4000:])
     return defaultdict(lambda: unknown, seen_on(guest.console))
-
-
-def junit_name(guest_test: str) -> str:
-    """A node id as junit names it: dotted module, dot, function."""
-    path, _, name = guest_test.partition("::")
-    return f"{path.removesuffix('.py')}::{name}".replace("/", ".").replace("::", ".")
-
-
-def seen_on(console: str) -> Iterator[tuple[str, Outcome]]:
-    """The tests that passed before the guest ran out of time or broke down."""
-    for found in re.finditer(r"^(tests/\S+::.+?) PASSED", console, re.MULTILINE):
-        yield junit_name(found[1]), Outcome("passed")
-
-
-def outcomes(report: str) -> dict[str, Outcome]:
-    """A junit report by test, named as junit does: dotted module, dot, function."""
-    found = {}
-    for case in ET.fromstring(report).iter("testcase"):  # noqa: S314 - pytest's own report
-        found[f"{case.get('classname')}.{case.get('name')}"] = outcome(case)
-    return found
-
-
-def outcome(case: ET.Element) -> Outcome:
-    """A case has a child only if it did not simply pass."""
-    for child in case:
-        text = f"{child.get('message')}\n{child.text or ''}"
-        if child.tag == "skipped":
-            return Outcome("skipped", child.get("message") or "")
-        if child.tag in {"failure", "error"}:
-            return Outcome("failed", text)
-    return Outcome("passed")

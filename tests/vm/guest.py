@@ -21,12 +21,12 @@ from typing import Any
 
 import pytest
 
+from tests.reports import ROOT
 from tests.vm import machine
 from tests.vm.debian_kernel import DebianKernel, Unavailable
 from wardian.linux.process import set_parent_death_signal
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 OURS = re.compile(r"^tests/vm/test_cgroup_v2_machine\.py::\w+\[(tests/.+)\](@.*)?$")
 # Emulated, it takes some 900 s of a core, and beside the rest it has no core for itself.
 TIMEOUT_S = 2400.0

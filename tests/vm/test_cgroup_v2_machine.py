@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.conftest import Outcome, junit_name
+from tests.reports import Outcome, junit_name
 from tests.vm.guest import TIMEOUT_S
 
 
