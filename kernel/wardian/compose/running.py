@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wardian.compose.project import (
     COMPLETED,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from wardian.runtime.container import Container
     from wardian.runtime.messages import ContainerInfo
 
+EntryT = TypeVar("EntryT", NetworkEntry, VolumeEntry)
 Say = Callable[[str, str, str], None]  # what it is, its name, what became of it
 
 
@@ -92,22 +93,9 @@ class Application:
         self.say("Image", service.image, "Built")
 
     def _missing_networks(self, services: Sequence[Service]) -> list[NetworkEntry]:
-        """Those to be made; NotFound for one that somebody else has to make."""
         used = {one.network for service in services for one in service.attachments}
-        networks, missing = Networks(self.client.root), []
-        for entry in self.project.networks.values():
-            if entry.name not in used:
-                continue
-            try:
-                networks.find(entry.name)
-            except NotFound:
-                if entry.external:
-                    raise NotFound(
-                        f"there is no network {entry.name}, which is external to the project",
-                        hint=f"make it: wardian network create {entry.name}",
-                    ) from None
-                missing.append(entry)
-        return missing
+        wanted = [entry for entry in self.project.networks.values() if entry.name in used]
+        return _missing("network", wanted, Networks(self.client.root).find)
 
     def _make_network(self, entry: NetworkEntry) -> None:
         labels = {**entry.labels, PROJECT: self.project.name, NETWORK: entry.key}
@@ -116,21 +104,9 @@ class Application:
         self.say("Network", entry.name, "Created")
 
     def _missing_volumes(self, services: Sequence[Service]) -> list[VolumeEntry]:
-        """Likewise."""
         used = {key for service in services for key in service.volumes}
-        volumes, missing = Volumes(self.client.root), []
-        for key in sorted(used):
-            entry = self.project.volumes[key]
-            try:
-                volumes.get(entry.name)
-            except NotFound:
-                if entry.external:
-                    raise NotFound(
-                        f"there is no volume {entry.name}, which is external to the project",
-                        hint=f"make it: wardian volume create {entry.name}",
-                    ) from None
-                missing.append(entry)
-        return missing
+        wanted = [self.project.volumes[key] for key in sorted(used)]
+        return _missing("volume", wanted, Volumes(self.client.root).get)
 
     def _make_volume(self, entry: VolumeEntry) -> None:
         labels = {**entry.labels, PROJECT: self.project.name, VOLUME: entry.key}
@@ -217,6 +193,22 @@ class Application:
             for one in other.depends_on
         )
         return is_awaited and info.finished_at is not None and info.exit_code == 0
+
+
+def _missing(what: str, entries: Sequence[EntryT], find: Callable[[str], object]) -> list[EntryT]:
+    """Those to be made; NotFound for one that somebody else has to make."""
+    missing = []
+    for entry in entries:
+        try:
+            find(entry.name)
+        except NotFound:
+            if entry.external:
+                raise NotFound(
+                    f"there is no {what} {entry.name}, which is external to the project",
+                    hint=f"make it: wardian {what} create {entry.name}",
+                ) from None
+            missing.append(entry)
+    return missing
 
 
 def build_image(build: Build, name: str) -> None:
