@@ -14,8 +14,7 @@ from wardian.cli.params import (
     follow_options,
     limit_options,
 )
-from wardian.cli.program import Command, complain
-from wardian.errors import CommandFailed, NotFound, WardianError
+from wardian.cli.program import Command, Gone, Say, complain, each_name, say_name
 
 if TYPE_CHECKING:
     from wardian.cgroups.limits import Limits, Words
@@ -24,28 +23,14 @@ if TYPE_CHECKING:
 Act = Callable[["Container"], Any]
 
 
-def for_each(names: Sequence[str], act: Act, *, say: Callable[[str, Any], None]) -> int:
-    """Do something to each container; one that refuses doesn't keep the others from it.
-
-    ``say`` prints what came of it. The exit code is 0, or that of the last refusal.
-    """
+def for_each(
+    names: Sequence[str], act: Act, *, say: Say = say_name, is_gone: Gone | None = None
+) -> int:
+    """`each_name`, of containers."""
     from wardian.runtime.client import Client
 
-    code = 0
     with Client.connect() as client:
-        for name in names:
-            try:
-                result = act(client.container(name))
-            except WardianError as error:
-                complain(error.what, error.hint)
-                code = error.exit_code if isinstance(error, CommandFailed) else 1
-            else:
-                say(name, result)
-    return code
-
-
-def _say_name(name: str, _result: object) -> None:
-    click.echo(name)
+        return each_name(names, lambda name: act(client.container(name)), say=say, is_gone=is_gone)
 
 
 @click.command(cls=Command)
@@ -63,7 +48,7 @@ def start(
     wardian start -ai web     # and follow it, with its terminal if it was made with one
     """  # noqa: D301
     if not (attach or interactive):
-        return for_each(names, lambda container: container.start(), say=_say_name)
+        return for_each(names, lambda container: container.start())
     from wardian.errors import InvalidInput
 
     if len(names) > 1:
@@ -120,7 +105,7 @@ def stop(*, names: tuple[str, ...], timeout_s: float | None, word: str | None) -
 
     Files stay: `wardian start` goes on with them.
     """
-    return for_each(names, lambda each: _stop(each, timeout_s, word), say=_say_name)
+    return for_each(names, lambda each: _stop(each, timeout_s, word))
 
 
 def _stop(container: Container, timeout_s: float | None, word: str | None) -> None:
@@ -141,7 +126,7 @@ def kill(*, names: tuple[str, ...], word: str) -> int:
     from wardian.cli.words import signal_number
 
     signal = signal_number(word)
-    return for_each(names, lambda container: container.kill(signal), say=_say_name)
+    return for_each(names, lambda container: container.kill(signal))
 
 
 @click.command(cls=Command)
@@ -154,21 +139,21 @@ def restart(*, names: tuple[str, ...], timeout_s: float | None, word: str | None
         _stop(container, timeout_s, word)
         container.start()
 
-    return for_each(names, again, say=_say_name)
+    return for_each(names, again)
 
 
 @click.command(cls=Command)
 @containers_argument
 def pause(names: tuple[str, ...]) -> int:
     """Freeze every process of containers; memory and files stay."""
-    return for_each(names, lambda container: container.pause(), say=_say_name)
+    return for_each(names, lambda container: container.pause())
 
 
 @click.command(cls=Command)
 @containers_argument
 def unpause(names: tuple[str, ...]) -> int:
     """Let frozen containers go on."""
-    return for_each(names, lambda container: container.unpause(), say=_say_name)
+    return for_each(names, lambda container: container.unpause())
 
 
 @click.command(cls=Command)
@@ -195,23 +180,11 @@ def rename(*, name: str, new_name: str) -> None:
 @containers_argument
 def rm(*, names: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers and their writable layers. Images stay, and so do volumes."""
-    if not force:
-        return for_each(names, lambda container: container.remove(volumes=volumes), say=_say_name)
-    from wardian.runtime.client import Client
-
-    code = 0
-    with Client.connect() as client:
-        for name in names:
-            try:
-                client.container(name).remove(force=True, volumes=volumes)
-            except NotFound as error:
-                complain(error.what)  # what is to be gone is gone: not a failure
-            except WardianError as error:
-                complain(error.what, error.hint)
-                code = 1
-            else:
-                click.echo(name)
-    return code
+    return for_each(
+        names,
+        lambda container: container.remove(force=force, volumes=volumes),
+        is_gone=complain if force else None,  # what is to be gone is gone: not a failure
+    )
 
 
 @click.command(cls=Command)
@@ -237,7 +210,7 @@ def update(*, names: tuple[str, ...], restart: str | None, **flags: Words) -> in
         limits = _merged(container.info.spec.limits, flags) if has_limits else None
         container.update(limits, restart=policy)
 
-    return for_each(names, change, say=_say_name)
+    return for_each(names, change)
 
 
 def _merged(usual: Limits, flags: dict[str, Words]) -> Limits:

@@ -9,9 +9,9 @@ import click
 
 from wardian.cli.networking import complete_network, endpoint_fields, hosts_of
 from wardian.cli.params import complete_container, container_argument, format_option
-from wardian.cli.program import Command, Entry, LazyGroup, Sections, complain
+from wardian.cli.program import Command, Entry, LazyGroup, Sections, each_name
 from wardian.cli.words import has_label
-from wardian.errors import NotFound, WardianError
+from wardian.errors import NotFound
 
 if TYPE_CHECKING:
     from wardian.network.definition import Network
@@ -260,21 +260,10 @@ def rm(*, names: tuple[str, ...], force: bool) -> int:
     """Remove networks that no running container is in."""
     from wardian.runtime.client import Client
 
-    failed = False
     with Client.connect() as client:
-        for name in names:
-            try:
-                _remove(client, name)
-            except NotFound as error:
-                if not force:
-                    complain(error.what, error.hint)
-                    failed = True
-            except WardianError as error:
-                complain(error.what, error.hint)
-                failed = True
-            else:
-                click.echo(name)
-    return int(failed)
+        return each_name(
+            names, lambda name: _remove(client, name), is_gone=(lambda _: None) if force else None
+        )
 
 
 def _remove(client: Client, name: str) -> None:

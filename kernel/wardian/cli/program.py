@@ -6,7 +6,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,10 +14,12 @@ from typing import Any, ClassVar
 import click
 
 from wardian.cli import switches
-from wardian.errors import CommandFailed, WardianError
+from wardian.errors import CommandFailed, NotFound, WardianError
 
 USAGE_EXIT_CODE = 125  # as docker's
 INTERRUPTED_EXIT_CODE = 130
+Say = Callable[[str, Any], None]
+Gone = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,38 @@ def complain(what: str, hint: str = "") -> None:
     click.echo(f"wardian: {what}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
+
+
+def say_name(name: str, _result: object) -> None:
+    """What docker prints of what it has done something to."""
+    click.echo(name)
+
+
+def each_name(
+    names: Sequence[str],
+    act: Callable[[str], Any],
+    *,
+    say: Say = say_name,
+    is_gone: Gone | None = None,
+) -> int:
+    """Do something to each; one that refuses doesn't keep the others from it.
+
+    ``say`` prints what came of it. With ``is_gone`` one that is not there is no failure, and that
+    is told of it. The exit code is 0, or that of the last refusal.
+    """
+    code = 0
+    for name in names:
+        try:
+            result = act(name)
+        except WardianError as error:
+            if is_gone is not None and isinstance(error, NotFound):
+                is_gone(error.what)
+                continue
+            complain(error.what, error.hint)
+            code = error.exit_code if isinstance(error, CommandFailed) else 1
+        else:
+            say(name, result)
+    return code
 
 
 def _explain(error: OSError) -> int:

@@ -14,7 +14,7 @@ import click
 
 from wardian.cli.mounted import complete_volume, describe_volume, names_in_use
 from wardian.cli.params import format_option
-from wardian.cli.program import Command, Entry, LazyGroup, Sections, complain
+from wardian.cli.program import Command, Entry, LazyGroup, Sections, each_name
 from wardian.errors import InvalidInput, NotFound, SetupError, WardianError
 
 if TYPE_CHECKING:
@@ -232,21 +232,10 @@ def rm(*, names: tuple[str, ...], force: bool) -> int:
     """Remove volumes, files and all. One that a container has, running or not, is refused."""
     from wardian.runtime.client import Client
 
-    failed = False
     with Client.connect() as client:
-        for name in names:
-            try:
-                remove(client, name)
-            except NotFound as error:
-                if not force:
-                    complain(error.what, error.hint)
-                    failed = True
-            except WardianError as error:
-                complain(error.what, error.hint)
-                failed = True
-            else:
-                click.echo(name)
-    return int(failed)
+        return each_name(
+            names, lambda name: remove(client, name), is_gone=(lambda _: None) if force else None
+        )
 
 
 def remove(client: Client, name: str) -> None:
