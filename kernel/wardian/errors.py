@@ -19,6 +19,10 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class WardianError(Exception):
@@ -88,6 +92,14 @@ class RegistryFailed(WardianError):
 
 class ProtocolError(WardianError):
     """The other side of a socket said something impossible; treat it as hostile."""
+
+
+def not_ours(path: Path, why: str) -> SetupError:
+    """What is stored there is not in this version's form: it is somebody's, and stays."""
+    return SetupError(
+        f"another version of Wardian wrote {path}: {why}",
+        hint="use that version, or set WARDIAN_ROOT to a directory of this one's own",
+    )
 
 
 def revived(kind: str, what: str, hint: str = "", exit_code: int | None = None) -> WardianError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from wardian.errors import NotFound, SetupError
+from wardian.errors import NotFound, SetupError, not_ours
 from wardian.network.definition import DEFAULT, Network
 
 VERSION = 1
@@ -42,9 +42,9 @@ class Networks:
                 except FileNotFoundError:  # removed this moment
                     continue
                 except (msgspec.MsgspecError, OSError) as error:
-                    raise _not_ours(path, str(error)) from error
+                    raise not_ours(path, str(error)) from error
                 if file.version != VERSION:
-                    raise _not_ours(path, f"its version is {file.version}, not {VERSION}")
+                    raise not_ours(path, f"its version is {file.version}, not {VERSION}")
                 yield file.network
 
     def find(self, name: str) -> Network:
@@ -91,10 +91,3 @@ def bridge_name(network_id: str, name: str, root: Path) -> str:
     if name == DEFAULT and root == Path("/var/lib/wardian"):
         return "wardian0"
     return f"br-{network_id[:12]}"
-
-
-def _not_ours(path: Path, why: str) -> SetupError:
-    return SetupError(
-        f"another version of Wardian wrote {path}: {why}",
-        hint="use that version, or set WARDIAN_ROOT to a directory of this one's own",
-    )

@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from wardian.cgroups.cgroup import Events
-from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError
+from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError, not_ours
 from wardian.network.definition import Endpoint, Port
 from wardian.runtime.health import Health
 from wardian.runtime.spec import ContainerSpec
@@ -185,10 +185,10 @@ class Records:
                 raise SetupError(f"cannot read a container's state: {error.strerror}") from error
             try:
                 if version != VERSION:
-                    raise _not_ours(path, f"its version is {version}, not {VERSION}")
+                    raise not_ours(path, f"its version is {version}, not {VERSION}")
                 yield _decoder(Record).decode(data)
             except (msgspec.MsgspecError, WardianError) as error:
-                raise _not_ours(path, str(error).partition("\n")[0]) from error
+                raise not_ours(path, str(error).partition("\n")[0]) from error
 
 
 def _write_names(home: Path, hostname: str, extra_hosts: Hosts) -> None:
@@ -207,13 +207,6 @@ def write_hosts(
     lines += [(address, name) for name, address in extra_hosts]
     (home / "hosts").write_text(
         _LOCALHOST + "".join(f"{address}\t{name}\n" for address, name in lines)
-    )
-
-
-def _not_ours(path: Path, why: str) -> SetupError:
-    return SetupError(
-        f"another version of Wardian wrote {path}: {why}",
-        hint="use that version, or set WARDIAN_ROOT to a directory of this one's own",
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from wardian.errors import AlreadyExists, FailedPrecondition, NotFound, SetupError
+from wardian.errors import AlreadyExists, FailedPrecondition, NotFound, SetupError, not_ours
 from wardian.storage import foreign
 from wardian.storage.volume import NAME, Volume
 
@@ -81,9 +81,9 @@ class Volumes:
         except (FileNotFoundError, NotADirectoryError):
             raise _no_such(name) from None
         except (msgspec.MsgspecError, OSError) as error:
-            raise _not_ours(path, str(error)) from error
+            raise not_ours(path, str(error)) from error
         if file.version != VERSION:
-            raise _not_ours(path, f"its version is {file.version}, not {VERSION}")
+            raise not_ours(path, f"its version is {file.version}, not {VERSION}")
         return file.volume
 
     def create(self, volume: Volume) -> None:
@@ -175,10 +175,3 @@ def _stagings(home: Path) -> list[str]:
 
 def _no_such(name: str) -> NotFound:
     return NotFound(f"no such volume: {name[:128]!a}", hint="`wardian volume ls` lists them")
-
-
-def _not_ours(path: Path, why: str) -> SetupError:
-    return SetupError(
-        f"another version of Wardian wrote {path}: {why}",
-        hint="use that version, or set WARDIAN_ROOT to a directory of this one's own",
-    )
