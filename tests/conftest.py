@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Refuse to go on where groups are asked for and not made: nothing else would tell."""
+    if node.config.option.dist == "loadgroup" and not all("@" in node_id for node_id in ids):
+        raise pytest.UsageError("pytest-xdist makes no groups under this pytest; install < 9.2")
 
 
 if os.environ.get("CI") == "true":
