@@ -6,12 +6,16 @@ import os
 import stat
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from tests.linux.conftest import wait_until
 from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused
+from wardian.runtime.client import Client
 
 
 @pytest.fixture
@@ -88,6 +92,46 @@ def test_container_that_does_not_run_is_what_it_was_before(wardian: Wardian, her
     assert (here / "f").read_text() == "x\n"
     assert out(wardian("inspect", "--format", shown, "box")) == before
     assert "A /g" in out(wardian("diff", "box"))
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_asked_of_a_container_that_is_copied_from_holds(
+    wardian: Wardian, state: Path, client: Client
+) -> None:
+    out(wardian("create", "--name", "box", "--restart", "always", IMAGE, "true"))
+    with copying_in(state) as process:
+        wait_until(lambda: status(wardian, "box") == "running")
+        out(wardian("rename", "box", "crate"))
+        out(wardian("update", "--restart", "no", "crate"))
+        client.container("crate").lend()
+        process.kill()  # it cannot give it back
+    assert status(wardian, "crate") == "running"
+    client.container("crate").give_back()
+    wait_until(lambda: status(wardian, "crate") == "created")
+    policy = "{{.HostConfig.RestartPolicy.Name}}"
+    assert out(wardian("inspect", "--format", policy, "crate")) == "no\n"
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"))
+    assert told.split() == ["create", "rename", "update"]
+
+
+@contextmanager
+def copying_in(state: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A ``wardian cp`` into the container "box" that waits for its archive."""
+    environment = {**os.environ, "WARDIAN_ROOT": str(state)}
+    with subprocess.Popen(
+        [*PROGRAM, "cp", "-", "box:/tmp"], stdin=subprocess.PIPE, env=environment
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(tarfile.TarInfo("a").tobuf())
+            process.stdin.flush()
+            yield process
+        finally:
+            process.kill()
+
+
+def status(wardian: Wardian, name: str) -> str:
+    return out(wardian("inspect", "--format", "{{.State.Status}}", name)).strip()
 
 
 @pytest.mark.usefixtures("box", "here")

@@ -74,14 +74,11 @@ def running(name: str) -> Iterator[Container]:
 
     with Client.connect() as client:
         container = client.container(name)
-        was_running = container.info.host_pid is not None
-        if not was_running:
-            container.lend()
+        container.lend()
         try:
             yield container
         finally:
-            if not was_running:
-                container.stop(timeout_s=0.0)
+            container.give_back()
 
 
 def copy_out(

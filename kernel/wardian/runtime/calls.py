@@ -61,6 +61,7 @@ class Calls:
         self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
         self._leaving: dict[Connection, list[Callable[[], None]]] = {}
         self._awaited: dict[Connection, set[str]] = {}  # volumes, until a container has them
+        self._borrowed: dict[Connection, list[str]] = {}  # containers, until they are given back
         self._handlers: dict[str, tuple[Any, Handler]] = {
             "create": (m.CreateCall, self._create),
             "run": (m.RunCall, self._run),
@@ -77,6 +78,7 @@ class Calls:
             "inspect": (m.NameCall, self._inspect),
             "list": (type(None), self._list),
             "lend": (m.NameCall, self._lend),
+            "give_back": (m.NameCall, self._give_back),
             "join": (m.JoinCall, self._join),
             "rename": (m.RenameCall, self._rename),
             "connect": (m.ConnectCall, self._connect),
@@ -106,6 +108,8 @@ class Calls:
             self._house.history.leave(listener)
         for leave in self._leaving.pop(client, ()):
             leave()
+        for container_id in self._borrowed.pop(client, ()):
+            self._house.give_back(container_id, lambda _: None)
         self._house.shelf.drop(sorted(self._awaited.pop(client, ())))
 
     def _create(self, reply: Reply, call: m.CreateCall, _fds: tuple[int, ...]) -> None:
@@ -316,7 +320,17 @@ class Calls:
         reply.send(None)
 
     def _lend(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
-        reply.send(self._house.info(self._house.lend(self._house.find(call.name))))
+        record = self._house.lend(self._house.find(call.name))
+        self._borrowed.setdefault(reply.client, []).append(record.id)
+        reply.send(self._house.info(record))
+
+    def _give_back(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        borrowed = self._borrowed.get(reply.client, [])
+        if record.id not in borrowed:
+            raise FailedPrecondition(f"container {record.spec.name} was not lent")
+        borrowed.remove(record.id)
+        self._house.give_back(record.id, lambda _: reply.send(None))
 
     def _rename(self, reply: Reply, call: m.RenameCall, _fds: tuple[int, ...]) -> None:
         record = self._house.rename(self._house.find(call.name), call.new_name)

@@ -142,8 +142,15 @@ class Container:
         )
 
     def lend(self) -> ContainerInfo:
-        """Start it with init alone, for a look at its files; `stop` leaves it as it was before."""
+        """Have it run, with init alone unless it does already, for a look at its files.
+
+        Until `give_back`, or until this client is gone.
+        """
         return self.client.call("lend", m.NameCall(self.id), ContainerInfo)[0]
+
+    def give_back(self) -> None:
+        """Its files are looked at no more: what did not run does not run then."""
+        self.client.call("give_back", m.NameCall(self.id), type(None))
 
     def wait(self) -> int:
         """Wait until the container has ended; its exit code."""

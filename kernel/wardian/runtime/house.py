@@ -163,8 +163,13 @@ class House:
             self._groups.remove(sandbox.cgroup)
         self._sites.release(container_id)
 
-    def start(self, record: Record, begin: Callable[[Live], None] = _nothing) -> Live:
+    def start(self, record: Record, begin: Callable[[Live], None]) -> Live:
         """Make the container run. ``begin`` gives init its first orders while it still sets up."""
+        live = self._start(record, begin)
+        self.history.note("start", live.record)
+        return live
+
+    def _start(self, record: Record, begin: Callable[[Live], None]) -> Live:
         if record.id in self._live:
             raise FailedPrecondition(f"container {record.spec.name} is already running")
         sandbox = self._nursery.take(record.id)
@@ -204,17 +209,33 @@ class House:
         if sandbox.warnings:
             self._nursery.guess_nothing()
         if borrowed:
-            self._store(live.record, warnings=(*live.record.warnings, *borrowed))
+            self._note(live.record, warnings=(*live.record.warnings, *borrowed))
         self._nursery.refill_soon()
-        self.history.note("start", live.record)
         return live
 
     def lend(self, record: Record) -> Record:
-        """Make it run with init alone, for somebody who wants its files; nothing is noted of it."""
-        live = self.start(record)
-        live.before = record
-        self.health.stop(record.id)
+        """Make it run with init alone, for somebody who wants its files; nothing is told of it.
+
+        One that runs by itself is as it is.
+        """
+        live = self._live.get(record.id)
+        if live is None:
+            live = self._start(record, _nothing)
+            live.before = record
+            self.health.stop(record.id)
+        live.borrowers += 1
         return live.record
+
+    def give_back(self, container_id: str, done: Callable[[int], None]) -> None:
+        """A borrower has seen enough; with the last, a container ends that does not run itself."""
+        live = self._live.get(container_id)
+        if live is not None:
+            live.borrowers -= 1
+        if live is None or live.before is None or live.borrowers:
+            done(0)
+            return
+        live.on_stopped.append(done)
+        live.kill()
 
     def _note_start(
         self, record: Record, sandbox: Sandbox, plugged: Plugged, warnings: tuple[str, ...]
@@ -280,8 +301,8 @@ class House:
         live.close(exit_code)
         self.plugs.detach(record)
         self.shelf.detach(record)
-        if live.before is not None:
-            self._note(live.before)
+        if live.before is not None:  # what it was, but for what was asked of it meanwhile
+            self._note(replace(live.before, spec=record.spec, was_stopped=record.was_stopped))
             self._groups.remove(live.cgroup)
             return
         record = self._note(
@@ -476,15 +497,18 @@ class House:
 
     def _store(self, record: Record, **changes: object) -> Record:
         changed = self._disk.update(record, **changes)
-        self.records[record.id] = changed
-        if live := self._live.get(record.id):
-            live.record = changed
+        self._remember(changed)
         return changed
+
+    def _remember(self, record: Record) -> None:
+        self.records[record.id] = record
+        if live := self._live.get(record.id):
+            live.record = record
 
     def _note(self, record: Record, **changes: object) -> Record:
         """Store what has happened already. On a full disk that is done as soon as there is room."""
         changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
-        self.records[record.id] = changed
+        self._remember(changed)
         try:
             return self._store(changed)
         except SetupError:

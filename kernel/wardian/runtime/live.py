@@ -59,7 +59,8 @@ class Starting:
 class Live:
     """One running container. ``record`` is what is on disk.
 
-    ``before`` is what it is again when it ends, if it runs only for a look at its files.
+    ``before`` is what it is again when it ends, if it runs only for ``borrowers`` who look at its
+    files.
     """
 
     loop: Loop
@@ -75,6 +76,7 @@ class Live:
     on_stopped: list[Ended] = field(default_factory=list)
     stop_reason: str = ""
     before: Record | None = None
+    borrowers: int = 0
     relay: Relay = field(init=False)
     _inputs: list[int] = field(default_factory=list)
     _awaits_table: bool = False

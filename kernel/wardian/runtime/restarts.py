@@ -41,6 +41,9 @@ class Restarts:
         ran_s = (record.finished_at or 0.0) - (record.started_at or 0.0)
         if ran_s >= GOOD_RUN_S:
             record = self._note(record, restart_count=0)
+        self._go_on(record, exit_code)
+
+    def _go_on(self, record: Record, exit_code: int) -> None:
         if record.spec.restart.starts_again(
             exit_code=exit_code, count=record.restart_count, was_stopped=record.was_stopped
         ):
@@ -89,10 +92,13 @@ class Restarts:
     def _due(self, container_id: str) -> None:
         self._timers.pop(container_id, None)
         record = self._find(container_id)
-        if record is None or record.is_running or record.was_stopped:
+        if record is None or record.was_stopped:
+            return
+        if record.is_running:  # lent to somebody who wants its files
+            self._later(record)
             return
         record = self._note(record, restart_count=record.restart_count + 1)
         try:
             self._start(record)
         except WardianError as error:
-            self.ended(self._note(record, exit_reason=error.what), 125)
+            self._go_on(self._note(record, exit_reason=error.what), 125)

@@ -1,0 +1,66 @@
+"""When containers that ended start again, and when nothing tries any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wardian.errors import SetupError
+from wardian.runtime import state
+from wardian.runtime.loop import Loop
+from wardian.runtime.restart_policy import RestartPolicy
+from wardian.runtime.restarts import Restarts
+from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.state import Record, Status
+
+RAN_WELL = Record(
+    version=state.VERSION,
+    id="f00d",
+    spec=ContainerSpec(
+        name="box", image="", lowers=(), restart=RestartPolicy.parse("on-failure:2")
+    ),
+    status=Status.EXITED,
+    created_at=0.0,
+    started_at=0.0,
+    finished_at=60.0,
+)
+
+
+class House:
+    """Keeps one record, and cannot start it."""
+
+    def __init__(self, record: Record) -> None:
+        self.loop = Loop()
+        self.record = record
+        self.tries = 0
+        self.restarts = Restarts(self.loop, lambda _: self.record, note=self.note, start=self.start)
+
+    def note(self, record: Record, **changes: object) -> Record:
+        self.record = replace(record, **changes)  # type: ignore[arg-type]
+        return self.record
+
+    def start(self, _record: Record) -> None:
+        self.tries += 1
+        raise SetupError("no image")
+
+    def run(self, seconds: float) -> None:
+        self.loop.later(seconds, self.loop.stop)
+        self.loop.run()
+
+
+def test_starts_that_fail_after_a_good_run_count_against_the_limit() -> None:
+    house = House(RAN_WELL)
+    house.restarts.ended(RAN_WELL, 1)
+    house.run(1.0)  # 0.1 s, then 0.2 s; without a limit many more would fit
+    assert (house.tries, house.record.restart_count) == (2, 2)
+    assert house.record.exit_reason == "no image"
+    assert not house.restarts.are_due
+
+
+def test_a_restart_that_is_due_waits_for_who_looks_at_the_files() -> None:
+    house, tries = House(RAN_WELL), list[int]()
+    house.restarts.ended(RAN_WELL, 1)
+    house.note(house.record, status=Status.RUNNING)
+    house.loop.later(0.25, lambda: tries.append(house.tries))
+    house.loop.later(0.25, lambda: house.note(house.record, status=Status.EXITED))
+    house.run(1.0)
+    assert (tries, house.tries) == ([0], 2)
