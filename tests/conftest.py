@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     """Refuse to go on where groups are asked for and not made: nothing else would tell."""
     if node.config.option.dist == "loadgroup" and not all("@" in node_id for node_id in ids):
         raise pytest.UsageError("pytest-xdist makes no groups under this pytest; install < 9.2")
+
+
+def pytest_configure() -> None:
+    """Who starts pytest in a shell's background makes it ignore SIGINT, and all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if os.environ.get("CI") == "true":

@@ -146,8 +146,8 @@ def digest_of(data: bytes) -> str:
 
 
 def timestamp(moment_s: float) -> str:
-    """A moment as image-spec's config.md wants it (RFC 3339), in UTC and whole seconds."""
-    return datetime.fromtimestamp(int(moment_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment as image-spec's config.md wants it (RFC 3339), in UTC, without needless zeros."""
+    return datetime.fromtimestamp(moment_s, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def architecture() -> str:

@@ -14,6 +14,7 @@ from wardian.network import messages as m
 
 SOCKET = "switch.sock"
 PATIENCE_S = 20.0
+ATTEMPTS = 20
 
 T = TypeVar("T", bound=m.Reply)
 
@@ -106,13 +107,16 @@ class SwitchClient:
         return reply
 
     def _open(self) -> socket.socket:
-        with suppress(OSError):
-            return self._connect()
-        self._start()
+        """One that is leaving is still in the way of the next, and listens no more."""
+        for _ in range(ATTEMPTS):
+            with suppress(FileNotFoundError, ConnectionRefusedError):
+                return self._connect()
+            self._start()
         try:
             return self._connect()
         except OSError as error:
-            raise SetupError(f"cannot reach the switch: {error.strerror}") from error
+            hint = f"see {self._root / 'switch.log'}"
+            raise SetupError(f"cannot reach the switch: {error.strerror}", hint=hint) from error
 
     def _connect(self) -> socket.socket:
         return unix_socket.connect(self._root / SOCKET, socket.SOCK_SEQPACKET, timeout_s=PATIENCE_S)
