@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
 from wardian.errors import SetupError
 from wardian.runtime import state
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.loop import Loop
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.restarts import Restarts
 from wardian.runtime.spec import ContainerSpec
-from wardian.runtime.state import Record, Status
+from wardian.runtime.state import Record, Records, Status
 
 RAN_WELL = Record(
     version=state.VERSION,
@@ -26,17 +27,21 @@ RAN_WELL = Record(
 
 
 class House:
-    """Keeps one record, and cannot start it."""
+    """Has one container, and cannot start it."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, root: Path) -> None:
         self.loop = Loop()
-        self.record = record
+        disk = Records(root)
+        disk.reserve(RAN_WELL.id)
+        disk.create(RAN_WELL)
+        self.ledger = Ledger(disk, self.loop, lambda _: None)
+        self.ledger.note(RAN_WELL)
         self.tries = 0
-        self.restarts = Restarts(self.loop, lambda _: self.record, note=self.note, start=self.start)
+        self.restarts = Restarts(self.loop, self.ledger, start=self.start)
 
-    def note(self, record: Record, **changes: object) -> Record:
-        self.record = replace(record, **changes)  # type: ignore[arg-type]
-        return self.record
+    @property
+    def record(self) -> Record:
+        return self.ledger.records[RAN_WELL.id]
 
     def start(self, _record: Record) -> None:
         self.tries += 1
@@ -47,8 +52,8 @@ class House:
         self.loop.run()
 
 
-def test_starts_that_fail_after_a_good_run_count_against_the_limit() -> None:
-    house = House(RAN_WELL)
+def test_starts_that_fail_after_a_good_run_count_against_the_limit(tmp_path: Path) -> None:
+    house = House(tmp_path)
     house.restarts.ended(RAN_WELL, 1)
     house.run(1.0)  # 0.1 s, then 0.2 s; without a limit many more would fit
     assert (house.tries, house.record.restart_count) == (2, 2)
@@ -56,11 +61,15 @@ def test_starts_that_fail_after_a_good_run_count_against_the_limit() -> None:
     assert not house.restarts.are_due
 
 
-def test_a_restart_that_is_due_waits_for_who_looks_at_the_files() -> None:
-    house, tries = House(RAN_WELL), list[int]()
+def test_a_restart_that_is_due_waits_for_who_looks_at_the_files(tmp_path: Path) -> None:
+    house, tries = House(tmp_path), list[int]()
     house.restarts.ended(RAN_WELL, 1)
-    house.note(house.record, status=Status.RUNNING)
-    house.loop.later(0.25, lambda: tries.append(house.tries))
-    house.loop.later(0.25, lambda: house.note(house.record, status=Status.EXITED))
+    house.ledger.note(house.record, status=Status.RUNNING)
+
+    def give_back() -> None:
+        tries.append(house.tries)
+        house.ledger.note(house.record, status=Status.EXITED)
+
+    house.loop.later(0.25, give_back)
     house.run(1.0)
     assert (tries, house.tries) == ([0], 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -54,6 +55,12 @@ class Client:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def hang_up(self) -> None:
+        """End what another thread waits for here: it raises SetupError there."""
+        if (connection := self._connection) is not None:
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self

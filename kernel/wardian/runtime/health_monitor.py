@@ -17,10 +17,11 @@ from wardian.errors import WardianError
 from wardian.runtime import messages as m
 from wardian.runtime.health import MAX_OUTPUT_BYTES, TIMED_OUT, Health, HealthStatus, Probe
 from wardian.runtime.history import Execution, History
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.spec import ProcessSpec
-from wardian.runtime.state import Note, Record, Status
+from wardian.runtime.state import Record, Status
 
 CHUNK_BYTES = 1 << 16
 Told = Callable[[HealthStatus | None], None]
@@ -29,12 +30,9 @@ Told = Callable[[HealthStatus | None], None]
 class HealthMonitors:
     """The monitors of all containers that run and have a healthcheck."""
 
-    def __init__(
-        self, loop: Loop, find: Callable[[str], Record | None], *, note: Note, history: History
-    ) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger, history: History) -> None:
         self._loop = loop
-        self._find = find
-        self._note = note
+        self._ledger = ledger
         self._history = history
         self._monitors: dict[str, _Monitor] = {}
         self._waiting: dict[str, list[Told]] = {}
@@ -44,7 +42,7 @@ class HealthMonitors:
         container_id, spec = live.record.id, live.record.spec
         self.stop(container_id)
         if spec.healthcheck and spec.process and live.record.status is Status.RUNNING:
-            monitor = _Monitor(self._loop, self._find, live, self._history, self._heard)
+            monitor = _Monitor(self._loop, self._ledger, live, self._history, self._heard)
             self._monitors[container_id] = monitor
             monitor.wait()
 
@@ -80,7 +78,7 @@ class HealthMonitors:
         before = record.health or Health()
         started_at = record.started_at or 0.0
         health = before.after(probe, record.spec.healthcheck, started_at=started_at)
-        record = self._note(record, health=health)
+        record = self._ledger.note(record, health=health)
         if health.status is not before.status:
             self._history.note(f"health_status: {health.status.value}", record)
             self._tell(record.id, health.status)
@@ -92,13 +90,13 @@ class _Monitor:
     def __init__(
         self,
         loop: Loop,
-        find: Callable[[str], Record | None],
+        ledger: Ledger,
         live: Live,
         history: History,
         heard: Callable[[Record, Probe], None],
     ) -> None:
         self._loop = loop
-        self._find = find
+        self._ledger = ledger
         self._live = live
         self._history = history
         self._heard = heard
@@ -122,7 +120,7 @@ class _Monitor:
             self._inquiry.abandon()
 
     def _record(self) -> Record | None:
-        return self._find(self._live.record.id)
+        return self._ledger.get(self._live.record.id)
 
     def _ask(self) -> None:
         record = self._record()

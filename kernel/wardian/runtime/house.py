@@ -24,6 +24,7 @@ from wardian.runtime.groups import Groups
 from wardian.runtime.health import Health
 from wardian.runtime.health_monitor import HealthMonitors
 from wardian.runtime.history import History
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.limit_hits import LimitHits
 from wardian.runtime.live import Live
 from wardian.runtime.loop import Loop
@@ -38,8 +39,6 @@ from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.zygote import Zygote
-
-NOTE_AGAIN_S = 5.0
 
 
 def _nothing(_live: Live) -> None:
@@ -73,18 +72,15 @@ class House:
             site=self._sites.of,
             release=self._release,
         )
-        self.records: dict[str, Record] = {}
+        self._ledger = Ledger(self._disk, loop, self._follow)
+        self.records = self._ledger.records
         self.history = History()
-        self._hits = LimitHits(loop, self.records.get, self._note, self.history)
+        self._hits = LimitHits(loop, self._ledger, self.history)
         self.plugs = Plugs(root, loop, self._disk.home, self.records)
         self.shelf = Shelf(root, self.records, self.history)
-        self.restarts = Restarts(
-            loop, self.records.get, note=self._note, start=lambda record: self.start(record, _log)
-        )
-        self.health = HealthMonitors(loop, self.records.get, note=self._note, history=self.history)
-        self.orphans = Orphans(
-            loop, self.records.get, discard=self._discard, stop=self._stop_orphan
-        )
+        self.restarts = Restarts(loop, self._ledger, start=partial(self.start, begin=_log))
+        self.health = HealthMonitors(loop, self._ledger, self.history)
+        self.orphans = Orphans(loop, self._ledger, discard=self._discard, stop=self._stop_orphan)
 
     @property
     def is_busy(self) -> bool:
@@ -209,7 +205,7 @@ class House:
         if sandbox.warnings:
             self._nursery.guess_nothing()
         if borrowed:
-            self._note(live.record, warnings=(*live.record.warnings, *borrowed))
+            self._ledger.note(live.record, warnings=(*live.record.warnings, *borrowed))
         self._nursery.refill_soon()
         return live
 
@@ -240,7 +236,7 @@ class House:
     def _note_start(
         self, record: Record, sandbox: Sandbox, plugged: Plugged, warnings: tuple[str, ...]
     ) -> Record:
-        return self._store(
+        return self._ledger.store(
             record,
             status=Status.RUNNING,
             host_pid=sandbox.host_pid,
@@ -259,7 +255,7 @@ class House:
     def _put_back(self, record: Record) -> None:
         """A start has failed: the container is what it was before."""
         with suppress(WardianError):
-            self._store(record)
+            self._ledger.store(record)
 
     def _watch(self, live: Live) -> None:
         self._live[live.record.id] = live
@@ -302,10 +298,11 @@ class House:
         self.plugs.detach(record)
         self.shelf.detach(record)
         if live.before is not None:  # what it was, but for what was asked of it meanwhile
-            self._note(replace(live.before, spec=record.spec, was_stopped=record.was_stopped))
+            asked = {"spec": record.spec, "was_stopped": record.was_stopped}
+            self._ledger.note(live.before, **asked)
             self._groups.remove(live.cgroup)
             return
-        record = self._note(
+        record = self._ledger.note(
             record,
             status=Status.EXITED,
             host_pid=None,
@@ -389,7 +386,7 @@ class House:
                 live.cgroup.freeze()
             else:
                 live.cgroup.thaw()
-            self._store(record, status=Status.PAUSED if paused else Status.RUNNING)
+            self._ledger.store(record, status=Status.PAUSED if paused else Status.RUNNING)
         finally:
             self.health.watch(live)
         self.history.note("pause" if paused else "unpause", record)
@@ -399,14 +396,14 @@ class House:
         """Another name, if it is free."""
         spec = replace(record.spec, name=name)
         state.ensure_free(self.records, name)
-        changed = self._store(record, spec=spec)
+        changed = self._ledger.store(record, spec=spec)
         self.plugs.rename(changed)
         self.history.note("rename", changed)
         return changed
 
     def patch(self, record: Record, changes: dict[str, Any]) -> None:
         """Its networks have changed while it runs."""
-        self._store(record, **changes)
+        self._ledger.store(record, **changes)
 
     def update(
         self, record: Record, limits: Limits | None, restart: RestartPolicy | None
@@ -419,7 +416,7 @@ class House:
             spec = replace(spec, limits=limits)
             if live := self._live.get(record.id):
                 warnings = groups.change_limits(live.cgroup, record, limits)
-        changed = self._store(record, spec=spec, warnings=warnings)
+        changed = self._ledger.store(record, spec=spec, warnings=warnings)
         self._hits.poll()
         self.history.note("update", changed)
         return changed
@@ -430,7 +427,7 @@ class House:
         """Somebody holds the container (again); ``keep`` is also for the keeper after this one."""
         self.orphans.cancel(record.id)
         if record.spec.keep is not keep:
-            self._store(record, spec=replace(record.spec, keep=keep))
+            self._ledger.store(record, spec=replace(record.spec, keep=keep))
 
     def _stop_orphan(self, record: Record) -> None:
         if record.id in self._live:
@@ -468,7 +465,7 @@ class House:
             self._hits.look(record.id, cgroup)
             with suppress(WardianError, OSError):
                 cgroup.kill()
-            record = self._note(
+            record = self._ledger.note(
                 self.records[record.id],
                 status=Status.EXITED,
                 host_pid=None,
@@ -495,26 +492,6 @@ class House:
             record = replace(record, health=record.health.in_brief())
         return describe(record, self.site(record), live.cgroup if live else None)
 
-    def _store(self, record: Record, **changes: object) -> Record:
-        changed = self._disk.update(record, **changes)
-        self._remember(changed)
-        return changed
-
-    def _remember(self, record: Record) -> None:
-        self.records[record.id] = record
+    def _follow(self, record: Record) -> None:
         if live := self._live.get(record.id):
             live.record = record
-
-    def _note(self, record: Record, **changes: object) -> Record:
-        """Store what has happened already. On a full disk that is done as soon as there is room."""
-        changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
-        self._remember(changed)
-        try:
-            return self._store(changed)
-        except SetupError:
-            self._loop.later(NOTE_AGAIN_S, lambda: self._note_again(record.id))
-            return changed
-
-    def _note_again(self, container_id: str) -> None:
-        if record := self.records.get(container_id):
-            self._note(record)

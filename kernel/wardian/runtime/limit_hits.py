@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from wardian.cgroups.alarm import Alarm
 from wardian.cgroups.cgroup import Cgroup, Events
 from wardian.errors import WardianError
 from wardian.runtime.history import History
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.loop import Loop
-from wardian.runtime.state import Note, Record
 
 # v1 rings before it kills; and what comes in a burst is told as one.
 SETTLE_S = 0.01
@@ -26,12 +25,9 @@ class LimitHits:
     another keeper goes on from there.
     """
 
-    def __init__(
-        self, loop: Loop, find: Callable[[str], Record | None], note: Note, history: History
-    ) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger, history: History) -> None:
         self._loop = loop
-        self._find = find
-        self._note = note
+        self._ledger = ledger
         self._history = history
         self._groups: dict[str, Cgroup] = {}
         self._alarm: Alarm[str] | None = None
@@ -67,7 +63,7 @@ class LimitHits:
             self._loop.later(REST_S, self._poll)
 
     def _is_silent(self, container_id: str) -> bool:
-        record = self._find(container_id)
+        record = self._ledger.get(container_id)
         limits_forks = record is not None and record.spec.limits.pids is not None
         return limits_forks and not self._groups[container_id].tells_of_forks
 
@@ -84,12 +80,12 @@ class LimitHits:
         with suppress(WardianError, OSError):
             now = cgroup.events()
             cgroup.close()
-        record = self._find(container_id)
+        record = self._ledger.get(container_id)
         if record is None or now == Events():  # the group is gone, or the kernel counts nothing
             return
         was_oom, was_fork = ran_out_of_memory(now, record.hits), fork_was_refused(now, record.hits)
         if was_oom or was_fork or now.is_under_oom is not record.hits.is_under_oom:
-            record = self._note(record, hits=now)
+            record = self._ledger.note(record, hits=now)
         if was_oom:
             self._history.note("oom", record)
         if was_fork:

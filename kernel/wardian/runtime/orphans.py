@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.spec import Keep
 from wardian.runtime.state import Record
@@ -17,11 +18,9 @@ Act = Callable[[Record], None]
 class Orphans:
     """Timers of the containers whose holder is gone. ``discard`` removes one, ``stop`` ends it."""
 
-    def __init__(
-        self, loop: Loop, find: Callable[[str], Record | None], *, discard: Act, stop: Act
-    ) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger, *, discard: Act, stop: Act) -> None:
         self._loop = loop
-        self._find = find
+        self._ledger = ledger
         self._discard = discard
         self._stop = stop
         self._graces: dict[str, Timer] = {}
@@ -33,7 +32,7 @@ class Orphans:
 
     def abandoned(self, container_id: str, keep: Keep) -> None:
         """Nobody holds the container any more."""
-        record = self._find(container_id)
+        record = self._ledger.get(container_id)
         if record is None or keep is Keep.ALWAYS:
             return
         if keep is Keep.NEVER:
@@ -55,7 +54,7 @@ class Orphans:
     def _grace(self, container_id: str, delay_s: float, act: Act) -> None:
         def due() -> None:
             self._graces.pop(container_id, None)
-            if record := self._find(container_id):
+            if record := self._ledger.get(container_id):
                 act(record)
 
         self.cancel(container_id)

@@ -6,26 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wardian.errors import FailedPrecondition, WardianError
+from wardian.runtime.ledger import Ledger
 from wardian.runtime.loop import Loop, Timer
 from wardian.runtime.restart_policy import GOOD_RUN_S, RestartPolicy, When, delay_s
 from wardian.runtime.spec import ContainerSpec, Keep
-from wardian.runtime.state import Note, Record
+from wardian.runtime.state import Record
 
 
 class Restarts:
     """Timers of the containers that will start again. ``start`` raises WardianError."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        find: Callable[[str], Record | None],
-        *,
-        note: Note,
-        start: Callable[[Record], object],
-    ) -> None:
+    def __init__(self, loop: Loop, ledger: Ledger, *, start: Callable[[Record], object]) -> None:
         self._loop = loop
-        self._find = find
-        self._note = note
+        self._ledger = ledger
         self._start = start
         self._timers: dict[str, Timer] = {}
 
@@ -40,7 +33,7 @@ class Restarts:
             return
         ran_s = (record.finished_at or 0.0) - (record.started_at or 0.0)
         if ran_s >= GOOD_RUN_S:
-            record = self._note(record, restart_count=0)
+            record = self._ledger.note(record, restart_count=0)
         self._go_on(record, exit_code)
 
     def _go_on(self, record: Record, exit_code: int) -> None:
@@ -52,21 +45,21 @@ class Restarts:
     def booted(self, record: Record) -> None:
         """The machine was started anew, which docker's daemon would take for its own start."""
         if record.spec.restart.starts_with_the_machine(was_stopped=record.was_stopped):
-            self._later(self._note(record, was_stopped=False, restart_count=0))
+            self._later(self._ledger.note(record, was_stopped=False, restart_count=0))
 
     def started(self, record: Record) -> Record:
         """Somebody starts it on purpose: its policy counts from here."""
         self.cancel(record.id)
         if record.spec.restart.when is When.NO:
             return record
-        return self._note(record, was_stopped=False, restart_count=0)
+        return self._ledger.note(record, was_stopped=False, restart_count=0)
 
     def stopped(self, record: Record) -> Record:
         """Somebody ends it on purpose: no policy starts it again."""
         self.cancel(record.id)
         if record.spec.restart.when is When.NO:
             return record
-        return self._note(record, was_stopped=True)
+        return self._ledger.note(record, was_stopped=True)
 
     def changed(self, record: Record, policy: RestartPolicy) -> ContainerSpec:
         """The container's spec with another policy; FailedPrecondition if it cannot have one."""
@@ -91,14 +84,14 @@ class Restarts:
 
     def _due(self, container_id: str) -> None:
         self._timers.pop(container_id, None)
-        record = self._find(container_id)
+        record = self._ledger.get(container_id)
         if record is None or record.was_stopped:
             return
         if record.is_running:  # lent to somebody who wants its files
             self._later(record)
             return
-        record = self._note(record, restart_count=record.restart_count + 1)
+        record = self._ledger.note(record, restart_count=record.restart_count + 1)
         try:
             self._start(record)
         except WardianError as error:
-            self._go_on(self._note(record, exit_reason=error.what), 125)
+            self._go_on(self._ledger.note(record, exit_reason=error.what), 125)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -82,12 +82,6 @@ class Record:
     def is_running(self) -> bool:
         """Whether it has processes (a paused container has)."""
         return self.status in (Status.RUNNING, Status.PAUSED)
-
-
-class Note(Protocol):
-    """Stores some changed fields of a record."""
-
-    def __call__(self, record: Record, **changes: object) -> Record: ...
 
 
 class _Versioned(msgspec.Struct):
