@@ -42,3 +42,33 @@ export const words = {
   pids: "Processes",
   ofOneCore: "of one core",
 } as const;
+
+/** What the side panel says, in docker's words. */
+export const panelWords = {
+  title: "Containers",
+  containers: "Containers",
+  images: "Images",
+  networks: "Networks",
+  volumes: "Volumes",
+  waiting: "Looking for containers …",
+  noContainers: "None yet. Run a cell of a notebook with a Wardian kernel, or `wardian run`.",
+  noImages: "None yet. The first container makes wardian/base; `wardian pull` gets others.",
+  noNetworks: "None yet. `wardian network create` makes one.",
+  noVolumes: "None yet. `wardian volume create` makes one.",
+  noOutput: "Its main process has printed nothing.",
+  terminal: "Open a terminal in it",
+  logs: "Show its logs",
+  start: "Start",
+  stop: "Stop",
+  pause: "Pause",
+  unpause: "Unpause",
+  remove: "Remove",
+  cancel: "Cancel",
+  usedBy: "used by ",
+  internal: "internal",
+  anonymous: "anonymous",
+  layers: (many: number): string => (many === 1 ? "layer" : "layers"),
+  reallyRemove: (name: string): string => `Remove ${name}?`,
+  isLost: "It is ended if it runs, and what it has written is lost. Its image and volumes stay.",
+  isGone: "This can't be undone.",
+} as const;

@@ -129,6 +129,9 @@ def test_front_end_is_there(installed: Installed) -> None:
     package = json.loads((labextension / "package.json").read_text())
     assert (labextension / package["jupyterlab"]["_build"]["load"]).is_file()
     assert (labextension / "install.json").is_file()
+    config = installed.prefix / "etc/jupyter/jupyter_server_config.d/wardian.json"
+    extensions = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
+    assert extensions == {"wardian.jupyter.server": True}
 
 
 @pytest.mark.timeout(600)

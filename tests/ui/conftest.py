@@ -34,9 +34,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     started.stop()
     state = home / "state"
     if state.exists():
-        with Client.connect(state) as client:
-            for info in client.list():
-                client.container(info.id).remove(force=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
+            with Client.connect(state) as client:
+                for info in client.list():
+                    client.container(info.id).remove(force=True)
         wait_until(lambda: keeper_pid(state) is None)
 
 

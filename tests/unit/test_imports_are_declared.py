@@ -19,6 +19,8 @@ PACKAGE = ROOT / "kernel" / "wardian"
 GUEST_PACKAGE = "wardian_guest"
 # These come with ipykernel, whose classes we extend: its versions go with them.
 WITH_IPYKERNEL = {"ipykernel"}
+# Only these themselves import the folder that imports them.
+LOADED_BY = {"jupyter-server"}
 
 
 def imported_packages() -> set[str]:
@@ -42,7 +44,7 @@ def declared_distributions() -> set[str]:
         for one in requires(package) or ()
         if "extra ==" not in one
     }
-    return direct | indirect
+    return direct | indirect | LOADED_BY
 
 
 def test_every_import_is_of_a_declared_dependency() -> None:

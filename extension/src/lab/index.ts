@@ -1,10 +1,11 @@
-/** JupyterLab's part: the status bar shows what the current notebook's container uses. */
+/** JupyterLab's part: a side panel, and in the status bar what the notebook's container uses. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
 import type { ISessionContext } from "@jupyterlab/apputils";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import { Widget } from "@lumino/widgets";
 import { words } from "../words.js";
+import { containers } from "./containers.js";
 import { Status } from "./status.js";
 
 /** Notebooks and consoles have a session; asking them for it needs none of their packages. */
@@ -14,7 +15,7 @@ function sessionOf(widget: Widget | null): ISessionContext | null {
     : null;
 }
 
-const plugin: JupyterFrontEndPlugin<void> = {
+const status: JupyterFrontEndPlugin<void> = {
   id: "wardian:status",
   description: "Shows what the container of the current notebook uses.",
   autoStart: true,
@@ -23,13 +24,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (statusBar === null) {
       return; // Notebook 7 has no status bar
     }
-    const status = new Status();
-    const item = new Widget({ node: status.element });
+    const shown = new Status();
+    const item = new Widget({ node: shown.element });
     item.addClass("wd-status-widget");
     item.title.label = words.resources;
     statusBar.registerStatusItem("wardian:status", { item, align: "left", rank: 3 });
     let followed: ISessionContext | null = null;
-    const followKernel = (): void => status.follow(followed?.session?.kernel ?? null);
+    const followKernel = (): void => shown.follow(followed?.session?.kernel ?? null);
     app.shell.currentChanged?.connect((_shell, { newValue }) => {
       const context = sessionOf(newValue);
       if (context !== followed) {
@@ -42,4 +43,4 @@ const plugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default plugin;
+export default [status, containers];

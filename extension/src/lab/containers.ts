@@ -1,0 +1,171 @@
+/** The plugin of the side panel: what JupyterLab gives it, and what it does with that. */
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import {
+  Dialog,
+  ICommandPalette,
+  MainAreaWidget,
+  Notification,
+  showDialog,
+} from "@jupyterlab/apputils";
+import { Widget } from "@lumino/widgets";
+import { panelWords as words } from "../words.js";
+import type { ContainerRow, Deed, Host } from "./inventory.js";
+import { LogView } from "./logs.js";
+import { Panel } from "./panel.js";
+import { doTo, Live, logLines, remove } from "./server.js";
+
+const OPEN = "wardian:open-containers";
+
+/** Looks at the server as long as it is seen. */
+class PanelWidget extends Widget {
+  private readonly live: Live;
+
+  constructor(private readonly panel: Panel) {
+    super({ node: panel.element });
+    this.live = new Live((news) => this.panel.hear(news));
+    document.addEventListener("visibilitychange", this.look);
+  }
+
+  override dispose(): void {
+    document.removeEventListener("visibilitychange", this.look);
+    this.rest();
+    super.dispose();
+  }
+
+  protected override onAfterShow(): void {
+    this.look();
+  }
+
+  protected override onAfterAttach(): void {
+    this.look();
+  }
+
+  protected override onAfterHide(): void {
+    this.rest();
+  }
+
+  protected override onBeforeDetach(): void {
+    this.rest();
+  }
+
+  private readonly look = (): void => {
+    if (this.isVisible && !document.hidden) {
+      this.live.open();
+      this.panel.wake();
+    } else {
+      this.rest();
+    }
+  };
+
+  private rest(): void {
+    this.live.close();
+    this.panel.sleep();
+  }
+}
+
+class LogWidget extends Widget {
+  constructor(private readonly view: LogView) {
+    super({ node: view.element });
+  }
+
+  protected override onAfterAttach(): void {
+    this.view.wake();
+  }
+
+  protected override onAfterShow(): void {
+    this.view.wake();
+  }
+
+  protected override onAfterHide(): void {
+    this.view.sleep();
+  }
+
+  protected override onBeforeDetach(): void {
+    this.view.sleep();
+  }
+}
+
+/** The parts of JupyterLab's terminal that we speak to. */
+interface TerminalWidget {
+  content: {
+    ready: Promise<unknown>;
+    session: { send(message: { type: "stdin"; content: string[] }): void };
+  };
+}
+
+class LabHost implements Host {
+  constructor(private readonly app: JupyterFrontEnd) {}
+
+  async act(container: ContainerRow, deed: Deed): Promise<void> {
+    if (deed !== "remove" || (await isSure(container.name, words.isLost))) {
+      await told(doTo(container.id, deed));
+    }
+  }
+
+  async remove(kind: "images" | "networks" | "volumes", name: string): Promise<void> {
+    if (await isSure(name, words.isGone)) {
+      await told(remove(kind, name));
+    }
+  }
+
+  openLogs(container: ContainerRow): void {
+    const content = new LogWidget(new LogView(() => logLines(container.id)));
+    const tab = new MainAreaWidget({ content });
+    tab.title.label = `${container.name} — logs`;
+    tab.title.closable = true;
+    this.app.shell.add(tab, "main");
+  }
+
+  openTerminal(container: ContainerRow, program: string): void {
+    void told(this.terminal(container, program));
+  }
+
+  private async terminal(container: ContainerRow, program: string): Promise<void> {
+    const made: unknown = await this.app.commands.execute("terminal:create-new");
+    const { content } = made as TerminalWidget;
+    await content.ready;
+    const command = `exec ${program} exec -it ${container.id.slice(0, 12)} sh\r`;
+    content.session.send({ type: "stdin", content: [command] });
+  }
+}
+
+async function isSure(name: string, body: string): Promise<boolean> {
+  const { button } = await showDialog({
+    title: words.reallyRemove(name),
+    body,
+    buttons: [
+      Dialog.cancelButton({ label: words.cancel }),
+      Dialog.warnButton({ label: words.remove }),
+    ],
+  });
+  return button.accept;
+}
+
+/** Says why it could not be done. */
+async function told(deed: Promise<unknown>): Promise<void> {
+  try {
+    await deed;
+  } catch (error) {
+    Notification.error((error as Error).message, { autoClose: 8000 });
+  }
+}
+
+export const containers: JupyterFrontEndPlugin<void> = {
+  id: "wardian:containers",
+  description: "The containers of this machine in a side panel.",
+  autoStart: true,
+  optional: [ICommandPalette],
+  activate: (app: JupyterFrontEnd, palette: ICommandPalette | null) => {
+    const widget = new PanelWidget(new Panel(new LabHost(app)));
+    widget.id = "wardian-containers";
+    widget.title.caption = words.title;
+    widget.title.iconClass = "wd-panel-icon jp-SideBar-tabIcon";
+    app.shell.add(widget, "left", { rank: 350 });
+    app.commands.addCommand(OPEN, {
+      label: "Show the containers",
+      execute: () => app.shell.activateById(widget.id),
+    });
+    palette?.addItem({ command: OPEN, category: "Wardian" });
+  },
+};

@@ -1,0 +1,74 @@
+/** What the server's side says there is; the same names as in `wardian.jupyter.server`. */
+
+export interface ContainerRow {
+  id: string;
+  name: string;
+  image: string;
+  status: "created" | "running" | "paused" | "exited";
+  health: string;
+  created_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  exit_code: number | null;
+  exit_reason: string;
+  ports: string[];
+  networks: string[];
+  warnings: string[];
+  is_of_a_notebook: boolean;
+}
+
+export interface ImageRow {
+  reference: string;
+  digest: string;
+  size_bytes: number;
+  layers: number;
+  created: string;
+  users: string[];
+}
+
+export interface NetworkRow {
+  name: string;
+  subnets: string[];
+  is_internal: boolean;
+  users: string[];
+}
+
+export interface VolumeRow {
+  name: string;
+  created_at: number;
+  is_anonymous: boolean;
+  users: string[];
+}
+
+export interface Inventory {
+  /** What a terminal of the server has to be told for `wardian`. */
+  program: string;
+  containers: ContainerRow[];
+  images: ImageRow[];
+  networks: NetworkRow[];
+  volumes: VolumeRow[];
+}
+
+/** Bytes of memory, their limit, percent of a core. */
+export type Figures = [number | null, number | null, number | null];
+
+export type News =
+  | { kind: "inventory"; inventory: Inventory }
+  | { kind: "figures"; figures: Record<string, Figures> }
+  | { kind: "error"; what: string; hint: string };
+
+export interface LogLine {
+  time: number;
+  stream: "stdout" | "stderr";
+  log: string;
+}
+
+export type Deed = "start" | "stop" | "restart" | "kill" | "pause" | "unpause" | "remove";
+
+/** How the panel gets things done. A refusal is an Error whose message says what and what to do. */
+export interface Host {
+  act(container: ContainerRow, deed: Deed): Promise<void>;
+  remove(kind: "images" | "networks" | "volumes", name: string): Promise<void>;
+  openLogs(container: ContainerRow): void;
+  openTerminal(container: ContainerRow, program: string): void;
+}

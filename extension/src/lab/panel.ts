@@ -1,0 +1,310 @@
+/** The side panel: containers, images, networks and volumes, as they come and go. */
+
+import { type Child, fill, h, RowList, setText } from "../dom.js";
+import { bytes, limit, percent } from "../format.js";
+import { panelWords as words } from "../words.js";
+import { type Icon, icon } from "./icons.js";
+import type { ContainerRow, Deed, Figures, Host, Inventory, News } from "./inventory.js";
+
+const TICK_MS = 15_000;
+const SPANS: [number, string][] = [
+  [86_400, "day"],
+  [3600, "hour"],
+  [60, "minute"],
+];
+
+/** A stretch of time in its largest unit: `3 minutes`. */
+export function span(seconds: number): string {
+  for (const [unit, name] of SPANS) {
+    const many = Math.floor(seconds / unit);
+    if (many >= 1) {
+      return `${many} ${name}${many === 1 ? "" : "s"}`;
+    }
+  }
+  return "less than a minute";
+}
+
+/** Docker's words for how a container is, at a moment in seconds since the epoch. */
+export function statusWords(row: ContainerRow, now: number): string {
+  switch (row.status) {
+    case "running":
+      return `Up ${span(now - (row.started_at ?? now))}${row.health ? ` (${row.health})` : ""}`;
+    case "paused":
+      return `Up ${span(now - (row.started_at ?? now))} (paused)`;
+    case "exited":
+      return `Exited (${row.exit_code ?? 0}) ${span(now - (row.finished_at ?? now))} ago`;
+    case "created":
+      return "Created";
+  }
+}
+
+export function figureWords([memory, most, cpu]: Figures): string {
+  const used = most === null ? bytes(memory) : `${bytes(memory)} / ${limit(most, bytes)}`;
+  return `${used} · ${percent(cpu)}`;
+}
+
+function button(name: Icon, label: string, act: () => void): HTMLButtonElement {
+  const made = h("button", {
+    class: "wd-act",
+    title: label,
+    aria: { label },
+    attributes: { type: "button" },
+    on: {
+      click: (event) => {
+        event.stopPropagation();
+        act();
+      },
+    },
+  });
+  made.append(icon(name));
+  return made;
+}
+
+/** One container: what it is, how it is, what can be done with it. */
+class ContainerLine {
+  readonly element: HTMLElement;
+  private row: ContainerRow;
+  private readonly dot = h("span", { class: "wd-dot" });
+  private readonly name = h("span", { class: "wd-name" });
+  private readonly figures = h("span", { class: "wd-figures" });
+  private readonly status = h("div", { class: "wd-sub" });
+  private readonly more = h("div", { class: "wd-sub" });
+  private readonly acts = h("span", { class: "wd-acts" });
+  private readonly meter = h("span", { class: "wd-fill" });
+
+  constructor(
+    row: ContainerRow,
+    private readonly host: Host,
+    private readonly program: () => string
+  ) {
+    this.row = row;
+    this.element = h(
+      "li",
+      { class: "wd-item", data: { name: row.name } },
+      h("div", { class: "wd-head" }, this.dot, this.name, this.figures, this.acts),
+      h("div", { class: "wd-meter" }, this.meter),
+      this.status,
+      this.more
+    );
+  }
+
+  update(row: ContainerRow): void {
+    const changed = row.status !== this.row.status || !this.acts.hasChildNodes();
+    this.row = row;
+    this.element.dataset.name = row.name;
+    this.element.dataset.status = row.status;
+    this.element.dataset.health = row.health;
+    setText(this.name, row.name);
+    this.name.title = row.id.slice(0, 12);
+    const more = [row.image, ...row.networks, ...row.ports];
+    setText(this.more, more.join(" · "));
+    this.element.title = [row.exit_reason, ...row.warnings].filter(Boolean).join("\n");
+    if (changed) {
+      this.offer();
+    }
+    this.tick();
+  }
+
+  /** Says anew how long it has been so. */
+  tick(): void {
+    const reason = this.row.status === "exited" && this.row.exit_reason;
+    const words = statusWords(this.row, Date.now() / 1000);
+    setText(this.status, reason ? `${words}: ${reason}` : words);
+  }
+
+  /** What it uses; null while it does not run. */
+  measure(figures: Figures | null): void {
+    const [memory, most] = figures ?? [null, null];
+    setText(this.figures, figures === null ? "" : figureWords(figures));
+    if (memory === null || !most) {
+      delete this.element.dataset.full; // and with it the meter
+      return;
+    }
+    const part = Math.min(1, memory / most);
+    this.meter.style.width = `${(100 * part).toFixed(1)}%`;
+    this.element.dataset.full = String(part > 0.9);
+  }
+
+  private offer(): void {
+    const { host } = this;
+    const act = (deed: Deed) => () => void host.act(this.row, deed);
+    const runs = this.row.status === "running";
+    const shown: Child[] = [
+      runs && button("terminal", words.terminal, () => host.openTerminal(this.row, this.program())),
+      button("logs", words.logs, () => host.openLogs(this.row)),
+      runs && button("pause", words.pause, act("pause")),
+      this.row.status === "paused" && button("start", words.unpause, act("unpause")),
+      runs
+        ? button("stop", words.stop, act("stop"))
+        : this.row.status !== "paused" && button("start", words.start, act("start")),
+      button("remove", words.remove, act("remove")),
+    ];
+    fill(this.acts, ...shown);
+  }
+}
+
+interface Thing {
+  name: string;
+  remark: string;
+  users: string[];
+}
+
+/** An image, a network or a volume. */
+class ThingLine {
+  readonly element: HTMLElement;
+  private readonly name = h("span", { class: "wd-name" });
+  private readonly remark = h("div", { class: "wd-sub" });
+
+  constructor(thing: Thing, remove: () => void) {
+    this.element = h(
+      "li",
+      { class: "wd-item", data: { name: thing.name } },
+      h(
+        "div",
+        { class: "wd-head" },
+        this.name,
+        h("span", { class: "wd-acts" }, button("remove", words.remove, remove))
+      ),
+      this.remark
+    );
+  }
+
+  update(thing: Thing): void {
+    setText(this.name, thing.name);
+    this.name.title = thing.name;
+    const users = thing.users.length === 0 ? "" : words.usedBy + thing.users.join(", ");
+    setText(this.remark, [thing.remark, users].filter(Boolean).join(" · "));
+  }
+}
+
+/** A heading with a count, and a list below that can be folded away. */
+class Section<I, R extends { element: HTMLElement; update(item: I): void }> {
+  readonly element: HTMLDetailsElement;
+  readonly rows: RowList<I, R>;
+  private readonly count = h("span", { class: "wd-count" });
+  private readonly empty: HTMLElement;
+
+  constructor(title: string, empty: string, create: (item: I) => R, open = false) {
+    const list = h("ul", { class: "wd-list", aria: { label: title } });
+    this.empty = h("p", { class: "wd-empty" }, empty);
+    this.element = h(
+      "details",
+      { class: "wd-section", attributes: open ? { open: "" } : {} },
+      h("summary", {}, title, this.count),
+      this.empty,
+      list
+    );
+    this.rows = new RowList(list, create);
+  }
+
+  show(items: [string, I][]): void {
+    setText(this.count, String(items.length));
+    this.empty.hidden = items.length > 0;
+    this.rows.show(items);
+  }
+}
+
+/** The whole panel. It is told the news, and asks `host` for deeds. */
+export class Panel {
+  readonly element: HTMLElement;
+  private readonly message = h("p", { class: "wd-message", role: "status" }, words.waiting);
+  private readonly body: HTMLElement;
+  private readonly containers: Section<ContainerRow, ContainerLine>;
+  private readonly images: Section<Thing, ThingLine>;
+  private readonly networks: Section<Thing, ThingLine>;
+  private readonly volumes: Section<Thing, ThingLine>;
+  private timer: ReturnType<typeof setInterval> | null = null;
+  private ids: string[] = [];
+  private program = "wardian";
+
+  constructor(host: Host) {
+    const thing =
+      (kind: "images" | "networks" | "volumes") =>
+      (item: Thing): ThingLine =>
+        new ThingLine(item, () => void host.remove(kind, item.name));
+    this.containers = new Section(
+      words.containers,
+      words.noContainers,
+      (row: ContainerRow) => new ContainerLine(row, host, () => this.program),
+      true
+    );
+    this.images = new Section(words.images, words.noImages, thing("images"));
+    this.networks = new Section(words.networks, words.noNetworks, thing("networks"));
+    this.volumes = new Section(words.volumes, words.noVolumes, thing("volumes"));
+    const sections = [this.containers, this.images, this.networks, this.volumes];
+    this.body = h("div", { class: "wd-body" }, ...sections.map((section) => section.element));
+    this.body.hidden = true;
+    this.element = h("div", { class: "wd-panel" }, this.message, this.body);
+  }
+
+  hear(news: News): void {
+    switch (news.kind) {
+      case "inventory":
+        this.show(news.inventory);
+        break;
+      case "figures":
+        for (const id of this.ids) {
+          this.containers.rows.get(id)?.measure(news.figures[id] ?? null);
+        }
+        break;
+      case "error":
+        fill(this.message, h("strong", {}, news.what), news.hint && ` ${news.hint}`);
+        this.message.hidden = false;
+        this.element.dataset.state = "error";
+    }
+  }
+
+  /** Somebody looks: say from time to time how long things have been so. */
+  wake(): void {
+    this.timer ??= setInterval(() => {
+      for (const id of this.ids) this.containers.rows.get(id)?.tick();
+    }, TICK_MS);
+  }
+
+  /** Nobody looks: cost nothing. */
+  sleep(): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = null;
+  }
+
+  private show({ program, containers, images, networks, volumes }: Inventory): void {
+    this.program = program;
+    this.message.hidden = true;
+    this.body.hidden = false;
+    this.element.dataset.state = "live";
+    this.ids = containers.map((row) => row.id);
+    this.containers.show(containers.map((row) => [row.id, row]));
+    this.images.show(
+      images.map((image) => [
+        image.reference,
+        {
+          name: image.reference,
+          remark: `${bytes(image.size_bytes)} · ${image.layers} ${words.layers(image.layers)}`,
+          users: image.users,
+        },
+      ])
+    );
+    this.networks.show(
+      networks.map((network) => [
+        network.name,
+        {
+          name: network.name,
+          remark: [...network.subnets, network.is_internal && words.internal]
+            .filter(Boolean)
+            .join(" · "),
+          users: network.users,
+        },
+      ])
+    );
+    this.volumes.show(
+      volumes.map((volume) => [
+        volume.name,
+        {
+          name: volume.name,
+          remark: volume.is_anonymous ? words.anonymous : "",
+          users: volume.users,
+        },
+      ])
+    );
+  }
+}

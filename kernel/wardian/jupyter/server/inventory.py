@@ -1,0 +1,171 @@
+"""Everything that there is on this machine, as the side panel lists it.
+
+What containers call themselves and their files is theirs to choose: the panel shows it as text.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wardian.images.store import ImageStore
+from wardian.network.networks import Networks
+from wardian.observe.label import label
+from wardian.runtime.client import Client
+from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.spec import Keep
+from wardian.storage.volumes import Volumes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRow:
+    """A container. Times are seconds since the epoch; ``ports`` are docker's: ``8080→80/tcp``."""
+
+    id: str
+    name: str
+    image: str
+    status: str
+    health: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    exit_code: int | None
+    exit_reason: str
+    ports: tuple[str, ...]
+    networks: tuple[str, ...]
+    warnings: tuple[str, ...]
+    is_of_a_notebook: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRow:
+    """An image, and the names of the containers that were made of it."""
+
+    reference: str
+    digest: str
+    size_bytes: int
+    layers: int
+    created: str
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRow:
+    """A network, and who is in it."""
+
+    name: str
+    subnets: tuple[str, ...]
+    is_internal: bool
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRow:
+    """A volume, and who has it."""
+
+    name: str
+    created_at: float
+    is_anonymous: bool
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The newest containers come first, the rest is by name.
+
+    ``program`` is what a terminal of this server has to be told for `wardian`.
+    """
+
+    program: str
+    containers: tuple[ContainerRow, ...]
+    images: tuple[ImageRow, ...]
+    networks: tuple[NetworkRow, ...]
+    volumes: tuple[VolumeRow, ...]
+
+
+def take(client: Client, infos: Sequence[ContainerInfo]) -> Inventory:
+    """What is there now. Raises WardianError."""
+    root = client.root
+    return Inventory(
+        program=_program(),
+        containers=tuple(map(_container, reversed(infos))),
+        images=tuple(_images(root, infos)),
+        networks=tuple(_networks(root, infos)),
+        volumes=tuple(_volumes(root, infos)),
+    )
+
+
+def _program() -> str:
+    """A terminal's PATH need not be that of the environment which the server runs in."""
+    script = Path(sys.executable).with_name("wardian")
+    return shlex.join([str(script)] if script.exists() else [sys.executable, "-m", "wardian.cli"])
+
+
+def _container(info: ContainerInfo) -> ContainerRow:
+    return ContainerRow(
+        id=info.id,
+        name=info.name,
+        image=label(info.image),
+        status=info.status.value,
+        health=info.health.status.value if info.health else "",
+        created_at=info.created_at,
+        started_at=info.started_at,
+        finished_at=info.finished_at,
+        exit_code=info.exit_code,
+        exit_reason=label(info.exit_reason),
+        ports=tuple(_ports(info)),
+        networks=tuple(endpoint.network for endpoint in info.endpoints),
+        warnings=tuple(map(label, info.warnings)),
+        is_of_a_notebook=info.spec.keep is not Keep.ALWAYS,
+    )
+
+
+def _ports(info: ContainerInfo) -> Iterator[str]:
+    for port in info.published:
+        host = f"{port.host_ip}:{port.host_port}" if port.host_ip else str(port.host_port)
+        yield f"{host}→{port.name}"
+
+
+def _images(root: Path, infos: Sequence[ContainerInfo]) -> Iterator[ImageRow]:
+    users = _users((info.image.removesuffix(":latest"), info.name) for info in infos)
+    for image in sorted(ImageStore(root).list(), key=lambda image: image.reference):
+        yield ImageRow(
+            reference=label(image.reference),
+            digest=image.digest,
+            size_bytes=image.size_bytes,
+            layers=len(image.diff_ids),
+            created=label(str(image.config.get("created", ""))),
+            users=users.get(image.reference.removesuffix(":latest"), ()),
+        )
+
+
+def _networks(root: Path, infos: Sequence[ContainerInfo]) -> Iterator[NetworkRow]:
+    users = _users((end.network, info.name) for info in infos for end in info.endpoints)
+    for network in sorted(Networks(root).list(), key=lambda network: network.name):
+        yield NetworkRow(
+            name=network.name,
+            subnets=tuple(str(subnet.network) for subnet in network.subnets),
+            is_internal=network.internal,
+            users=users.get(network.name, ()),
+        )
+
+
+def _volumes(root: Path, infos: Sequence[ContainerInfo]) -> Iterator[VolumeRow]:
+    users = _users((mount.name, info.name) for info in infos for mount in info.spec.volumes)
+    for volume in sorted(Volumes(root).list(), key=lambda volume: volume.name):
+        yield VolumeRow(
+            name=volume.name,
+            created_at=volume.created_at,
+            is_anonymous=volume.is_anonymous,
+            users=users.get(volume.name, ()),
+        )
+
+
+def _users(pairs: Iterator[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
+    users: dict[str, tuple[str, ...]] = {}
+    for thing, container in pairs:
+        users[thing] = (*users.get(thing, ()), container)
+    return users

@@ -1,0 +1,96 @@
+"""Looks at the inventory for one open panel: at once when something happens, and for figures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from wardian.errors import WardianError
+from wardian.jupyter.server import inventory
+from wardian.jupyter.server.inventory import Inventory
+from wardian.observe.resources import ResourcesSampler
+from wardian.observe.subject import Subject
+from wardian.runtime.client import Client
+from wardian.runtime.messages import ContainerInfo
+
+PERIOD_S = 2.0
+# Ten containers that start together are one look.
+SETTLE_S = 0.05
+Say = Callable[[Mapping[str, Any]], None]
+
+
+class Watcher:
+    """Says ``inventory`` when it has changed, ``figures`` of what runs, or an ``error``.
+
+    ``say`` is called in a thread of the watcher's own, until `close`.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._listener: Client | None = None
+        self._is_closed = False
+        self._news = threading.Event()
+        self._last: Inventory | None = None
+        self._samplers: dict[tuple[str, int], ResourcesSampler] = {}
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._look, name="wardian-look", daemon=True).start()
+
+    def close(self) -> None:
+        """Say no more. May be called in any thread."""
+        self._is_closed = True
+        self._news.set()
+        if (listener := self._listener) is not None:
+            listener.hang_up()
+
+    def _look(self) -> None:
+        while not self._is_closed:
+            try:
+                with Client.connect() as client:
+                    threading.Thread(target=self._listen, name="wardian-hear", daemon=True).start()
+                    self._follow(client)
+            except WardianError as error:
+                self._last = None
+                self._say({"kind": "error", "what": error.what, "hint": error.hint})
+                self._news.wait(PERIOD_S)
+                self._news.clear()
+
+    def _listen(self) -> None:
+        """Every event is a reason to look; what it says is in the inventory."""
+        with suppress(WardianError), Client.connect() as self._listener:
+            for _ in () if self._is_closed else self._listener.events():
+                self._news.set()
+        self._listener = None
+
+    def _follow(self, client: Client) -> None:
+        while not self._is_closed:
+            self._news.clear()
+            infos = client.list()
+            now = inventory.take(client, infos)
+            if now != self._last:
+                self._last = now
+                self._say({"kind": "inventory", "inventory": now})
+            self._say({"kind": "figures", "figures": self._figures(infos)})
+            if self._news.wait(PERIOD_S):
+                time.sleep(SETTLE_S)
+
+    def _figures(self, infos: Sequence[ContainerInfo]) -> dict[str, tuple[float | None, ...]]:
+        """By id: bytes of memory, their limit, percent of a core; None where it is not known."""
+        running = {(info.id, info.host_pid): info for info in infos if info.host_pid}
+        kept = {key: each for key, each in self._samplers.items() if key in running}
+        self._samplers = kept | {
+            key: ResourcesSampler(Subject.of(info))
+            for key, info in running.items()
+            if key not in kept
+        }
+        figures: dict[str, tuple[float | None, ...]] = {}
+        for (container_id, _), sampler in self._samplers.items():
+            with suppress(WardianError):  # it ended between the two questions
+                frame = sampler.sample()
+                memory, limit = frame.memory_current_bytes, frame.memory_limit_bytes
+                figures[container_id] = (memory, limit, frame.cpu_percent)
+        return figures
