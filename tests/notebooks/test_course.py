@@ -24,6 +24,13 @@ def name_of(path: Path) -> str:
 
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+originals = [path for path in NOTEBOOKS if path.parent.name == "en"]
+every_original = pytest.mark.parametrize("path", originals, ids=name_of)
+every_translation = pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path not in originals], ids=name_of
+)
+PREDICT = {"en": "**Predict", "ko": "**예측"}
+YOUR_TURN = {"en": "## Your turn", "ko": "## 직접 해 보기"}
 
 
 def texts(output: nbformat.NotebookNode) -> Iterator[str]:
@@ -38,10 +45,10 @@ def texts(output: nbformat.NotebookNode) -> Iterator[str]:
         yield from (text for kind, text in data if kind.startswith("text/"))
 
 
-@every_notebook
+@every_original
 @pytest.mark.timeout(400)
 def test_outputs_are_the_same_on_every_run(path: Path, course_environment: dict[str, str]) -> None:
-    """Strict nbval, with nothing sanitised."""
+    """Strict nbval, with nothing sanitised. A translation has the same cells, by the next test."""
     command = [
         *(sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", str(path.parent)),
         *("-q", "-p", "no:cacheprovider", "--nbval", "--nbval-cell-timeout=120", str(path)),
@@ -55,6 +62,28 @@ def test_outputs_are_the_same_on_every_run(path: Path, course_environment: dict[
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+def code_of(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+@every_translation
+def test_translation_has_the_same_code_and_outputs(path: Path) -> None:
+    assert code_of(path) == code_of(ROOT / "notebooks/en" / path.name)
+
+
+@every_translation
+def test_translation_has_no_prose_of_the_original(path: Path) -> None:
+    prose = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    assert all(re.search("[가-힣]", text) for text in prose)
+
+
+def test_every_notebook_is_there_in_every_language() -> None:
+    languages = {path.parent.name for path in NOTEBOOKS}
+    names = {path.name for path in NOTEBOOKS}
+    assert languages == set(PREDICT)
+    assert len(NOTEBOOKS) == len(languages) * len(names)
 
 
 @every_notebook
@@ -87,8 +116,9 @@ def test_only_announced_errors_are_saved(path: Path) -> None:
 def test_lesson_asks_before_it_shows_and_ends_with_exercises(path: Path) -> None:
     prose = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
     assert prose[0].startswith("# ")
-    assert sum("**Predict" in text for text in prose) >= 3
-    assert "## Your turn" in prose[-1]
+    language = path.parent.name
+    assert sum(PREDICT[language] in text for text in prose) >= 3
+    assert YOUR_TURN[language] in prose[-1]
 
 
 @every_notebook
