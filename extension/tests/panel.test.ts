@@ -33,12 +33,13 @@ function inventory(...containers: ContainerRow[]): { kind: "inventory"; inventor
 const host = {
   act: vi.fn<Host["act"]>().mockResolvedValue(),
   remove: vi.fn<Host["remove"]>().mockResolvedValue(),
+  offerViews: vi.fn<Host["offerViews"]>(),
   openLogs: vi.fn<Host["openLogs"]>(),
   openTerminal: vi.fn<Host["openTerminal"]>(),
 };
 
 function offered(panel: Panel): (string | null)[] {
-  return [...panel.element.querySelectorAll(".wd-act")].map((b) => b.getAttribute("aria-label"));
+  return [...panel.element.querySelectorAll(".wdp-act")].map((b) => b.getAttribute("aria-label"));
 }
 
 beforeEach(() => vi.clearAllMocks());
@@ -72,13 +73,14 @@ test("what can be done fits how the container is", () => {
   const panel = new Panel(host);
   panel.hear(inventory(container()));
   expect(offered(panel)).toEqual([
+    "Look through its walls",
     "Open a terminal in it",
     "Show its logs",
     "Pause",
     "Stop",
     "Remove",
   ]);
-  panel.element.querySelector<HTMLElement>(".wd-act")?.click();
+  panel.element.querySelector<HTMLElement>('[aria-label="Open a terminal in it"]')?.click();
   expect(host.openTerminal).toHaveBeenCalledWith(expect.anything(), "/opt/wardian");
   panel.hear(inventory(container({ status: "paused" })));
   expect(offered(panel)).toEqual(["Show its logs", "Unpause", "Remove"]);
@@ -99,17 +101,17 @@ test("a meter fills with the limit and warns near it", () => {
   const panel = new Panel(host);
   panel.hear(inventory(container()));
   panel.hear({ kind: "figures", figures: { "0123456789abcdef": [95, 100, 1] } });
-  expect(panel.element.querySelector<HTMLElement>(".wd-fill")?.style.width).toBe("95%");
-  expect(panel.element.querySelector<HTMLElement>(".wd-item")?.dataset.full).toBe("true");
+  expect(panel.element.querySelector<HTMLElement>(".wdp-fill")?.style.width).toBe("95%");
+  expect(panel.element.querySelector<HTMLElement>(".wdp-item")?.dataset.full).toBe("true");
 });
 
 test("an error is said above what was last known, and goes when there is news", () => {
   const panel = new Panel(host);
   panel.hear(inventory(container()));
   panel.hear({ kind: "error", what: "the keeper does not start", hint: "see keeper.log" });
-  const message = panel.element.querySelector<HTMLElement>(".wd-message");
+  const message = panel.element.querySelector<HTMLElement>(".wdp-message");
   expect(message?.textContent).toBe("the keeper does not start see keeper.log");
-  expect(panel.element.querySelectorAll(".wd-item")).toHaveLength(1);
+  expect(panel.element.querySelectorAll(".wdp-item")).toHaveLength(1);
   panel.hear(inventory());
   expect(message?.hidden).toBe(true);
   expect(panel.element.textContent).toContain("None yet. Run a cell");
@@ -124,5 +126,5 @@ test("logs are text, told apart by stream", async () => {
   );
   await view.refresh();
   expect(view.element.querySelector("img")).toBeNull();
-  expect(view.element.querySelector(".wd-stderr")?.textContent).toBe("oh\n");
+  expect(view.element.querySelector(".wdp-stderr")?.textContent).toBe("oh\n");
 });

@@ -39,13 +39,13 @@ def open_panel(page: Page, server: JupyterServer, theme: str = "JupyterLab Light
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/panel?token={server.token}&reset")
     tab = page.locator('.jp-SideBar [data-id="wardian-containers"]')
     tab.click(timeout=60_000)
-    panel = page.locator(".wd-panel")
+    panel = page.locator(".wdp-panel")
     expect(panel).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
     return panel
 
 
 def line(panel: Locator, name: str) -> Locator:
-    return panel.locator(f'.wd-item[data-name="{name}"]')
+    return panel.locator(f'.wdp-item[data-name="{name}"]')
 
 
 def act(panel: Locator, name: str, label: str) -> None:
@@ -64,7 +64,7 @@ def test_the_panel_lists_what_there_is(
     panel = open_panel(page, server, theme)
     expect(line(panel, "web")).to_have_attribute("data-status", "running")
     expect(line(panel, "web")).to_contain_text("Up less than a minute")
-    expect(line(panel, "web").locator(".wd-figures")).to_have_text(
+    expect(line(panel, "web").locator(".wdp-figures")).to_have_text(
         re.compile(r"^[\d.]+ [KM]iB / 64.0 MiB · [\d.]+ %$"), timeout=PATIENCE_MS
     )
     expect(line(panel, "idle")).to_contain_text("(paused)")
@@ -126,9 +126,9 @@ def test_logs_and_a_terminal_open_in_tabs(
     out(wardian("run", "-d", "--name", "web", IMAGE, "sh", "-c", shell))
     panel = open_panel(page, server)
     act(panel, "web", "Show its logs")
-    logs = page.locator(".wd-logs")
+    logs = page.locator(".wdp-logs")
     expect(logs).to_contain_text("<b>hello</b>", timeout=PATIENCE_MS)
-    expect(logs.locator(".wd-stderr")).to_have_text("oh\n")
+    expect(logs.locator(".wdp-stderr")).to_have_text("oh\n")
     expect(logs).to_contain_text("more\nmore\nmore", timeout=PATIENCE_MS)
     act(panel, "web", "Open a terminal in it")
     terminal = page.locator(".jp-Terminal textarea")
@@ -136,6 +136,26 @@ def test_logs_and_a_terminal_open_in_tabs(
     wait_until(lambda: len(out(wardian("top", "web", "-o", "pid,args")).split("sh")) > 2)
     terminal.press_sequentially("touch /tmp/by-hand\n")
     wait_until(lambda: "A /tmp/by-hand" in out(wardian("diff", "web")))
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_view_opens_in_a_tab_without_a_kernel(
+    server: JupyterServer, page: Page, wardian: Wardian, theme: str
+) -> None:
+    out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
+    panel = open_panel(page, server, theme)
+    act(panel, "web", "Look through its walls")
+    page.locator(".lm-Menu-item", has_text="Layers").click()
+    layers = page.locator(".wd-view.wd-layers")
+    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    out(wardian("exec", "web", "sh", "-c", "echo x > /tmp/seen"))
+    seen = layers.locator('.wd-row[data-path="/tmp/seen"]')
+    expect(seen).to_have_attribute("data-mark", "added", timeout=PATIENCE_MS)
+    seen.click()
+    expect(layers).to_contain_text("wins", timeout=PATIENCE_MS)
+    page.screenshot(path=PICTURES / f"panel-view-{'dark' if 'Dark' in theme else 'light'}.png")
+    out(wardian("stop", "-t", "0", "web"))
+    expect(layers).to_have_attribute("data-status", "ended", timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +166,11 @@ def test_logs_and_a_terminal_open_in_tabs(
         ("DELETE", "images/wardian/base"),
         ("DELETE", "volumes/data"),
         ("GET", "live"),
+        ("GET", "containers/web/views/layers"),
     ],
 )
 def test_nobody_gets_in_without_the_token(server: JupyterServer, method: str, path: str) -> None:
-    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"} if path == "live" else {}
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"} if method == "GET" else {}
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}/wardian/api/{path}", method=method, headers=upgrade
     )

@@ -8,14 +8,17 @@ import {
   Notification,
   showDialog,
 } from "@jupyterlab/apputils";
-import { Widget } from "@lumino/widgets";
-import { panelWords as words } from "../words.js";
+import { Menu, Widget } from "@lumino/widgets";
+import type { View } from "../frames.js";
+import { panelWords as words, words as viewWords } from "../words.js";
 import type { ContainerRow, Deed, Host } from "./inventory.js";
 import { LogView } from "./logs.js";
 import { Panel } from "./panel.js";
 import { doTo, Live, logLines, remove } from "./server.js";
+import { showView, VIEWS } from "./views.js";
 
 const OPEN = "wardian:open-containers";
+const VIEW = "wardian:open-view";
 
 /** Looks at the server as long as it is seen. */
 class PanelWidget extends Widget {
@@ -86,6 +89,22 @@ class LogWidget extends Widget {
   }
 }
 
+/** A view in a tab; it is taken down with the tab. */
+class ViewWidget extends Widget {
+  private readonly unmount: Promise<() => void>;
+
+  constructor(view: View, container: { id: string; name: string }) {
+    super();
+    this.addClass("wdp-view");
+    this.unmount = showView(view, this.node, container);
+  }
+
+  override dispose(): void {
+    void this.unmount.then((unmount) => unmount());
+    super.dispose();
+  }
+}
+
 /** The parts of JupyterLab's terminal that we speak to. */
 interface TerminalWidget {
   content: {
@@ -107,6 +126,15 @@ class LabHost implements Host {
     if (await isSure(name, words.isGone)) {
       await told(remove(kind, name));
     }
+  }
+
+  offerViews({ id, name }: ContainerRow, beside: HTMLElement): void {
+    const menu = new Menu({ commands: this.app.commands });
+    for (const view of VIEWS) {
+      menu.addItem({ command: VIEW, args: { view, id, name } });
+    }
+    const { left, bottom } = beside.getBoundingClientRect();
+    menu.open(left, bottom);
   }
 
   openLogs(container: ContainerRow): void {
@@ -160,11 +188,21 @@ export const containers: JupyterFrontEndPlugin<void> = {
     const widget = new PanelWidget(new Panel(new LabHost(app)));
     widget.id = "wardian-containers";
     widget.title.caption = words.title;
-    widget.title.iconClass = "wd-panel-icon jp-SideBar-tabIcon";
+    widget.title.iconClass = "wdp-panel-icon jp-SideBar-tabIcon";
     app.shell.add(widget, "left", { rank: 350 });
     app.commands.addCommand(OPEN, {
       label: "Show the containers",
       execute: () => app.shell.activateById(widget.id),
+    });
+    app.commands.addCommand(VIEW, {
+      label: (args) => viewWords[args.view as View],
+      execute: (args) => {
+        const { view, id, name } = args as { view: View; id: string; name: string };
+        const tab = new MainAreaWidget({ content: new ViewWidget(view, { id, name }) });
+        tab.title.label = `${name} — ${viewWords[view].toLowerCase()}`;
+        tab.title.closable = true;
+        app.shell.add(tab, "main");
+      },
     });
     palette?.addItem({ command: OPEN, category: "Wardian" });
   },

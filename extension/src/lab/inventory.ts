@@ -69,6 +69,8 @@ export type Deed = "start" | "stop" | "restart" | "kill" | "pause" | "unpause" |
 export interface Host {
   act(container: ContainerRow, deed: Deed): Promise<void>;
   remove(kind: "images" | "networks" | "volumes", name: string): Promise<void>;
+  /** Offers the live views of it, beside the button that was pressed. */
+  offerViews(container: ContainerRow, beside: HTMLElement): void;
   openLogs(container: ContainerRow): void;
   openTerminal(container: ContainerRow, program: string): void;
 }

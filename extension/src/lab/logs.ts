@@ -9,7 +9,7 @@ const NEAR_END_PX = 40;
 
 export class LogView {
   readonly element = h("pre", {
-    class: "wd-logs",
+    class: "wdp-logs",
     role: "log",
     attributes: { tabindex: "0" },
   });
@@ -34,7 +34,7 @@ export class LogView {
       this.show(await this.read());
     } catch (error) {
       this.sleep();
-      this.element.append(h("em", { class: "wd-gone" }, (error as Error).message));
+      this.element.append(h("em", { class: "wdp-gone" }, (error as Error).message));
     }
   }
 
@@ -50,7 +50,7 @@ export class LogView {
     element.replaceChildren(
       ...(lines.length === 0
         ? [h("em", {}, words.noOutput)]
-        : lines.map((line) => h("span", { class: `wd-${line.stream}` }, line.log)))
+        : lines.map((line) => h("span", { class: `wdp-${line.stream}` }, line.log)))
     );
     if (follows) {
       element.scrollTop = element.scrollHeight;

@@ -43,16 +43,20 @@ export function figureWords([memory, most, cpu]: Figures): string {
   return `${used} · ${percent(cpu)}`;
 }
 
-function button(name: Icon, label: string, act: () => void): HTMLButtonElement {
+function button(
+  name: Icon,
+  label: string,
+  act: (pressed: HTMLButtonElement) => void
+): HTMLButtonElement {
   const made = h("button", {
-    class: "wd-act",
+    class: "wdp-act",
     title: label,
     aria: { label },
     attributes: { type: "button" },
     on: {
       click: (event) => {
         event.stopPropagation();
-        act();
+        act(made);
       },
     },
   });
@@ -64,13 +68,13 @@ function button(name: Icon, label: string, act: () => void): HTMLButtonElement {
 class ContainerLine {
   readonly element: HTMLElement;
   private row: ContainerRow;
-  private readonly dot = h("span", { class: "wd-dot" });
-  private readonly name = h("span", { class: "wd-name" });
-  private readonly figures = h("span", { class: "wd-figures" });
-  private readonly status = h("div", { class: "wd-sub" });
-  private readonly more = h("div", { class: "wd-sub" });
-  private readonly acts = h("span", { class: "wd-acts" });
-  private readonly meter = h("span", { class: "wd-fill" });
+  private readonly dot = h("span", { class: "wdp-dot" });
+  private readonly name = h("span", { class: "wdp-name" });
+  private readonly figures = h("span", { class: "wdp-figures" });
+  private readonly status = h("div", { class: "wdp-sub" });
+  private readonly more = h("div", { class: "wdp-sub" });
+  private readonly acts = h("span", { class: "wdp-acts" });
+  private readonly meter = h("span", { class: "wdp-fill" });
 
   constructor(
     row: ContainerRow,
@@ -80,9 +84,9 @@ class ContainerLine {
     this.row = row;
     this.element = h(
       "li",
-      { class: "wd-item", data: { name: row.name } },
-      h("div", { class: "wd-head" }, this.dot, this.name, this.figures, this.acts),
-      h("div", { class: "wd-meter" }, this.meter),
+      { class: "wdp-item", data: { name: row.name } },
+      h("div", { class: "wdp-head" }, this.dot, this.name, this.figures, this.acts),
+      h("div", { class: "wdp-meter" }, this.meter),
       this.status,
       this.more
     );
@@ -130,6 +134,7 @@ class ContainerLine {
     const act = (deed: Deed) => () => void host.act(this.row, deed);
     const runs = this.row.status === "running";
     const shown: Child[] = [
+      runs && button("views", words.views, (pressed) => host.offerViews(this.row, pressed)),
       runs && button("terminal", words.terminal, () => host.openTerminal(this.row, this.program())),
       button("logs", words.logs, () => host.openLogs(this.row)),
       runs && button("pause", words.pause, act("pause")),
@@ -152,18 +157,18 @@ interface Thing {
 /** An image, a network or a volume. */
 class ThingLine {
   readonly element: HTMLElement;
-  private readonly name = h("span", { class: "wd-name" });
-  private readonly remark = h("div", { class: "wd-sub" });
+  private readonly name = h("span", { class: "wdp-name" });
+  private readonly remark = h("div", { class: "wdp-sub" });
 
   constructor(thing: Thing, remove: () => void) {
     this.element = h(
       "li",
-      { class: "wd-item", data: { name: thing.name } },
+      { class: "wdp-item", data: { name: thing.name } },
       h(
         "div",
-        { class: "wd-head" },
+        { class: "wdp-head" },
         this.name,
-        h("span", { class: "wd-acts" }, button("remove", words.remove, remove))
+        h("span", { class: "wdp-acts" }, button("remove", words.remove, remove))
       ),
       this.remark
     );
@@ -181,15 +186,15 @@ class ThingLine {
 class Section<I, R extends { element: HTMLElement; update(item: I): void }> {
   readonly element: HTMLDetailsElement;
   readonly rows: RowList<I, R>;
-  private readonly count = h("span", { class: "wd-count" });
+  private readonly count = h("span", { class: "wdp-count" });
   private readonly empty: HTMLElement;
 
   constructor(title: string, empty: string, create: (item: I) => R, open = false) {
-    const list = h("ul", { class: "wd-list", aria: { label: title } });
-    this.empty = h("p", { class: "wd-empty" }, empty);
+    const list = h("ul", { class: "wdp-list", aria: { label: title } });
+    this.empty = h("p", { class: "wdp-empty" }, empty);
     this.element = h(
       "details",
-      { class: "wd-section", attributes: open ? { open: "" } : {} },
+      { class: "wdp-section", attributes: open ? { open: "" } : {} },
       h("summary", {}, title, this.count),
       this.empty,
       list
@@ -207,7 +212,7 @@ class Section<I, R extends { element: HTMLElement; update(item: I): void }> {
 /** The whole panel. It is told the news, and asks `host` for deeds. */
 export class Panel {
   readonly element: HTMLElement;
-  private readonly message = h("p", { class: "wd-message", role: "status" }, words.waiting);
+  private readonly message = h("p", { class: "wdp-message", role: "status" }, words.waiting);
   private readonly body: HTMLElement;
   private readonly containers: Section<ContainerRow, ContainerLine>;
   private readonly images: Section<Thing, ThingLine>;
@@ -232,9 +237,9 @@ export class Panel {
     this.networks = new Section(words.networks, words.noNetworks, thing("networks"));
     this.volumes = new Section(words.volumes, words.noVolumes, thing("volumes"));
     const sections = [this.containers, this.images, this.networks, this.volumes];
-    this.body = h("div", { class: "wd-body" }, ...sections.map((section) => section.element));
+    this.body = h("div", { class: "wdp-body" }, ...sections.map((section) => section.element));
     this.body.hidden = true;
-    this.element = h("div", { class: "wd-panel" }, this.message, this.body);
+    this.element = h("div", { class: "wdp-panel" }, this.message, this.body);
   }
 
   hear(news: News): void {

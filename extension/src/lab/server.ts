@@ -2,6 +2,7 @@
 
 import { URLExt } from "@jupyterlab/coreutils";
 import { ServerConnection } from "@jupyterlab/services";
+import { panelWords } from "../words.js";
 import type { Deed, LogLine, News } from "./inventory.js";
 
 const AGAIN_MS = 3000;
@@ -61,7 +62,7 @@ export class Live {
     socket.onclose = () => {
       if (this.socket === socket) {
         this.socket = null;
-        this.hear({ kind: "error", what: "The Jupyter server does not answer", hint: "" });
+        this.hear({ kind: "error", what: panelWords.noServer, hint: "" });
         this.timer = setTimeout(() => this.open(), AGAIN_MS);
       }
     };

@@ -10,19 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from jupyter_server.auth.decorator import authorized, ws_authenticated
-from jupyter_server.base.handlers import APIHandler, JupyterHandler
-from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.ioloop import IOLoop
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.jupyter.server import deeds
+from wardian.jupyter.server.views import RESOURCE, Socket, ViewSocket
 from wardian.jupyter.server.watcher import Watcher
+from wardian.observe.wire import FRAME_TYPES
 
-RESOURCE = "wardian"
 MOST_LINES = 5000
 STATUS = {NotFound: 404, FailedPrecondition: 409, InvalidInput: 400}
 NAME = r"(?P<name>[^/]+)"
@@ -74,21 +73,19 @@ class Thing(_Handler):
         await self._do(self._remove, name)
 
 
-class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
+class Live(Socket):
     """What there is, now and whenever it changes, as long as the panel is looked at."""
 
-    auth_resource = RESOURCE
     _watcher: Watcher | None = None
-
-    @ws_authenticated
-    @authorized
-    async def get(self, *arguments: Any, **named: Any) -> None:
-        await super().get(*arguments, **named)
 
     def open(self, *arguments: Any, **named: Any) -> None:
         super().open(*arguments, **named)
         loop = IOLoop.current()
-        self._watcher = Watcher(lambda news: loop.add_callback(self._send, news))
+
+        def say(news: Any) -> None:
+            loop.add_callback(self.say, msgspec.json.encode(news), binary=False)
+
+        self._watcher = Watcher(say)
         self._watcher.start()
 
     def on_message(self, message: str | bytes) -> None:
@@ -98,12 +95,6 @@ class Live(WebSocketMixin, WebSocketHandler, JupyterHandler):
         super().on_close()
         if self._watcher is not None:
             self._watcher.close()
-
-    def _send(self, news: Any) -> None:
-        try:
-            self.write_message(msgspec.json.encode(news).decode())
-        except WebSocketClosedError:
-            self.on_close()
 
 
 def _status(error: WardianError) -> int:
@@ -119,6 +110,7 @@ def routes(base_url: str) -> list[tuple[Any, ...]]:
     return [
         (at("live"), Live),
         (at("containers", NAME, "logs"), Logs),
+        (at("containers", NAME, "views", f"(?P<view>{'|'.join(FRAME_TYPES)})"), ViewSocket),
         (at("containers", NAME, "(?P<deed>[a-z]+)"), Deed),
         (at("images", "(?P<name>.+)"), Thing, {"remove": deeds.remove_image}),
         (at("networks", NAME), Thing, {"remove": deeds.remove_network}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from wardian.errors import WardianError
@@ -19,6 +21,8 @@ from wardian.runtime.messages import ContainerInfo
 PERIOD_S = 2.0
 # Ten containers that start together are one look.
 SETTLE_S = 0.05
+# What is in them is replaced by rename, so their own time changes with it.
+FOLDERS = ("content", "networks", "volumes")
 Say = Callable[[Mapping[str, Any]], None]
 
 
@@ -67,16 +71,23 @@ class Watcher:
         self._listener = None
 
     def _follow(self, client: Client) -> None:
+        self._news.set()
+        infos: list[ContainerInfo] = []
+        before: tuple[int, ...] = ()
         while not self._is_closed:
+            has_news, changes = self._news.is_set(), _changes(client.root)
             self._news.clear()
-            infos = client.list()
-            now = inventory.take(client, infos)
-            if now != self._last:
-                self._last = now
-                self._say({"kind": "inventory", "inventory": now})
+            if has_news or changes != before:
+                before, infos = changes, client.list()
+                self._tell(inventory.take(client, infos))
             self._say({"kind": "figures", "figures": self._figures(infos)})
             if self._news.wait(PERIOD_S):
                 time.sleep(SETTLE_S)
+
+    def _tell(self, now: Inventory) -> None:
+        if now != self._last:
+            self._last = now
+            self._say({"kind": "inventory", "inventory": now})
 
     def _figures(self, infos: Sequence[ContainerInfo]) -> dict[str, tuple[float | None, ...]]:
         """By id: bytes of memory, their limit, percent of a core; None where it is not known."""
@@ -94,3 +105,12 @@ class Watcher:
                 memory, limit = frame.memory_current_bytes, frame.memory_limit_bytes
                 figures[container_id] = (memory, limit, frame.cpu_percent)
         return figures
+
+
+def _changes(root: Path) -> tuple[int, ...]:
+    """Changes when an image, a network or a volume comes or goes: of those no event tells."""
+    moments = []
+    for folder in FOLDERS:
+        with suppress(OSError):
+            moments.append(os.stat(root / folder).st_mtime_ns)
+    return tuple(moments)

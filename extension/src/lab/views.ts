@@ -1,0 +1,98 @@
+/** A view of a container in a tab of its own, kernel or not: the server looks at it. */
+
+import { URLExt } from "@jupyterlab/coreutils";
+import { ServerConnection } from "@jupyterlab/services";
+import { type Channel, decode, type HostMessage, type Request } from "../channel.js";
+import type { View } from "../frames.js";
+import { mount } from "../shell.js";
+import { panelWords as words } from "../words.js";
+
+export const VIEWS: readonly View[] = ["layers", "processes", "resources"];
+
+/** A WebSocket as a channel. What is said before it is open is said then. */
+class SocketChannel implements Channel {
+  private readonly socket: WebSocket;
+  private readonly listeners = new Set<(message: HostMessage) => void>();
+  private waiting: Request[] = [];
+  private isOurs = false;
+
+  constructor(container: string, view: View) {
+    const settings = ServerConnection.makeSettings();
+    const path = ["wardian", "api", "containers", encodeURIComponent(container), "views", view];
+    const token = settings.token === "" ? "" : `?token=${encodeURIComponent(settings.token)}`;
+    this.socket = new settings.WebSocket(URLExt.join(settings.wsUrl, ...path) + token);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onmessage = (message: MessageEvent<ArrayBuffer>) => {
+      this.tell(decode(message.data) as HostMessage);
+    };
+    this.socket.onopen = () => {
+      this.waiting.forEach((request) => this.send(request));
+      this.waiting = [];
+    };
+    this.socket.onclose = () => {
+      if (!this.isOurs) {
+        this.tell({ kind: "error", what: words.noServer, hint: words.openAgain });
+      }
+    };
+  }
+
+  listen(listener: (message: HostMessage) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  send(request: Request): void {
+    if (this.socket.readyState === WebSocket.OPEN) {
+      this.socket.send(JSON.stringify(request));
+    } else if (this.socket.readyState === WebSocket.CONNECTING) {
+      this.waiting.push(request);
+    }
+  }
+
+  close(): void {
+    this.isOurs = true;
+    this.socket.close();
+  }
+
+  private tell(message: HostMessage): void {
+    this.listeners.forEach((listener) => listener(message));
+  }
+}
+
+/** Puts a view of the container into `host`; returns how to take it away. */
+export async function showView(
+  view: View,
+  host: HTMLElement,
+  container: { id: string; name: string }
+): Promise<() => void> {
+  const channel = new SocketChannel(container.id, view);
+  const beginning = { view, container: container.name, frame: null, recording: null };
+  const unmount = await mounted(view, host, beginning, channel);
+  return () => {
+    unmount();
+    channel.close();
+  };
+}
+
+/** Each view is loaded when it is first wanted. */
+async function mounted(
+  view: View,
+  host: HTMLElement,
+  beginning: Parameters<typeof mount>[2],
+  channel: Channel
+): Promise<() => void> {
+  switch (view) {
+    case "layers": {
+      const { layersPanel } = await import("../layers.js");
+      return mount(view, host, beginning, channel, layersPanel);
+    }
+    case "processes": {
+      const { processesPanel } = await import("../processes.js");
+      return mount(view, host, beginning, channel, processesPanel);
+    }
+    case "resources": {
+      const { resourcesPanel } = await import("../resources.js");
+      return mount(view, host, beginning, channel, resourcesPanel);
+    }
+  }
+}
