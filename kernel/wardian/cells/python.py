@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
 from wardian.cells import protocol
@@ -290,15 +291,31 @@ class PythonRunner(PipedProcess, Runner):
         if not content.nbytes:
             raise ProtocolError("a publication without content")
         if content.nbytes > MUCH_BYTES and not message.kind.startswith("comm_"):
-            with ThreadPoolExecutor(1) as other:
-                check = other.submit(protocol.check_content, message.kind, content)
-                self._pass_on(message, content, buffers, confirm=check.result)
+            self._check_and_pass_on(message, content, buffers)
             return
         comm = protocol.check_content(message.kind, content)
         if comm is None or self._may_say(message.kind, comm.comm_id):
             self._pass_on(message, content, buffers)
         else:
             self._make_way()
+
+    def _check_and_pass_on(
+        self, message: protocol.Publish, content: memoryview, buffers: Sequence[memoryview]
+    ) -> None:
+        """Sign much content while another thread checks it; it is sent when both are done.
+
+        Signing lets other threads run, checking does not: it is not to begin before that.
+        """
+        may_begin = Event()
+
+        def check() -> None:
+            may_begin.wait()
+            protocol.check_content(message.kind, content)
+
+        with ThreadPoolExecutor(1) as other:
+            checked = other.submit(check)
+            may_begin.set()
+            self._pass_on(message, content, buffers, confirm=checked.result)
 
     def _pass_on(
         self,

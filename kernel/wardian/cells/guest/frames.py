@@ -10,6 +10,7 @@ import mmap
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from typing import Any, Deque, Iterator, List, Sequence, Union
 
 HEADER = struct.Struct("!II")
@@ -107,7 +108,12 @@ class FrameReader:
 
 def _unfilled(size: int) -> bytearray | mmap.mmap:
     """Room for a frame. The kernel gives its pages as they are filled; a bytearray is zeroed."""
-    return bytearray(size) if size < MAPPED_BYTES else mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    if size < MAPPED_BYTES:
+        return bytearray(size)
+    room = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    with suppress(AttributeError, OSError):  # a Python, or a kernel, without them
+        room.madvise(mmap.MADV_HUGEPAGE)  # 512 times fewer page faults
+    return room
 
 
 def frame_parts(head: bytes, buffers: Sequence[Bytes] = ()) -> List[Bytes]:
