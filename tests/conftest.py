@@ -56,8 +56,17 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
         raise pytest.UsageError("pytest-xdist makes no groups under this pytest; install < 9.2")
 
 
-def pytest_configure() -> None:
-    """Who starts pytest in a shell's background makes it ignore SIGINT, and all that it starts."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Make no test fail for how and where pytest was started.
+
+    Who starts it in a shell's background makes it ignore SIGINT, and all that it starts. How long
+    one of Hypothesis' examples takes is the machine's affair, which other tests keep busy.
+    """
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import settings
+
+        settings.register_profile("wardian", deadline=None)
+        settings.load_profile("wardian")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
