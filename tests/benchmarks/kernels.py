@@ -53,7 +53,7 @@ def _cells() -> Iterator[Row]:
     with running(PYTHON) as ours, running(STOCK) as theirs:
         yield from _latency("pass", ours, theirs, "ipykernel", (1.0, 0.9))
         for what, code in (("100,000 printed lines", LINES), ("100 MB of display data", DISPLAY)):
-            a, b = in_turn(3, lambda c=code: _run(ours, c)[1], lambda c=code: _run(theirs, c)[1])  # type: ignore[misc]
+            a, b = in_turn(9, lambda c=code: _run(ours, c)[1], lambda c=code: _run(theirs, c)[1])  # type: ignore[misc]
             yield Row(what, "ipykernel", a, b, "ms", 1.0)
     # In fresh kernels: what was just printed would count.
     with running(PYTHON) as ours, running(STOCK) as theirs:
