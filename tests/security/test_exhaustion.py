@@ -206,4 +206,5 @@ def test_thousands_of_starts_in_a_row_leave_keeper_and_init_as_they_were(box: Co
             process.wait(20)
         with pytest.raises(WardianError):
             box.spawn(ProcessSpec(argv=("/nosuch",)))
-    assert descriptors(box.info.host_pid) == before
+    # At either moment the last process' own may still be open.
+    wait_until(lambda: descriptors(box.info.host_pid) <= before)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-from tests.linux.conftest import wait_until
+from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import IMAGE, Wardian, out, program
 from tests.ui.conftest import PICTURES
 from tests.ui.jupyter import JupyterServer, set_theme
@@ -92,6 +94,21 @@ def test_the_panel_follows_what_happens_elsewhere(
     expect(line(panel, "shop")).to_be_hidden(timeout=1000)
 
 
+def test_the_panel_goes_on_with_another_keeper(
+    server: JupyterServer, page: Page, wardian: Wardian
+) -> None:
+    out(wardian("run", "-d", "--name", "web", IMAGE, "sleep", "1000"))
+    panel = open_panel(page, server)
+    expect(line(panel, "web")).to_be_visible()
+    keeper = keeper_pid(server.home / "state")
+    assert keeper is not None
+    os.kill(keeper, signal.SIGKILL)
+    out(wardian("run", "-d", "--name", "second", IMAGE, "sleep", "1000"))
+    expect(line(panel, "second")).to_have_attribute("data-status", "running", timeout=PATIENCE_MS)
+    out(wardian("pause", "web"))
+    expect(line(panel, "web")).to_have_attribute("data-status", "paused", timeout=PATIENCE_MS)
+
+
 def test_the_panel_does_what_it_is_asked(
     server: JupyterServer, page: Page, wardian: Wardian
 ) -> None:
@@ -109,6 +126,12 @@ def test_the_panel_does_what_it_is_asked(
     page.locator(".jp-Dialog .jp-mod-warn").click()
     expect(page.locator(".Toastify__toast")).to_contain_text("is in use")
     assert out(wardian("volume", "ls", "-q")) == "data\n"
+
+    panel.locator("summary", has_text="Images").click()
+    act(panel, IMAGE, "Remove")
+    page.locator(".jp-Dialog .jp-mod-warn").click()
+    expect(page.locator(".Toastify__toast", has_text="is used by")).to_be_visible()
+    assert IMAGE in out(wardian("images"))
 
     act(panel, "web", "Remove")
     page.locator(".jp-Dialog button", has_text="Cancel").click()

@@ -12,10 +12,17 @@ from wardian.runtime import messages as m
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 
+LATEST = ":latest"
+
+
+def _stop(container: Container) -> None:
+    spec = container.info.spec
+    container.stop(timeout_s=spec.stop_timeout_s, signal=spec.stop_signal)
+
 
 def _restart(container: Container) -> None:
     if container.info.host_pid is not None:
-        container.stop()
+        _stop(container)
     container.start()
 
 
@@ -25,7 +32,7 @@ def _remove(container: Container) -> None:
 
 CONTAINER: dict[str, Callable[[Container], object]] = {
     "start": Container.start,
-    "stop": Container.stop,
+    "stop": _stop,
     "restart": _restart,
     "kill": Container.kill,
     "pause": Container.pause,
@@ -53,9 +60,8 @@ def remove_image(reference: str) -> None:
     """Take the name away, and the layers that nothing needs."""
     with Client.connect() as client:
         store, infos = ImageStore(client.root), client.list()
-        digest = store.get(reference).digest
         for info in infos:
-            if store.get(info.image).digest == digest:
+            if info.image.removesuffix(LATEST) == reference.removesuffix(LATEST):
                 raise FailedPrecondition(
                     f"image {reference} is used by the container {info.name}",
                     hint=f"remove {info.name} first",

@@ -21,6 +21,7 @@ from wardian.runtime.messages import ContainerInfo
 PERIOD_S = 2.0
 # Ten containers that start together are one look.
 SETTLE_S = 0.05
+AGAIN_S = 0.5
 # What is in them is replaced by rename, so their own time changes with it.
 FOLDERS = ("content", "networks", "volumes")
 Say = Callable[[Mapping[str, Any]], None]
@@ -35,7 +36,7 @@ class Watcher:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._listener: Client | None = None
-        self._is_closed = False
+        self._closed = threading.Event()
         self._news = threading.Event()
         self._last: Inventory | None = None
         self._samplers: dict[tuple[str, int], ResourcesSampler] = {}
@@ -43,19 +44,19 @@ class Watcher:
     def start(self) -> None:
         """Begin to look."""
         threading.Thread(target=self._look, name="wardian-look", daemon=True).start()
+        threading.Thread(target=self._listen, name="wardian-hear", daemon=True).start()
 
     def close(self) -> None:
         """Say no more. May be called in any thread."""
-        self._is_closed = True
+        self._closed.set()
         self._news.set()
         if (listener := self._listener) is not None:
             listener.hang_up()
 
     def _look(self) -> None:
-        while not self._is_closed:
+        while not self._closed.is_set():
             try:
                 with Client.connect() as client:
-                    threading.Thread(target=self._listen, name="wardian-hear", daemon=True).start()
                     self._follow(client)
             except WardianError as error:
                 self._last = None
@@ -64,17 +65,23 @@ class Watcher:
                 self._news.clear()
 
     def _listen(self) -> None:
-        """Every event is a reason to look; what it says is in the inventory."""
-        with suppress(WardianError), Client.connect() as self._listener:
-            for _ in () if self._is_closed else self._listener.events():
+        """Every event is a reason to look; what it says is in the inventory.
+
+        When the keeper is replaced, so is the one who tells of them.
+        """
+        while not self._closed.is_set():
+            with suppress(WardianError), Client.connect() as self._listener:
                 self._news.set()
-        self._listener = None
+                for _ in () if self._closed.is_set() else self._listener.events():
+                    self._news.set()
+            self._listener = None
+            self._closed.wait(AGAIN_S)
 
     def _follow(self, client: Client) -> None:
         self._news.set()
         infos: list[ContainerInfo] = []
         before: tuple[int, ...] = ()
-        while not self._is_closed:
+        while not self._closed.is_set():
             has_news, changes = self._news.is_set(), _changes(client.root)
             self._news.clear()
             if has_news or changes != before:
