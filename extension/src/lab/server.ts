@@ -41,6 +41,13 @@ export async function logLines(container: string): Promise<LogLine[]> {
   return (await ask("GET", ["containers", container, "logs"], "?tail=1000")) as LogLine[];
 }
 
+/** A WebSocket to one of our addresses. */
+export function socketTo(...path: string[]): WebSocket {
+  const settings = ServerConnection.makeSettings();
+  const token = settings.token === "" ? "" : `?token=${encodeURIComponent(settings.token)}`;
+  return new settings.WebSocket(address(settings.wsUrl, ...path) + token);
+}
+
 /** The stream of news, for as long as somebody looks; it comes back by itself. */
 export class Live {
   private socket: WebSocket | null = null;
@@ -52,9 +59,7 @@ export class Live {
     if (this.socket !== null) {
       return;
     }
-    const settings = ServerConnection.makeSettings();
-    const token = settings.token === "" ? "" : `?token=${encodeURIComponent(settings.token)}`;
-    const socket = new settings.WebSocket(address(settings.wsUrl, "live") + token);
+    const socket = socketTo("live");
     this.socket = socket;
     socket.onmessage = (message: MessageEvent<string>) => {
       this.hear(JSON.parse(message.data) as News);

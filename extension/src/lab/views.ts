@@ -1,11 +1,10 @@
 /** A view of a container in a tab of its own, kernel or not: the server looks at it. */
 
-import { URLExt } from "@jupyterlab/coreutils";
-import { ServerConnection } from "@jupyterlab/services";
 import { type Channel, decode, type HostMessage, type Request } from "../channel.js";
 import type { View } from "../frames.js";
 import { mount } from "../shell.js";
 import { panelWords as words } from "../words.js";
+import { socketTo } from "./server.js";
 
 export const VIEWS: readonly View[] = ["layers", "processes", "resources"];
 
@@ -17,10 +16,7 @@ class SocketChannel implements Channel {
   private isOurs = false;
 
   constructor(container: string, view: View) {
-    const settings = ServerConnection.makeSettings();
-    const path = ["wardian", "api", "containers", encodeURIComponent(container), "views", view];
-    const token = settings.token === "" ? "" : `?token=${encodeURIComponent(settings.token)}`;
-    this.socket = new settings.WebSocket(URLExt.join(settings.wsUrl, ...path) + token);
+    this.socket = socketTo("containers", container, "views", view);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (message: MessageEvent<ArrayBuffer>) => {
       this.tell(decode(message.data) as HostMessage);
