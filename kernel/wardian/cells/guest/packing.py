@@ -10,7 +10,7 @@ import numbers
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 LARGE_CHARS = 1 << 16
-PIECE_CHARS = 1 << 20
+PIECE_CHARS = 1 << 18  # a piece and its JSON fit into the cache of a core
 
 
 def pack(message: Any) -> bytes:
@@ -43,13 +43,13 @@ class Pieces:
         self._add_object(content, is_outermost=True)
         self.size = sum(map(len, self))
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part
             else:
                 for start in range(0, len(part), PIECE_CHARS):
-                    yield self._text(part[start : start + PIECE_CHARS])[1:-1]
+                    yield memoryview(self._text(part[start : start + PIECE_CHARS]))[1:-1]
 
     def _add_object(self, value: Dict[str, Any], *, is_outermost: bool = False) -> None:
         before = b"{"
