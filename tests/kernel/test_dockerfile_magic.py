@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.kernel.page import Page
@@ -28,6 +29,12 @@ def test_the_lectures_dockerfile_is_built_and_shown(page: Page, tmp_path: Path) 
     assert again.count("    cached") == 5
     (tmp_path / "app.py").write_text("print('other')\n")
     assert "not cached: its files are others (changed: app.py)" in page.run(cell).text()
+    anew = cell.replace("%%dockerfile", "%%dockerfile --no-cache")
+    told = page.run(anew).text()
+    assert told == page.run(anew).text()
+    assert "not cached: --no-cache · layer of 5B" in told
+    detailed = page.run(cell.replace("%%dockerfile", "%%dockerfile --details")).text()
+    assert re.search(r"    cached · \d+\.\d\d s · [0-9a-f]{12}", detailed)
     shown = page.run("%image lecture").text()
     assert "RUN /bin/sh -c make /app" in shown
     assert "A /app/made" in shown
@@ -37,6 +44,26 @@ def test_the_lectures_dockerfile_is_built_and_shown(page: Page, tmp_path: Path) 
         assert found == "other\n"
     finally:
         page.run("%container rm lecture")
+
+
+def test_container_becomes_an_image_whose_own_layers_are_shown(page: Page) -> None:
+    page.run("%container new grown")
+    try:
+        page.run("%%sh --on grown\necho fern > /plant")
+        made = page.run("%container commit grown grown:snapshot").text()
+        assert made == "grown:snapshot: made from grown as it is now\n"
+    finally:
+        page.run("%container rm grown")
+    assert page.run("%image grown:snapshot --above wardian/base").text() == (
+        "grown:snapshot · 1 layer above wardian/base\n"
+        "(a container)\n"
+        "    layer of 5B · 1 change\n"
+        "      A /plant\n"
+    )
+    detailed = page.run("%image grown:snapshot --above wardian/base --details").text()
+    assert re.search(r"layer of 5B · 1 change · [0-9a-f]{12}\n", detailed)
+    other = page.run("%image wardian/base --above grown:snapshot")
+    assert other.error == ("InvalidInput", "wardian/base was not made on grown:snapshot")
 
 
 def test_a_fault_of_the_dockerfile_shows_its_line(page: Page) -> None:

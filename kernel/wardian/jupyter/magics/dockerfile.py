@@ -30,6 +30,9 @@ class DockerfileMagic(Magic):
         parser.add_argument(
             "--files", type=int, default=6, metavar="COUNT", help="how many files to list a layer"
         )
+        parser.add_argument(
+            "--details", action="store_true", help="with times and layers, which differ every time"
+        )
         parser.add_argument("context", nargs="?", default=".", help="the directory COPY sees")
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
@@ -50,7 +53,7 @@ class DockerfileMagic(Magic):
             assert process.stderr is not None
             process.stdin.write(call.body.encode())
             process.stdin.close()
-            said = await _follow(call, process.stderr, options.files)
+            said = await _follow(call, process.stderr, options)
             code = await process.wait()
         finally:
             if process.returncode is None:
@@ -67,13 +70,15 @@ def _flags(options: argparse.Namespace) -> list[str]:
     return [*flags, "--no-cache"] if options.no_cache else flags
 
 
-async def _follow(call: Call, stream: asyncio.StreamReader, files: int) -> list[str]:
+async def _follow(
+    call: Call, stream: asyncio.StreamReader, options: argparse.Namespace
+) -> list[str]:
     """Show the events; what else was said."""
     said: list[str] = []
     async for line in stream:
         if not line.startswith(b"{"):
             said.append(line.decode(errors="replace").rstrip("\n"))
-        elif text := told(Event.from_json(line), files):
+        elif text := told(Event.from_json(line), options.files, with_details=options.details):
             call.print(text)
     return said
 
@@ -85,8 +90,11 @@ def _refusal(said: list[str]) -> InvalidInput:
     return InvalidInput(what, hint=" ".join(hints))
 
 
-def told(event: Event, files: int) -> str:
-    """An event as text: instruction, layer, files, time and size, hit or why not."""
+def told(event: Event, files: int, *, with_details: bool = False) -> str:
+    """An event as text: instruction, hit or why not, files and their size.
+
+    Without ``with_details``, which adds time and layer, it is the same on every run.
+    """
     if event.kind == "start":
         stage = f"{event.stage} " if event.stage else ""
         return f"[{stage}{event.step}/{event.steps}] {event.instruction}"
@@ -94,16 +102,24 @@ def told(event: Event, files: int) -> str:
         return "\n".join(f"    | {line}" for line in event.text.splitlines())
     if event.kind == "warning":
         return f"warning, line {event.line}: {event.text} ({event.why})"
-    return f"image {event.text}" if event.kind == "image" else _done(event, files)
+    if event.kind == "image":
+        return f"image {event.text}"
+    return _done(event, files, with_details=with_details)
 
 
-def _done(event: Event, files: int) -> str:
-    parts = ["cached" if event.cached else f"{event.seconds:.2f} s"]
-    if event.layer:
-        parts += [f"layer {event.layer[7:19]}", decimal_size(event.size_bytes)]
-    else:
-        parts.append("no layer")
-    if event.why:
-        parts.append(f"not cached: {event.why}")
+def _done(event: Event, files: int, *, with_details: bool) -> str:
+    parts = ["cached"]
+    if not event.cached:
+        parts = [f"not cached: {event.why}", _layer(event) if event.layer else "no layer"]
+    if with_details:
+        parts.append(f"{event.seconds:.2f} s")
+        parts += [event.layer[7:19]] if event.layer else []
     lines = [f"    {' · '.join(parts)}", *(f"      {line}" for line in listed(event, files))]
     return "\n".join(lines)
+
+
+def _layer(event: Event) -> str:
+    """What its files come to; the archive's size depends on the precision of their times."""
+    if event.changes_count > len(event.changes):
+        return f"layer of {decimal_size(event.size_bytes)}"
+    return f"layer of {decimal_size(sum(size for _, _, size in event.changes))}"

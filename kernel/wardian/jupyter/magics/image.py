@@ -6,6 +6,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from wardian.errors import InvalidInput
 from wardian.images.store import Image, ImageStore
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.observe.label import label
@@ -26,30 +27,51 @@ class ImageMagic(Magic):
         parser.add_argument(
             "--files", type=int, default=6, metavar="COUNT", help="how many files to list a layer"
         )
+        parser.add_argument("--details", action="store_true", help="with the layers' digests")
+        parser.add_argument("--above", metavar="BASE", help="only what comes on top of this image")
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
-        call.print(await asyncio.to_thread(_described, options.image, options.files))
+        call.print(await asyncio.to_thread(_described, options))
 
 
-def _described(name: str, files: int) -> str:
+def _described(options: argparse.Namespace) -> str:
     from wardian.images.resolve import resolve
     from wardian.runtime.paths import state_root
 
     store = ImageStore(state_root())
-    found = resolve(store, name)
-    whole = f"{decimal_size(found.size_bytes)} in {len(found.diff_ids)} layers"
-    lines = [f"{label(found.reference)} · {whole}"]
+    found = resolve(store, options.image)
+    base = resolve(store, options.above) if options.above else None
+    number = 0 if base is None else len(base.diff_ids)
+    lines = [_head(found, base)]
     directories = [store.layer_directory(diff_id) for diff_id in found.diff_ids]
-    number = 0
-    for entry in _history(found):
-        lines.append(label(str(entry.get("created_by", "")), max_chars=100))
+    for entry in _history(found)[0 if base is None else len(_history(base)) :]:
+        lines.append(label(str(entry.get("created_by", "")), max_chars=100) or "(a container)")
         if not entry.get("empty_layer") and number < len(directories):
-            lines += _layer(found, directories, number, files)
+            lines += _layer(directories, number, options)
             number += 1
     while number < len(directories):
-        lines += ["(no history)", *_layer(found, directories, number, files)]
+        lines += ["(no history)", *_layer(directories, number, options)]
         number += 1
     return "\n".join(lines)
+
+
+def _head(found: Image, base: Image | None) -> str:
+    """Raises InvalidInput if the base is another image's."""
+    name = label(found.reference)
+    if base is None:
+        layers = _counted(len(found.diff_ids), "layer")
+        return f"{name} · {decimal_size(found.size_bytes)} in {layers}"
+    below = len(base.diff_ids)
+    if found.diff_ids[:below] != base.diff_ids:
+        raise InvalidInput(
+            f"{name} was not made on {label(base.reference)}", hint=f"%image {name} shows all of it"
+        )
+    above = _counted(len(found.diff_ids) - below, "layer")
+    return f"{name} · {above} above {label(base.reference)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _history(found: Image) -> list[dict[str, object]]:
@@ -58,12 +80,13 @@ def _history(found: Image) -> list[dict[str, object]]:
     return [entry for entry in entries if isinstance(entry, dict)] if entries else []
 
 
-def _layer(found: Image, directories: list[Path], number: int, files: int) -> list[str]:
-    directory = directories[number]
+def _layer(directories: list[Path], number: int, options: argparse.Namespace) -> list[str]:
+    directory, most = directories[number], options.files
     snapshot = Snapshot("", directory, directory)
     seen = list(changes(snapshot, directories[:number][::-1]))
-    total = sum(change.size_bytes for change in seen)
-    facts = f"{decimal_size(total)} · {len(seen)} changes"
-    lines = [f"    layer {found.diff_ids[number][7:19]} · {facts}"]
-    lines += [f"      {one.kind.letter} /{label(one.path, max_chars=90)}" for one in seen[:files]]
-    return [*lines, f"      … {len(seen) - files} more"] if len(seen) > files else lines
+    size = decimal_size(sum(change.size_bytes for change in seen))
+    parts = [f"layer of {size}", _counted(len(seen), "change")]
+    parts += [directory.name[:12]] if options.details else []
+    lines = [f"    {' · '.join(parts)}"]
+    lines += [f"      {one.kind.letter} /{label(one.path, max_chars=90)}" for one in seen[:most]]
+    return [*lines, f"      … {len(seen) - most} more"] if len(seen) > most else lines
