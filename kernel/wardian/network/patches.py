@@ -279,7 +279,7 @@ class Patches:
             network_id=network.id,
             bridge=network.bridge,
             interface=_free_interface(plugged),
-            veth=self._free_veth(plugged.name),
+            veth=self._free_veth(_short_name(plugged)),
             mac=mac,
             ip=ip,
             prefix=prefix,
@@ -374,6 +374,12 @@ def _namespace_of(plugged: Plugged) -> int:
             hint=f"start it anew: wardian restart {plugged.name}",
         )
     return plugged.namespace_fd
+
+
+def _short_name(plugged: Plugged) -> str:
+    """A notebook's container is called NOTEBOOK.NAME on the host, and NAME inside."""
+    is_notebooks = plugged.hostname and plugged.name.endswith(f".{plugged.hostname}")
+    return plugged.hostname if is_notebooks else plugged.name
 
 
 def _free_interface(plugged: Plugged) -> str:

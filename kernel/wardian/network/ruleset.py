@@ -82,24 +82,24 @@ class Rule:
     @property
     def words(self) -> str:
         """As nft(8) says it."""
-        return self._told(with_figures=True)
+        return self._told(is_plain=False)
 
     @property
     def plain_words(self) -> str:
-        """The same without what it has counted, which is the same on every run."""
-        return self._told(with_figures=False)
+        """The same without what differs from run to run: what it has counted, and whose it is."""
+        return self._told(is_plain=True)
 
-    def _told(self, *, with_figures: bool) -> str:
+    def _told(self, *, is_plain: bool) -> str:
         words = [str(match) for match in _needed(self.matches)]
         if self.packets is not None:
-            figures = f" packets {self.packets} bytes {self.octets}" if with_figures else ""
+            figures = "" if is_plain else f" packets {self.packets} bytes {self.octets}"
             words.append(f"counter{figures}")
         if self.action == "dnat":
             version = "ip6" if self.to.startswith("[") else "ip"
             words.append(f"dnat {version} to {self.to}")
         else:
             words.append(self.action)
-        if self.comment:
+        if self.comment and not is_plain:
             words.append(f'comment "{self.comment}"')
         return " ".join(filter(None, words))
 

@@ -81,7 +81,8 @@ def _networks(frame: NetworkFrame, *, is_now: bool) -> Iterator[Table]:
     yield "links", [heads, *(_link(frame, link, is_now=is_now) for link in shown)]
     rows = [("WHERE", "TO", "VIA", "LINK")]
     for space in frame.namespaces[1:]:
-        rows += [(space.name, one.to, one.via, link) for link, one in space.routes]
+        routes = [(link, one) for link, one in space.routes if is_now or not _is_late(one.to)]
+        rows += [(space.name, one.to, one.via, link) for link, one in routes]
     yield "routes", rows
     yield "ports", [("CONTAINER", "HOST", "TO"), *_ports(frame)]
     yield "rules", list(_rules(frame, is_now=is_now))
@@ -96,7 +97,13 @@ def _link(frame: NetworkFrame, link: LinkRow, *, is_now: bool) -> tuple[str, ...
     pair = f"↔ {peer.namespace} {peer.name}" if peer else ""
     sizes = (wording.size(link.received_bytes), wording.size(link.sent_bytes)) if is_now else ()
     bridge = link.bridge.partition("/")[2]
-    return (link.namespace, link.name, pair, bridge, " ".join(link.addresses), *sizes)
+    addresses = " ".join(word for word in link.addresses if is_now or not _is_late(word))
+    return (link.namespace, link.name, pair, bridge, addresses, *sizes)
+
+
+def _is_late(word: str) -> bool:
+    """An address that the kernel makes itself, up to a second after the link is up (RFC 4862)."""
+    return word.startswith("fe80:")
 
 
 def _ports(frame: NetworkFrame) -> Iterator[tuple[str, ...]]:
