@@ -22,7 +22,8 @@ WORDS = ("image", "memory", "cpus", "pids", "timeout", "python", "volumes")
 class Settings:
     """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
 
-    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook.
+    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. ``network``,
+    ``ip``, ``publish`` and ``cap_add`` are `%container new`'s alone: no notebook brings them along.
     """
 
     image: str = DEFAULT_IMAGE
@@ -32,6 +33,10 @@ class Settings:
     timeout: str | None = None
     python: str = "toolbox"
     volumes: tuple[str, ...] = ()
+    network: str = ""
+    ip: str = ""
+    publish: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wardian.errors import AlreadyExists, KernelRefused, NotFound, SetupError, WardianError
+from wardian.errors import (
+    AlreadyExists,
+    InvalidInput,
+    KernelRefused,
+    NotFound,
+    SetupError,
+    WardianError,
+)
 from wardian.jupyter.settings import Settings
 
 if TYPE_CHECKING:
     from wardian.images.store import Image
+    from wardian.network.definition import Attachment, Port
     from wardian.runtime.client import Client
     from wardian.runtime.container import Container
     from wardian.runtime.messages import ContainerInfo
@@ -135,6 +143,7 @@ class ContainerSource:
         image = resolve(store, settings.image)
         start = StartConfig.of(image)
         mounts = _mounts(settings, image)
+        attachments, ports = _networking(settings)
         spec = ContainerSpec(
             name=self.host_name(name),
             image=settings.image,
@@ -146,6 +155,9 @@ class ContainerSource:
                 *(one for one in mounts if isinstance(one, Bind)),
             ),
             volumes=tuple(one for one in mounts if isinstance(one, VolumeMount)),
+            attachments=attachments,
+            ports=ports,
+            cap_add=settings.cap_add,
             best_effort=True,  # where a limit cannot be had the notebook runs, and is told so
             labels={
                 NOTEBOOK_LABEL: self.label,
@@ -192,6 +204,18 @@ def _mounts(settings: Settings, image: Image) -> list[Bind | VolumeMount]:
     for one in of_image(config if isinstance(config, Mapping) else {}):
         found.setdefault(one.target, one)
     return [*found.values()]
+
+
+def _networking(settings: Settings) -> tuple[tuple[Attachment, ...], tuple[Port, ...]]:
+    """Its place in a network, and what it publishes, which asks for one. Raises InvalidInput."""
+    from wardian.network.definition import DEFAULT, Attachment
+    from wardian.network.ports import check, parse
+
+    ports = check([port for word in settings.publish for port in parse(word)])
+    name = settings.network or (DEFAULT if ports else "")
+    if settings.ip and not name:
+        raise InvalidInput("--ip needs a network", hint="add --network NAME")
+    return (Attachment(network=name, ip=settings.ip),) if name else (), ports
 
 
 def _has_root_home(layer: Path) -> bool:

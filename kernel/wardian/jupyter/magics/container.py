@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from wardian.errors import InvalidInput
@@ -31,6 +32,7 @@ class ContainerMagic(Magic):
         "keep": "let it run on when the kernel is shut down",
         "restart": "end its processes and start it again; files stay",
         "reset": "replace it by a new one: files and processes are lost",
+        "commit": "make an image of it as it is now",
         "rm": "remove it: files and processes are lost",
     }
 
@@ -41,8 +43,12 @@ class ContainerMagic(Magic):
             parser.verbs[verb] = one
             if verb == "list":
                 continue
-            is_named = verb in ("new", "use")
+            is_named = verb in ("new", "use", "commit")
             one.add_argument("container", nargs=None if is_named else "?", metavar="NAME")
+            if verb == "commit":
+                one.add_argument("image", metavar="IMAGE", help="its name, like web:snapshot")
+            if verb == "new":
+                _add_options_of_new(one)
             if verb in ("new", "reset"):
                 one.add_argument("--image", help="the image, like wardian/base")
                 one.add_argument("--python", choices=("toolbox", "image"), help="whose Python")
@@ -91,6 +97,13 @@ class ContainerMagic(Magic):
     async def _new(self, call: Call, options: argparse.Namespace) -> None:
         workspaces = call.kernel.workspaces
         settings = workspaces.read_settings().with_words(chosen_limits(options))
+        settings = replace(
+            settings,
+            network=options.network,
+            ip=options.ip,
+            publish=tuple(options.publish),
+            cap_add=tuple(options.cap_add),
+        )
         workspace = await workspaces.new(options.container, settings)
         try:
             await workspace.launcher()
@@ -133,10 +146,35 @@ class ContainerMagic(Magic):
         call.print(f"{workspace.name}: new from {workspace.settings.image}")
         await _warn(call, workspace)
 
+    async def _commit(self, call: Call, options: argparse.Namespace) -> None:
+        from wardian.build.committing import commit
+
+        workspace = await self._named(call, options)
+        await workspace.launcher()
+        container = workspace.container
+        await asyncio.to_thread(commit, container.client, container, options.image)
+        call.print(f"{options.image}: made from {workspace.name} as it is now")
+
     async def _rm(self, call: Call, options: argparse.Namespace) -> None:
         workspace = await self._named(call, options)
         await call.kernel.workspaces.remove(workspace.name)
         call.print(f"{workspace.name}: removed")
+
+
+def _add_options_of_new(parser: Parser) -> None:
+    """What only a container that is not there yet can be given, as docker spells it."""
+    parser.add_argument("--network", default="", metavar="NETWORK", help="be in this network")
+    parser.add_argument("--ip", default="", metavar="IPV4", help="its address there")
+    parser.add_argument(
+        *("-p", "--publish"),
+        action="append",
+        default=[],
+        metavar="[[IP:]PORT:]PORT",
+        help="lead a port of this machine to one of the container",
+    )
+    parser.add_argument(
+        "--cap-add", action="append", default=[], metavar="CAP", help="one capability more"
+    )
 
 
 def _row(info: ContainerInfo, current: str) -> tuple[str, ...]:
