@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -23,9 +24,16 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
+def run_of(path: Path) -> Any:
+    """A lesson to be run. Who looks at the host's links wants no other's there."""
+    makes_networks = "network create" in path.read_text()
+    marks = [pytest.mark.xdist_group("networks")] if makes_networks else []
+    return pytest.param(path, marks=marks, id=name_of(path))
+
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 originals = [path for path in NOTEBOOKS if path.parent.name == "en"]
-every_original = pytest.mark.parametrize("path", originals, ids=name_of)
+every_original = pytest.mark.parametrize("path", [*map(run_of, originals)])
 every_translation = pytest.mark.parametrize(
     "path", [path for path in NOTEBOOKS if path not in originals], ids=name_of
 )
