@@ -153,7 +153,8 @@ def _html(table: Table) -> str:
     head, rows = table
 
     def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        begin = f'<{tag} style="text-align: left">'  # JupyterLab would put all to the right
+        return "<tr>" + "".join(f"{begin}{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line(row, "td") for row in rows[1:])
     return (
