@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from wardian.errors import InvalidInput
+from wardian.errors import InvalidInput, SetupError
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, chosen_limits
 from wardian.jupyter.source import MAIN, local_name
@@ -152,7 +152,11 @@ class ContainerMagic(Magic):
         workspace = await self._named(call, options)
         await workspace.launcher()
         container = workspace.container
-        await asyncio.to_thread(commit, container.client, container, options.image)
+        what = container.client, container, options.image
+        try:
+            await asyncio.to_thread(commit, *what)
+        except SetupError:  # nothing to freeze it by; what cells have begun may go on meanwhile
+            await asyncio.to_thread(commit, *what, pause=False)
         call.print(f"{options.image}: made from {workspace.name} as it is now")
 
     async def _rm(self, call: Call, options: argparse.Namespace) -> None:
