@@ -17,7 +17,7 @@ from wardian.linux.proc import (
 )
 
 STAT = (
-    b"7 (%s) S 3 7 7 0 -1 4194560 100 0 2 0 11 5 0 0 20 0 4 0 98765 1000000 250"
+    b"7 (%s) S 3 7 7 0 -1 4194560 100 0 2 0 11 5 6 7 20 0 4 0 98765 1000000 250"
     b" 18446744073709551615 1 2 3 0 0 0 0 4096 0 0 0 0 17 0 0 0 0 0 0 0 0 0 111 222 0 0 0\n"
 )
 STATUS = b"""Name:\tcat
@@ -55,6 +55,7 @@ def test_stat_is_read_whatever_the_name_is(tmp_path: Path, comm: bytes) -> None:
         parent_host_pid=3,
         user_ticks=11,
         system_ticks=5,
+        reaped_ticks=13,
         threads=4,
         start_ticks=98765,
         rss_bytes=250 * PAGE_BYTES,

@@ -135,6 +135,24 @@ class Hierarchy:
         return [parent / folder for parent in self.parents.values()][:1]
 
 
+def own_group(sys_fs_cgroup: str = "/sys/fs/cgroup", proc: str = "/proc") -> Cgroup:
+    """The group that we are in ourselves: to be read, whoever made it."""
+    top, ours = Path(sys_fs_cgroup), own_groups(proc)
+    if (top / "cgroup.controllers").exists():
+        return V2Cgroup(_nearest(top, ours.get("", "/")), ".")
+    found = {
+        name: _nearest(top / name, ours.get(name, "/"))
+        for name in V1_CONTROLLERS
+        if (top / name / "cgroup.procs").exists()
+    }
+    return V1Cgroup(found, ".") if found else AbsentCgroup("no cgroups are mounted")
+
+
+def _nearest(mount: Path, ours: str) -> Path:
+    """Our own group as far as it can be seen: of a container's, only the top is mounted there."""
+    return next(group for group in (*_upwards(mount, ours), mount) if group.is_dir())
+
+
 def _held(folder: Path, operation: int) -> int | None:
     """A descriptor with flock(2) on a folder; None if another has it, or it was just removed."""
     try:

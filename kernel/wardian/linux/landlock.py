@@ -14,12 +14,16 @@ READ_FILE = ACCESS_FS_READ_FILE = 1 << 2
 READ_DIR = 1 << 3
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
+SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
+_SCOPES_ABI = 6
 _RULE_PATH_BENEATH = 1
 _CREATE_RULESET_VERSION = 1
 
 
 class _RulesetAttr(ctypes.Structure):
-    _fields_ = [("handled_access_fs", ctypes.c_uint64)]  # ctypes wants a plain list
+    _fields_ = [  # ctypes wants a plain list
+        (name, ctypes.c_uint64) for name in ("handled_access_fs", "handled_access_net", "scoped")
+    ]
 
 
 class _PathBeneathAttr(ctypes.Structure):
@@ -37,9 +41,13 @@ def abi_version() -> int:
         raise
 
 
-def create_ruleset(handled_access_fs: int) -> int:
-    """landlock_create_ruleset(2): a descriptor; what is handled is refused unless a rule allows."""
-    attr = _RulesetAttr(handled_access_fs)
+def create_ruleset(handled_access_fs: int, scoped: int = 0) -> int:
+    """landlock_create_ruleset(2): a descriptor; what is handled is refused unless a rule allows.
+
+    What is ``scoped`` goes to processes under the same rules only. A kernel that knows fewer fields
+    takes them if they are zero.
+    """
+    attr = _RulesetAttr(handled_access_fs, 0, scoped)
     return syscall("landlock_create_ruleset", ctypes.byref(attr), ctypes.sizeof(attr), 0)
 
 
@@ -49,6 +57,11 @@ def rights(abi: int) -> int:
     for version, right in ((2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEV)):
         known |= right if abi >= version else 0
     return known
+
+
+def scopes(abi: int) -> int:
+    """What this version of Landlock can keep among the processes under the same rules."""
+    return SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= _SCOPES_ABI else 0
 
 
 def allow_beneath(ruleset_fd: int, parent_fd: int, allowed_access: int) -> None:

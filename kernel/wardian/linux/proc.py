@@ -20,6 +20,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 class Stat:
     """/proc/PID/stat (proc_pid_stat(5)); ticks are those of sysconf(SC_CLK_TCK).
 
+    ``reaped_ticks`` are those of the children that it has waited for, and of theirs.
     ``argument_start`` and ``argument_end`` are where the command line lies in the process's memory,
     0 to those who may not know.
     """
@@ -29,6 +30,7 @@ class Stat:
     parent_host_pid: int
     user_ticks: int
     system_ticks: int
+    reaped_ticks: int
     threads: int
     start_ticks: int
     rss_bytes: int
@@ -46,6 +48,7 @@ class Stat:
             parent_host_pid=int(rest[1]),
             user_ticks=int(rest[11]),
             system_ticks=int(rest[12]),
+            reaped_ticks=int(rest[13]) + int(rest[14]),
             threads=int(rest[17]),
             start_ticks=int(rest[19]),
             rss_bytes=int(rest[21]) * PAGE_BYTES,
