@@ -1,6 +1,6 @@
 """The architecture as a test: which folder may import which, lazy imports included.
 
-``linux ← cgroups, storage, network ← images ← runtime ← build, observe, cells ← widgets, cli,
+``linux ← cgroups, storage, network ← images ← runtime ← build, observe, bare, cells ← widgets, cli,
 jupyter; cli ← compose``; ``errors`` is everybody's.
 """
 
@@ -25,10 +25,11 @@ ARROW = {
     "build": ("runtime", "images", "storage", "network", "cgroups", "linux"),
     "observe": ("runtime", "images", "storage", "network", "cgroups", "linux"),
     "oci": ("runtime", "cgroups", "linux"),
+    "bare": ("runtime", "cgroups", "linux"),
     "cells": ("runtime", "images", "storage", "network", "cgroups", "linux"),
 }
 ARROW["widgets"] = ("observe", *ARROW["observe"])
-ARROW["jupyter"] = ("widgets", "observe", "cells", "build", *ARROW["cells"])
+ARROW["jupyter"] = ("widgets", "observe", "cells", "bare", "build", *ARROW["cells"])
 ARROW["cli"] = ("jupyter", *ARROW["jupyter"])
 ARROW["compose"] = ("cli", *ARROW["cli"])  # the command line finds it by its name
 

@@ -55,8 +55,11 @@ class Starting:
 class Init:
     """The event loop of PID 1."""
 
-    def __init__(self, listener: socket.socket, *, owns_pids: bool = True) -> None:
-        """Without a PID namespace of its own it is no PID 1: it adopts what its children leave."""
+    def __init__(self, listener: socket.socket | None, *, owns_pids: bool = True) -> None:
+        """Without a PID namespace of its own it is no PID 1: it adopts what its children leave.
+
+        Without a listener no other keeper can come: it ends with its only one.
+        """
         self._listener = listener
         self._owns_pids = owns_pids
         self._privileges = Privileges(frozenset())
@@ -70,8 +73,9 @@ class Init:
         if not owns_pids:
             processes.set_child_subreaper()
         wake = self._watch_signals()
-        listener.settimeout(0)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        if listener is not None:
+            listener.settimeout(0)
+            self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
         self._selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
 
     def run(self, keeper: Connection, privileges: Privileges) -> NoReturn:
@@ -102,9 +106,9 @@ class Init:
 
     # --- the keeper's orders -------------------------------------------------------------
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(BlockingIOError):
-            sock, _ = self._listener.accept()
+            sock, _ = listener.accept()
             self._listen_to(Connection(sock))
 
     def _listen_to(self, keeper: Connection) -> None:
@@ -122,6 +126,8 @@ class Init:
             self._selector.unregister(keeper.sock)
             self._keepers.remove(keeper)
             keeper.close()
+            if self._listener is None:
+                os._exit(0)
 
     def _obey(self, keeper: Connection, order: m.ToInit, fds: tuple[int, ...]) -> None:
         match order:

@@ -1,0 +1,1 @@
+"""Cells as plain processes, on hosts that allow no containers: the walls that remain."""
