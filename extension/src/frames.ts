@@ -70,6 +70,8 @@ export interface ProcessRow {
 export interface ProcessesFrame {
   time_s: number;
   container: string;
+  /** False where they are plain processes of the host, which nothing holds together. */
+  is_container?: boolean;
   source: Source;
   init_host_pid: number;
   rows: ProcessRow[];
@@ -80,6 +82,7 @@ export interface ProcessesFrame {
 export interface ResourcesFrame {
   time_s: number;
   container: string;
+  is_container?: boolean;
   source: Source;
   cgroup: string;
   memory_current_bytes: number | null;

@@ -119,7 +119,11 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
     this.detail.hidden = row === undefined;
     if (row !== undefined) {
       const parent = rows.find((candidate) => candidate.host_pid === row.parent_host_pid);
-      fill(this.detail, h("h4", {}, row.comm), facts(row, parent));
+      fill(
+        this.detail,
+        h("h4", {}, row.comm),
+        facts(row, parent, this.frame?.is_container !== false)
+      );
     }
   }
 
@@ -135,17 +139,18 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
   }
 }
 
-function facts(row: ProcessRow, parent: ProcessRow | undefined): HTMLElement {
+function facts(row: ProcessRow, parent: ProcessRow | undefined, isContainer: boolean): HTMLElement {
   const pids = [row.host_pid, ...row.container_pids].join(" ⇄ ");
   const levels = row.container_pids.length > 1 ? " (one more PID namespace inside)" : "";
   const user =
     row.uid === null
-      ? `${count(row.host_uid)} on the host, no user inside`
+      ? `${count(row.host_uid)} on the host${isContainer ? ", no user inside" : ""}`
       : `${row.uid} in the container, ${count(row.host_uid)} on the host`;
+  const outside = isContainer ? "outside the container" : "not one of these";
   const pairs: [string, string][] = [
-    ["host pid ⇄ container pid", pids + levels],
+    [isContainer ? "host pid ⇄ container pid" : "pid", pids + levels],
     ["command line", row.args || UNKNOWN],
-    ["parent", parent === undefined ? "outside the container" : twin(parent)],
+    ["parent", parent === undefined ? outside : twin(parent)],
     ["user", user],
     ["state", row.ended_s === null ? (STATES[row.state] ?? row.state) : ending(row)],
   ];

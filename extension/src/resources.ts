@@ -67,19 +67,21 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   show(frame: ResourcesFrame, timeline: Timeline<ResourcesFrame>): void {
     const first = timeline.past[0]?.time_s ?? 0;
     const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...timeline.past];
-    const memoryLimit = limit(frame.memory_limit_bytes, bytes);
+    const isHeld = frame.is_container !== false; // a cgroup has peaks, limits and parts
+    const memoryLimit = isHeld ? ` / ${limit(frame.memory_limit_bytes, bytes)}` : "";
     this.memory.say(
-      `${bytes(frame.memory_current_bytes)} / ${memoryLimit}`,
-      `peak ${bytes(frame.memory_peak_bytes)}`,
+      `${bytes(frame.memory_current_bytes)}${memoryLimit}`,
+      isHeld ? `peak ${bytes(frame.memory_peak_bytes)}` : "",
       frame.memory_limit_bytes !== null
     );
     this.cpu.say(
       `${percent(frame.cpu_percent)} ${words.ofOneCore}`,
-      `throttled ${percent(frame.throttled_percent)}`,
+      isHeld ? `throttled ${percent(frame.throttled_percent)}` : "",
       frame.cpu_limit_percent !== null
     );
-    const pidsLimit = limit(frame.pids_limit, String);
-    this.pids.say(`${count(frame.pids_current)} / ${pidsLimit}`, "", frame.pids_limit !== null);
+    const pidsLimit = isHeld ? ` / ${limit(frame.pids_limit, String)}` : "";
+    this.pids.say(`${count(frame.pids_current)}${pidsLimit}`, "", frame.pids_limit !== null);
+    this.parts.hidden = !isHeld;
     this.showParts(frame);
     this.showOom(frame);
     setText(this.origin, frame.cgroup);

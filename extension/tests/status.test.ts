@@ -11,3 +11,12 @@ test("a container without a limit says so", () => {
     "web · 20.0 MiB / no limit · –"
   );
 });
+
+test("plain processes are called so and have no limit to be held against", () => {
+  const frame = resourcesFrame({
+    container: "no container",
+    is_container: false,
+    memory_limit_bytes: null,
+  });
+  expect(statusText(frame)).toBe("no container · 20.0 MiB · 12 %");
+});

@@ -11,9 +11,10 @@ const REPEAT_MS = 15_000;
 const ASK_AGAIN_MS = 2_000;
 const PERIOD_S = 1;
 
-/** The figures in one line: `web · 12.3 MiB / 512 MiB · 3 %`. */
+/** The figures in one line: `web · 12.3 MiB / 512 MiB · 3 %`; a limit is a container's. */
 export function statusText(frame: ResourcesFrame): string {
-  const memory = `${bytes(frame.memory_current_bytes)} / ${limit(frame.memory_limit_bytes, bytes)}`;
+  const most = frame.is_container === false ? "" : ` / ${limit(frame.memory_limit_bytes, bytes)}`;
+  const memory = `${bytes(frame.memory_current_bytes)}${most}`;
   return `${frame.container} · ${memory} · ${percent(frame.cpu_percent)}`;
 }
 

@@ -175,7 +175,10 @@ class ProcessRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessesFrame:
-    """The processes of a container; its init is ``init_host_pid``."""
+    """The processes of a container; its init is ``init_host_pid``.
+
+    Where it is no container they are plain processes of this host below that init.
+    """
 
     view: ClassVar[str] = "processes"
     rows_field: ClassVar[str | None] = "rows"
@@ -187,6 +190,7 @@ class ProcessesFrame:
     rows: tuple[ProcessRow, ...]
     left_out: int
     running: int
+    is_container: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +200,8 @@ class ResourcesFrame:
     ``throttled_percent`` is the share of the last second's CFS periods in which the group was
     stopped for having used up its quota (sched-bwc). ``memory_peak_bytes`` is the kernel's own
     high-water mark. Pressure is the share of the last ten seconds in which a process waited (PSI).
-    ``cgroup`` says which version the figures come from.
+    ``cgroup`` says which version the figures come from. Where it is no container, nothing holds
+    the processes together: the figures are sums, and there are no limits to the sums.
     """
 
     view: ClassVar[str] = "resources"
@@ -224,6 +229,7 @@ class ResourcesFrame:
     cpu_pressure_percent: float | None = None
     memory_pressure_percent: float | None = None
     io_pressure_percent: float | None = None
+    is_container: bool = True
 
 
 Frame = LayersFrame | ProcessesFrame | ResourcesFrame

@@ -73,7 +73,8 @@ class ProcessesSampler:
         """Subscribe to the kernel's process events, where we may."""
         if self._use_connector:
             self._connector = ProcConnector.open()
-        self._users = UserMap.from_proc(self._proc, self._subject.init_host_pid)
+        if self._subject.is_container:  # else there is no inside with users of its own
+            self._users = UserMap.from_proc(self._proc, self._subject.init_host_pid)
         self._alive.clear()
         self._ghosts.clear()
         self._turn.clear()
@@ -268,6 +269,7 @@ class ProcessesSampler:
             rows=shown,
             left_out=len(rows) - len(shown),
             running=len(self._alive),
+            is_container=self._subject.is_container,
         )
 
 

@@ -81,6 +81,7 @@ class ResourcesSampler:
             cpu_pressure_percent=usage.cpu_pressure_percent,
             memory_pressure_percent=usage.memory_pressure_percent,
             io_pressure_percent=usage.io_pressure_percent,
+            is_container=self._subject.is_container,
         )
 
     def _cpu_percent(self, now: _Reading) -> float | None:

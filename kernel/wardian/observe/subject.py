@@ -37,6 +37,7 @@ class Subject:
 
     ``lowers`` are the image's layer directories on the host, uppermost first, ``digests`` their
     names in the image (as many, or none). ``cgroup_version`` is said where figures are shown.
+    Where it is no container, ``upper`` is merely the directory of these processes.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Subject:
     group: Group
     digests: tuple[str, ...] = ()
     cgroup_version: str = ""
+    is_container: bool = True
 
     @classmethod
     def of(cls, info: ContainerInfo) -> Self:
@@ -68,6 +70,8 @@ class Subject:
     def ensure_running(self, proc: str = "/proc") -> None:
         """Raise FailedPrecondition if the container has ended."""
         if not os.path.exists(f"{proc}/{self.init_host_pid}"):
+            if not self.is_container:
+                raise FailedPrecondition("these processes have ended", hint="look at them anew")
             raise _not_running(self.name)
 
 

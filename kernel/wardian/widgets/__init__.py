@@ -15,6 +15,7 @@ from wardian.runtime.container import Container
 if TYPE_CHECKING:
     from wardian.widgets.view import ContainerView, LayersView, ProcessesView, ResourcesView
 
+Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
 __all__ = [
     "ContainerView",
     "LayersView",
@@ -26,31 +27,33 @@ __all__ = [
 ]
 
 
-def layers(container: Container | Subject) -> LayersView:
+def layers(container: Container | Subject | Locator) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
     from wardian.widgets.view import LayersView
 
     return LayersView(_locator(container))
 
 
-def processes(container: Container | Subject) -> ProcessesView:
+def processes(container: Container | Subject | Locator) -> ProcessesView:
     """The processes of a container, live, with their pids on both sides."""
     from wardian.widgets.view import ProcessesView
 
     return ProcessesView(_locator(container))
 
 
-def resources(container: Container | Subject) -> ResourcesView:
+def resources(container: Container | Subject | Locator) -> ResourcesView:
     """The memory, CPU time and processes that a container uses, live, and its limits."""
     from wardian.widgets.view import ResourcesView
 
     return ResourcesView(_locator(container))
 
 
-def _locator(container: Container | Subject) -> Callable[[], Subject]:
+def _locator(container: Container | Subject | Locator) -> Locator:
     if isinstance(container, Subject):
         return lambda: container
-    return lambda: Subject.of(container.info)
+    if isinstance(container, Container):
+        return lambda: Subject.of(container.info)
+    return container
 
 
 def __getattr__(name: str) -> Any:

@@ -86,6 +86,8 @@ def _processes(frame: ProcessesFrame) -> list[str]:
 
 
 def _resources(frame: ResourcesFrame) -> list[str]:
+    if not frame.is_container:
+        return ["plain processes of this host: no limit holds all of them together"]
     cpu = frame.cpu_limit_percent
     lines = [
         f"memory limit     {size(frame.memory_limit_bytes)}",
