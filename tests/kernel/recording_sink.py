@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wardian.cells.local import LocalLauncher
+from tests.kernel.local import LocalLauncher
 from wardian.cells.runner import (
     ExecuteRequest,
     Interpreter,

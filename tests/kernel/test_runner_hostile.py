@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.kernel.local import LocalLauncher, LocalProcess
 from tests.kernel.recording_sink import RecordingSink, until
 from wardian.cells import protocol
 from wardian.cells.guest.frames import Frame, FrameReader, FrameTooLong, frame_parts
-from wardian.cells.local import LocalLauncher, LocalProcess
 from wardian.cells.python import PythonRunner
 from wardian.cells.runner import ExecuteRequest, Interpreter, RunnerExited, Setting
 from wardian.errors import ProtocolError

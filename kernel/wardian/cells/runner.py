@@ -59,7 +59,7 @@ class SpawnedProcess(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts processes: a container, or `wardian.cells.local.LocalLauncher`."""
+    """Starts processes: a container, or `wardian.bare.place.Place`."""
 
     def spawn(self, process: ProcessSpec, fds: Mapping[int, int] | None = None) -> SpawnedProcess:
         """Start a process; ``fds`` maps its descriptor numbers to ours, which stay ours."""

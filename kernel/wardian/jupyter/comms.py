@@ -21,6 +21,7 @@ from wardian.cells.runner import Runner, RunnerExited
 
 if TYPE_CHECKING:
     from wardian.jupyter.kernel import WardianKernel
+    from wardian.observe.subject import Subject
 
 WIDGET_CONTROL = "jupyter.widget.control"
 NO_TARGET = "wardian.none"
@@ -65,10 +66,12 @@ def install(kernel: WardianKernel) -> CommManager:
 
 def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any]) -> None:
     """Show JupyterLab's own parts the current container; imported when they first ask."""
-    from wardian.observe.subject import Subject
     from wardian.widgets import page
 
-    page.answer(opened, message, lambda: Subject.of(kernel.workspaces.current.container.info))
+    def locate() -> Subject:
+        return kernel.workspaces.current.subject()
+
+    page.answer(opened, message, locate)
 
 
 @dataclass(frozen=True, slots=True)

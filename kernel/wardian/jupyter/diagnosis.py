@@ -21,12 +21,16 @@ AGAIN = "run the cells again that define what you need"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What is known when a cell has ended: events before and after it, limits, the container."""
+    """What is known when a cell has ended: events before and after it, limits, the container.
+
+    Where cells are ``is_plain`` processes, the events are of all that is in the same group.
+    """
 
     before: Events
     after: Events
     limits: Limits
     is_container_running: bool
+    is_plain: bool = False
 
     @property
     def was_oom_killed(self) -> bool:
@@ -47,6 +51,8 @@ class Circumstances:
 
 def runner_gone(what: Circumstances, reason: ExitReason) -> Failure:
     """The interpreter is gone."""
+    if what.is_plain:
+        return _plain_runner_gone(what, reason)
     if not what.is_container_running and not what.was_oom_killed:
         return Failure.saying(
             "ContainerDied",
@@ -64,6 +70,20 @@ def runner_gone(what: Circumstances, reason: ExitReason) -> Failure:
         )
     return Failure.saying(
         "InterpreterDied", f"the interpreter {_ended(reason)}; {LOST}", hint=AGAIN
+    )
+
+
+def _plain_runner_gone(what: Circumstances, reason: ExitReason) -> Failure:
+    lost = LOST if what.is_container_running else ALL_LOST
+    if what.was_oom_killed and reason.exit_code == 128 + signal.SIGKILL:
+        return Failure.saying(
+            "LimitHit",
+            f"out of memory: the machine or pod that this runs in had no more, and the interpreter"
+            f" was killed; {lost}",
+            hint=f"use less memory; then {AGAIN}",
+        )
+    return Failure.saying(
+        "InterpreterDied", f"the interpreter {_ended(reason)}; {lost}", hint=AGAIN
     )
 
 

@@ -61,8 +61,7 @@ class Execution:
         return reply, dict(self._cost)
 
     def _fail(self, failure: Failure, request: Request) -> Content:
-        if (source := self._kernel.workspaces.source) is not None:
-            failure = failure.without(source.host_name(""))
+        failure = failure.without(self._kernel.workspaces.source.host_name(""))
         self._kernel.publish("error", failure.content, request.parent)
         return failure.reply
 
@@ -110,10 +109,10 @@ class Execution:
         return reply
 
     def _warn(self, workspace: Workspace, request: Request) -> None:
-        """A limit that this host cannot enforce is said by the first cell that it would hold."""
+        """What this host does not keep is said by the first cell that it would be kept for."""
         warnings, workspace.warnings = workspace.warnings, []
-        for warning in warnings:
-            content = {"name": "stderr", "text": f"warning: {warning}\n"}
+        if warnings:
+            content = {"name": "stderr", "text": "".join(f"{line}\n" for line in warnings)}
             self._kernel.publish("stream", content, request.parent)
 
     async def _run_limited(
@@ -126,21 +125,21 @@ class Execution:
     ) -> Content:
         """Run a cell whose own metadata asks for other limits, for the time it runs."""
         settings = Settings(image=workspace.settings.image).with_words(said)
-        if settings.image != workspace.settings.image or settings.volumes:
+        if settings.image != workspace.settings.image or settings.volumes or settings.require:
             raise InvalidInput(
-                "a cell's metadata cannot choose another image or volumes",
+                "a cell's metadata cannot choose another image, volumes or a rung",
                 hint="use %container new NAME --image IMAGE --volume … and %%on NAME",
             )
         timeout_s = settings.timeout_s or workspace.timeout_s
         if not (settings.memory or settings.cpus or settings.pids):
             return await cell.run(runner, message, timeout_s)
-        usual = await asyncio.to_thread(lambda: workspace.container.info.spec.limits)
-        await asyncio.to_thread(workspace.container.update, settings.limits_over(usual))
+        usual = await asyncio.to_thread(lambda: workspace.limits)
+        await asyncio.to_thread(workspace.limit, settings.limits_over(usual))
         try:
             return await cell.run(runner, message, timeout_s)
         finally:
             if workspace.is_open:
-                await asyncio.to_thread(workspace.container.update, usual)
+                await asyncio.to_thread(workspace.limit, usual)
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
         """Host-side work that an interrupt ends."""

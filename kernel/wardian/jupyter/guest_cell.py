@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from wardian.cells.protocol import ErrorContent
 from wardian.cells.runner import ExecuteRequest, Runner, RunnerExited
 from wardian.jupyter import diagnosis
 from wardian.jupyter.cost import Cost, Gauge, Mark
@@ -101,6 +103,11 @@ class GuestCell:
         """A better word than the runner's for how the cell ended; None if there is none."""
         if limit.was_hit and limit.timeout_s is not None:
             return diagnosis.timed_out(limit.timeout_s, is_runner_alive=True)
+        if (place := self._workspace.place) is not None:
+            from wardian.jupyter import plain
+
+            error = self._held_error()
+            return None if error is None else plain.explained(error, place)
         after = self._gauge.events()
         if after == before.events:
             return None
@@ -116,25 +123,32 @@ class GuestCell:
                 {"name": "stderr", "text": diagnosis.oom_note(what)},
                 self._request.parent,
             )
-        if what.was_fork_refused and self._request.held_error is not None:
-            try:
-                error = decode_error(self._request.held_error)
-            except msgspec.MsgspecError:
-                return None
-            if diagnosis.is_about_forking(error):
-                return diagnosis.fork_refused(what, error)
+        error = self._held_error() if what.was_fork_refused else None
+        if error is not None and diagnosis.is_about_forking(error):
+            return diagnosis.fork_refused(what, error)
+        return None
+
+    def _held_error(self) -> ErrorContent | None:
+        """The error that the runner sent, if it did and it makes sense."""
+        with suppress(msgspec.MsgspecError):
+            if self._request.held_error is not None:
+                return decode_error(self._request.held_error)
         return None
 
     async def _explain(self, gone: RunnerExited, limit: TimeLimit, before: Mark) -> Failure:
         after = self._gauge.events()
         is_running = await asyncio.to_thread(self._workspace.is_container_running)
         self._kernel.guest_comms.forget_dead()
-        limits = self._workspace.limits
+        limits, is_plain = self._workspace.limits, self._workspace.place is not None
         if not is_running:
             await self._workspace.reopen()
         if limit.was_hit and limit.timeout_s is not None:
             return diagnosis.timed_out(limit.timeout_s, is_runner_alive=False)
         what = Circumstances(
-            before=before.events, after=after, limits=limits, is_container_running=is_running
+            before=before.events,
+            after=after,
+            limits=limits,
+            is_container_running=is_running,
+            is_plain=is_plain,
         )
         return diagnosis.runner_gone(what, gone.reason)

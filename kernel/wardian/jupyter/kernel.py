@@ -76,7 +76,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
     @property
     def banner(self) -> str:
         """What a console prints at its start."""
-        return f"Wardian {__version__}: every cell runs in the notebook's own container"
+        return f"Wardian {__version__}: {self.workspaces.main.whereabouts}"
 
     @property
     def kernel_info(self) -> dict[str, Any]:

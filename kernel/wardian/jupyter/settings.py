@@ -3,6 +3,7 @@
 Three places say it, the later one winning: the kernelspec (``WARDIAN_IMAGE``,
 ``WARDIAN_MEMORY``, … in its ``env``), the notebook's metadata, the cell's metadata
 (``"wardian": {"image": …, "memory": "512m", "cpus": 1.5, "pids": 100, "timeout": 30}``).
+Only of ``require``, the lowest rung on which cells may run, the stricter one wins.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 
 DEFAULT_IMAGE = "wardian/base"
-WORDS = ("image", "memory", "cpus", "pids", "timeout", "python", "volumes")
+RUNGS = (
+    "full",
+    "rootless",
+    "pod",
+    "bare",
+)  # `wardian.runtime.doctor.Rung`, not imported at a start
+WORDS = ("image", "memory", "cpus", "pids", "timeout", "python", "volumes", "require")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
 
-    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. ``network``,
-    ``ip``, ``publish`` and ``cap_add`` are `%container new`'s alone: no notebook brings them along.
+    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. ``require`` is a
+    rung of the doctor's ladder. ``network``, ``ip``, ``publish`` and ``cap_add`` are
+    `%container new`'s alone: no notebook brings them along.
     """
 
     image: str = DEFAULT_IMAGE
@@ -37,6 +45,7 @@ class Settings:
     ip: str = ""
     publish: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
+    require: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -68,7 +77,7 @@ class Settings:
             raise InvalidInput(
                 f"not a python: {settings.python[:40]}", hint="it is toolbox or image"
             )
-        return settings
+        return replace(settings, require=_stricter(self.require, settings.require))
 
     @property
     def limits(self) -> Limits:
@@ -97,6 +106,15 @@ class Settings:
         if not 0 < seconds < 1e7:
             raise InvalidInput(f"not a time limit: {self.timeout}", hint="write seconds, like 30")
         return seconds
+
+
+def _stricter(*rungs: str | None) -> str | None:
+    """The highest of these rungs; raises InvalidInput for what is none."""
+    asked = [rung for rung in rungs if rung is not None]
+    for rung in asked:
+        if rung not in RUNGS:
+            raise InvalidInput(f"not a rung: {rung[:40]}", hint=f"it is one of {', '.join(RUNGS)}")
+    return min(asked, key=RUNGS.index, default=None)
 
 
 def _as_words(value: Any) -> tuple[str, ...]:

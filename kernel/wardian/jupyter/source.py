@@ -14,6 +14,7 @@ import msgspec
 
 from wardian.errors import (
     AlreadyExists,
+    FailedPrecondition,
     InvalidInput,
     KernelRefused,
     NotFound,
@@ -21,12 +22,14 @@ from wardian.errors import (
     WardianError,
 )
 from wardian.jupyter.settings import Settings
+from wardian.runtime.paths import state_root
 
 if TYPE_CHECKING:
     from wardian.images.store import Image
     from wardian.network.definition import Attachment, Port
     from wardian.runtime.client import Client
     from wardian.runtime.container import Container
+    from wardian.runtime.doctor import Diagnosis, Probe
     from wardian.runtime.messages import ContainerInfo
     from wardian.runtime.spec import Bind
     from wardian.storage.volume import VolumeMount
@@ -35,6 +38,23 @@ MAIN = "main"
 NOTEBOOK_LABEL = "wardian.notebook"
 START_LABEL = "wardian.start"
 STOP_TIMEOUT_S = 2.0
+
+
+class NoContainers(SetupError):
+    """The host allows no container at all (the rung *bare*); ``hint`` is what would lift that."""
+
+    @classmethod
+    def because(cls, cause: Probe) -> NoContainers:
+        """What is missing, and what would lift that."""
+        return cls(f"{cause.name}: {cause.detail or cause.loss}", hint=cause.lift)
+
+    def refusing(self, word: str) -> FailedPrecondition:
+        """What somebody hears who asked for a thing that a container has."""
+        return FailedPrecondition(
+            f"{word} needs a container, and this host allows none ({self.what}): "
+            "cells run as plain processes here",
+            hint=f"{self.hint} (`wardian doctor` says more)",
+        )
 
 
 @dataclass(slots=True)
@@ -64,7 +84,19 @@ class ContainerSource:
         return f"{self.owner}.{name}"
 
     def obtain(self, name: str, settings: Settings) -> Container:
-        """The running container of this name: found again, started again, or new."""
+        """The running container of this name: found again, started again, or new.
+
+        Raises NoContainers. On the first use of a state directory that is found out beforehand, so
+        that no image is made for nothing.
+        """
+        if not (state_root() / "toolbox").is_dir() and (refused := no_containers()):
+            raise refused
+        try:
+            return self._obtain(name, settings)
+        except (OSError, SetupError, KernelRefused) as error:
+            raise explain(error) from error
+
+    def _obtain(self, name: str, settings: Settings) -> Container:
         container = self.find(name)
         if container is None:
             container = self._create(name, settings)
@@ -231,20 +263,51 @@ def local_name(info: ContainerInfo) -> str:
     return info.spec.labels.get(NAME_LABEL, info.name)
 
 
+def no_containers(diagnosis: Diagnosis | None = None) -> NoContainers | None:
+    """Why this host allows no container; None if it does. Looks for half a second; blocks."""
+    from wardian.runtime.doctor import Rung, diagnose
+    from wardian.runtime.probes.finding import Area
+
+    try:
+        found = diagnosis or diagnose(state_root())
+    except SetupError:  # then trying it must tell
+        return None
+    if found.rung is not Rung.BARE:
+        return None
+    order = sorted(found.blocking, key=lambda probe: probe.area is not Area.NAMESPACES)
+    return NoContainers.because(order[0])
+
+
+def ensure_rung(required: str) -> None:
+    """Raise SetupError if this host is on a lower rung than a notebook requires; blocks."""
+    from wardian.runtime.doctor import Rung, diagnose
+
+    found = diagnose(state_root())
+    ladder = list(Rung)
+    if ladder.index(found.rung) > ladder.index(Rung(required)):
+        raise SetupError(
+            f"this notebook requires the rung {required}, and this host is on {found.rung.value}: "
+            f"{found.meaning}",
+            hint=f"{found.lift_to(Rung(required))} (`wardian doctor` says more)",
+        )
+
+
 def explain(error: OSError | SetupError | KernelRefused) -> WardianError:
     """A failure to get a container, in words that tell what to do.
 
-    What says so itself is left as it is. Of the rest this machine is the likely cause, so that is
-    looked at, which takes half a second.
+    This machine is the likely cause, so that is looked at, which takes half a second. Where it can
+    have containers, an error that says itself what to do is left as it is.
     """
-    if isinstance(error, WardianError) and error.hint and "keeper.log" not in error.hint:
-        return error
     with suppress(WardianError):
         from wardian.runtime.doctor import diagnose
-        from wardian.runtime.paths import state_root
 
-        if blocking := diagnose(state_root()).blocking:
-            first = blocking[0]
+        found = diagnose(state_root())
+        if (refused := no_containers(found)) is not None:
+            return refused
+        if isinstance(error, WardianError) and error.hint and "keeper.log" not in error.hint:
+            return error
+        if found.blocking:
+            first = found.blocking[0]
             what = f"no container can be started here: {first.name}: {first.detail or first.loss}"
             return SetupError(what, hint=f"{first.lift} (`wardian doctor` says more)")
     if isinstance(error, WardianError):

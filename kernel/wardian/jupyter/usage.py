@@ -36,7 +36,7 @@ class CpuMeter:
 
 def usage_content(workspace: Workspace, meter: CpuMeter) -> dict[str, Any]:
     """What is known of the container; what is unknown is left out."""
-    group = workspace.cgroup
+    group = workspace.group
     usage = group.usage() if group is not None else Usage()
     content: dict[str, Any] = {
         "hostname": workspace.name,

@@ -1,9 +1,12 @@
-"""A container of the notebook, and the runners that run cells in it."""
+"""A container of the notebook, and the runners that run cells in it.
+
+On a host that allows no containers it is a `wardian.bare.place.Place` instead: ``place`` says so,
+and whatever asks for the ``container`` hears why there is none.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,15 +22,24 @@ from wardian.cells.runner import (
     SpawnedProcess,
 )
 from wardian.cgroups.limits import Limits
-from wardian.errors import FailedPrecondition, KernelRefused, SetupError, WardianError
+from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.jupyter.settings import Settings
-from wardian.jupyter.source import STOP_TIMEOUT_S, ContainerSource, StartConfig, explain
+from wardian.jupyter.source import (
+    MAIN,
+    STOP_TIMEOUT_S,
+    ContainerSource,
+    NoContainers,
+    StartConfig,
+    ensure_rung,
+)
 from wardian.runtime.spec import ProcessSpec
 
 if TYPE_CHECKING:
+    from wardian.bare.place import Place
     from wardian.cgroups.cgroup import Cgroup
     from wardian.jupyter.cost import Gauge
     from wardian.jupyter.kernel import WardianKernel
+    from wardian.observe.subject import Group, Subject
     from wardian.runtime.container import Container
 
 # What a shell and Python need to speak UTF-8 and to break lines alike everywhere.
@@ -53,7 +65,7 @@ class Workspace:
     """One container under the notebook's own name for it; started when it is first needed."""
 
     def __init__(
-        self, name: str, read_settings: Callable[[], Settings], source: ContainerSource | None
+        self, name: str, read_settings: Callable[[], Settings], source: ContainerSource
     ) -> None:
         self.name = name
         self.source = source
@@ -62,7 +74,10 @@ class Workspace:
         self.kernel: WardianKernel | None = None
         self.gauge: Gauge | None = None
         self.spawned = asyncio.Event()
-        self.warnings: list[str] = []  # limits that are not in force, until they were said
+        self.warnings: list[str] = []  # what is not in force, until it was said
+        self.place: Place | None = None
+        self._no_containers: NoContainers | None = None
+        self._limits: Limits | None = None  # of a place that was; a container keeps its own
         self._read_settings = read_settings
         self._launching: asyncio.Task[Launcher] | None = None
         self._runners: dict[Language, asyncio.Task[Runner]] = {}
@@ -73,8 +88,7 @@ class Workspace:
     async def launcher(self) -> Launcher:
         """The container, got if that has not been tried or has failed. Raises WardianError."""
         if await self._has_died():
-            self._launching = self._cgroup = None  # it is started again, with its files
-            self._drop_gauge()
+            await self._let_go()  # it is started again, with its files
         if self._launching is None or _has_failed(self._launching):
             self._launching = asyncio.create_task(asyncio.to_thread(self._launch))
         return await asyncio.shield(self._launching)
@@ -87,16 +101,47 @@ class Workspace:
         """Get the container; blocks."""
         self.settings = self._read_settings()
         self.timeout_s = self.settings.timeout_s
-        if self.source is None:
-            from wardian.cells.local import LocalLauncher
-
-            return LocalLauncher()
+        if (required := self.settings.require) is not None:
+            ensure_rung(required)
         try:
             container = self.source.obtain(self.name, self.settings)
-            self.warnings = list(container.info.warnings)
-        except (OSError, SetupError, KernelRefused) as error:
-            raise explain(error) from error
+        except NoContainers as refused:
+            if self.name != MAIN:
+                raise refused.refusing(f"the name {self.name}") from refused
+            return self._open_place(refused)
+        self.warnings = [f"warning: {warning}" for warning in container.info.warnings]
         return container
+
+    def _open_place(self, refused: NoContainers) -> Place:
+        """Cells run as plain processes: this host allows no container."""
+        from wardian.jupyter import plain
+
+        try:
+            place = plain.open_place(self.source)
+        except (OSError, SetupError) as error:
+            raise SetupError(
+                f"no container can be started here: {refused.what}; and no plain processes: "
+                f"{getattr(error, 'what', error)}",
+                hint=f"{refused.hint} (`wardian doctor` says more)",
+            ) from error
+        limits = self._limits or self.settings.limits
+        self.warnings = [f"warning: {warning}" for warning in place.limit(limits)]
+        if self._no_containers is None:  # said once
+            self.warnings[:0] = plain.first_words(place, refused, self.settings)
+        self._no_containers = refused
+        self.place = place
+        return place
+
+    def no_container(self, word: str) -> FailedPrecondition:
+        """Why what this word stands for cannot be had here."""
+        assert self._no_containers is not None
+        return self._no_containers.refusing(word)
+
+    async def place_if_bare(self) -> Place | None:
+        """The place, if that is where this workspace's cells run; waits for a start under way."""
+        if self._launching is not None:
+            await asyncio.wait({self._launching})
+        return self.place
 
     @property
     def is_open(self) -> bool:
@@ -107,11 +152,8 @@ class Workspace:
     @property
     def container(self) -> Container:
         """The container. Raises FailedPrecondition if there is none (yet)."""
-        if self.source is None:
-            raise FailedPrecondition(
-                "this kernel runs its cells without a container",
-                hint="unset WARDIAN_LAUNCHER and restart the kernel",
-            )
+        if self.place is not None:
+            raise self.no_container("this")
         if self._launching is None or not self.is_open:
             raise FailedPrecondition(
                 f"container {self.name} is not started yet", hint="run a cell in it first"
@@ -121,26 +163,58 @@ class Workspace:
 
     @property
     def limits(self) -> Limits:
-        """The container's limits as they are now; none are known without a container. Blocks."""
+        """The limits as they are now; none are known before the start. Blocks."""
+        if self.place is not None:
+            return self.place.limits
         try:
             return self.container.info.spec.limits
         except WardianError:
             return Limits()
 
+    def limit(self, limits: Limits) -> list[str]:
+        """Put limits in force; what is not, is returned in words. Blocks. Raises WardianError."""
+        if self.place is not None:
+            return self.place.limit(limits)
+        return list(self.container.update(limits).warnings)
+
     @property
     def cgroup(self) -> Cgroup | None:
         """The container's group, for its figures; None if it cannot be told. Blocks."""
-        if self._cgroup is None and self.is_open and self.source is not None:
+        if self._cgroup is None and self.is_open and self.place is None:
             from wardian.observe.subject import Subject
 
             with suppress(WardianError):
                 self._cgroup = cast("Cgroup", Subject.of(self.container.info).group)
         return self._cgroup
 
+    @property
+    def group(self) -> Group | None:
+        """Who is there, and what they use; None if that cannot be told. Blocks."""
+        return self.place.group if self.place is not None else self.cgroup
+
+    @property
+    def whereabouts(self) -> str:
+        """Where cells run, as far as it is known by now."""
+        if self.place is not None:
+            return "no container: cells run as plain processes on this host"
+        if self.is_open:
+            return "every cell runs in the notebook's own container"
+        return "%container tells where cells run"
+
+    def subject(self) -> Subject:
+        """What the live views look at. Blocks; raises FailedPrecondition if there is nothing."""
+        from wardian.observe.subject import Subject
+
+        if self.place is not None:
+            from wardian.jupyter import plain
+
+            return plain.subject(self.place)
+        return Subject.of(self.container.info)
+
     def is_container_running(self) -> bool:
-        """Whether the container still has its PID 1. Blocks."""
-        if self.source is None:
-            return True
+        """Whether the container still has its PID 1, or the place its init. Blocks."""
+        if self.place is not None:
+            return self.place.is_running()
         try:
             return self.container.info.host_pid is not None
         except WardianError:
@@ -166,8 +240,7 @@ class Workspace:
 
     async def _start(self, language: Language, *, is_again: bool) -> Runner:
         if is_again and not await asyncio.to_thread(self.is_container_running):
-            self._launching = self._cgroup = None
-            self._drop_gauge()
+            await self._let_go()
         launcher = await self.launcher()
         from wardian.jupyter.outputs import RunnerOutput
 
@@ -188,19 +261,23 @@ class Workspace:
         return sink.runner
 
     def _make_gauge(self) -> Gauge:
+        if self.place is not None:
+            from wardian.jupyter import plain
+
+            return plain.gauge(self.place)
         from wardian.jupyter.cost import Gauge
 
         gauge = Gauge(self.cgroup)
-        if self.source is not None:
-            with suppress(WardianError):
-                gauge.watch(Path(self.container.info.upper))
+        with suppress(WardianError):
+            gauge.watch(Path(self.container.info.upper))
         return gauge
 
     def _setting(self) -> Setting:
-        if self.source is None:
+        if self.place is not None:
+            directory = self.place.directory
             return Setting(
-                env={**os.environ, **ENVIRONMENT},
-                workdir=os.getcwd(),
+                env={**ENVIRONMENT, **directory.environment()},
+                workdir=str(directory.home),
                 interpreter=Interpreter.HOST,
             )
         start = StartConfig.of_container(self.container.info)
@@ -229,9 +306,15 @@ class Workspace:
     async def reopen(self) -> None:
         """The container was stopped or replaced: what was known of it is void."""
         await self.close_runners()
-        self._launching = None
-        self._cgroup = None
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        self._launching = self._cgroup = None
         self._drop_gauge()
+        place, self.place = self.place, None
+        if place is not None:
+            self._limits = place.limits
+            await asyncio.to_thread(place.close)
 
     async def _settle(self) -> None:
         """Wait until nothing is being started any more."""
@@ -242,31 +325,37 @@ class Workspace:
     async def restart(self) -> None:
         """End every process and start anew; files stay."""
         await self._settle()
-        container = self.container
+        container = None if self.place is not None else self.container
         await self.close_runners()
-        await asyncio.to_thread(container.stop, timeout_s=STOP_TIMEOUT_S)
+        if container is not None:
+            await asyncio.to_thread(container.stop, timeout_s=STOP_TIMEOUT_S)
         await self.reopen()
         await self.launcher()
 
     async def discard(self) -> None:
         """Remove the container, files and all."""
         await self._settle()
-        await self.close_runners()
-        if self.source is not None:
-            await asyncio.to_thread(self.source.discard, self.name)
+        place = self.place
         await self.reopen()
+        self._limits = None
+        if place is not None:
+            await asyncio.to_thread(place.directory.discard)
+        else:
+            await asyncio.to_thread(self.source.discard, self.name)
 
     async def leave(self, *, restart: bool) -> None:
         """The kernel ends: prepare for the next one, or end the processes."""
         if self._launching is not None:
             await asyncio.wait({self._launching})
-        is_open = self.is_open
+        is_open, place = self.is_open, self.place
         await self.close_runners()
-        if is_open and self.source is not None:
+        if is_open and place is None:
             end = self.source.prepare_restart if restart else self.source.stop
             with suppress(WardianError):
                 await asyncio.to_thread(end, self.container)
-        self._drop_gauge()
+        await self._let_go()
+        if place is not None and not restart and not self.source.is_notebook:
+            await asyncio.to_thread(place.directory.discard)
 
     def _drop_gauge(self) -> None:
         if self.gauge is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wardian.cells.runner import Language, Runner
-from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, WardianError
+from wardian.errors import AlreadyExists, InvalidInput, NotFound, WardianError
 from wardian.jupyter import languages
 from wardian.jupyter.notebook import Notebook
 from wardian.jupyter.settings import Settings
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 class Workspaces:
     """``main`` is the notebook's own container; ``current`` is where ordinary cells run."""
 
-    def __init__(
-        self, source: ContainerSource | None, read_settings: Callable[[], Settings]
-    ) -> None:
+    def __init__(self, source: ContainerSource, read_settings: Callable[[], Settings]) -> None:
         self.source = source
         self.read_settings = read_settings
         self.main = Workspace(MAIN, read_settings, source)
@@ -43,7 +41,7 @@ class Workspaces:
         """Those of the session's notebook, or, without one, of this kernel alone.
 
         ``kernel_name`` stays the same when the kernel is restarted (the connection file's name
-        does). ``WARDIAN_LAUNCHER=local`` runs cells without a container.
+        does).
         """
         notebook = Notebook.of_session(session_name, Path.cwd())
 
@@ -51,8 +49,6 @@ class Workspaces:
             settings = Settings.from_environment(environment)
             return settings.with_words(notebook.settings()) if notebook else settings
 
-        if environment.get("WARDIAN_LAUNCHER") == "local":
-            return cls(None, read_settings)
         if notebook is not None:
             source = ContainerSource(notebook.key, is_notebook=True, label=str(notebook.path))
         else:
@@ -92,6 +88,8 @@ class Workspaces:
     async def get(self, name: str) -> Workspace:
         """The notebook's container of this name, started before or not. Raises NotFound."""
         if name not in self._known:
+            if await self.main.place_if_bare() is not None:
+                raise self.main.no_container(f"another name ({name[:40]})")
             if name != MAIN and await self.info(name) is None:
                 raise NotFound(
                     f"this notebook has no container {name[:40]!r}",
@@ -102,8 +100,6 @@ class Workspaces:
 
     async def new(self, name: str, settings: Settings) -> Workspace:
         """A container under a new name, not started yet. Raises AlreadyExists."""
-        if self.source is None:
-            raise FailedPrecondition("this kernel runs its cells without a container")
         if name != MAIN and (name in self._known or await self.info(name) is not None):
             raise AlreadyExists(
                 f"this notebook has a container {name!r} already",
@@ -130,7 +126,8 @@ class Workspaces:
 
     async def list(self) -> list[ContainerInfo]:
         """The notebook's containers as the runtime knows them, oldest first."""
-        return await asyncio.to_thread(self.source.list) if self.source else []
+        is_bare = await self.main.place_if_bare() is not None
+        return [] if is_bare else await asyncio.to_thread(self.source.list)
 
     async def remove(self, name: str) -> None:
         """Remove a container, files and all; ``main`` is made anew when it is next needed."""
@@ -167,5 +164,4 @@ class Workspaces:
         leaving, self._known = self._known, {}
         for workspace in leaving.values():
             await workspace.leave(restart=restart)
-        if self.source is not None:
-            await asyncio.to_thread(self.source.forget)
+        await asyncio.to_thread(self.source.forget)

@@ -84,6 +84,13 @@ class Diagnosis:
         """What keeps every container from starting, the first to be lifted first."""
         return tuple(probe for probe in self.probes if probe.is_blocking)
 
+    def lift_to(self, rung: Rung) -> str:
+        """The first line that is in the way of a rung which this host is not on."""
+        lifts = [probe.lift for probe in self.blocking]
+        named = ("fresh /proc", *(("id maps", "id-mapped layers") if rung is Rung.FULL else ()))
+        lifts += [probe.lift for name in named for probe in self.probes if probe.name == name]
+        return next(filter(None, lifts), "start Jupyter as root")
+
     @property
     def not_in_force(self) -> tuple[Probe, ...]:
         """Promises that are not kept here, though containers can be started."""

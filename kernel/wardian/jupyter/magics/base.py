@@ -95,12 +95,16 @@ class Parser(argparse.ArgumentParser):
 
 
 class Magic(abc.ABC):
-    """One magic. ``name`` is without ``%``; a cell magic gets the cell's other lines."""
+    """One magic. ``name`` is without ``%``; a cell magic gets the cell's other lines.
+
+    One that ``needs_container`` is refused where cells run as plain processes.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     example: ClassVar[str] = ""
     is_cell: ClassVar[bool] = False
+    needs_container: ClassVar[bool] = False
 
     @property
     def word(self) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import html
 
 from wardian.cells.runner import Language
+from wardian.jupyter import plain
 from wardian.jupyter.magics.base import OK, Call, Magic, Parser, Reply
 from wardian.jupyter.request import Capture
 
@@ -25,17 +26,16 @@ class Both(Magic):
     async def run(self, call: Call, options: argparse.Namespace) -> Reply:
         if options.on:
             call = call.elsewhere(workspace=await call.kernel.workspaces.get(options.on))
-        sides = [
-            ("host", await _on_host(call.body)),
-            (call.workspace.name, await _in_container(call)),
-        ]
-        plain = "\n\n".join(f"── {name} ──\n{text.rstrip()}".rstrip() for name, text in sides)
+        host, inside = await _on_host(call.body), await _in_container(call)
+        name = call.workspace.name if call.workspace.place is None else plain.NAME
+        sides = [("host", host), (name, inside)]
+        text_form = "\n\n".join(f"── {name} ──\n{text.rstrip()}".rstrip() for name, text in sides)
         cells = "".join(
             '<td style="vertical-align: top; text-align: left">'
             f"<b>{html.escape(name)}</b><pre>{html.escape(text.rstrip())}</pre></td>"
             for name, text in sides
         )
-        call.display({"text/plain": plain, "text/html": f"<table><tr>{cells}</tr></table>"})
+        call.display({"text/plain": text_form, "text/html": f"<table><tr>{cells}</tr></table>"})
         return dict(OK)
 
 

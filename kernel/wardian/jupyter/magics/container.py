@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from wardian.errors import InvalidInput, SetupError
-from wardian.jupyter import wording
+from wardian.jupyter import plain, wording
 from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, chosen_limits
 from wardian.jupyter.source import MAIN, local_name
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.workspace import Workspace
     from wardian.runtime.messages import ContainerInfo
 
+ON_BARE = ("status", "list", "restart", "reset")  # what plain processes have, too
 HEADS = ("", "NAME", "IMAGE", "STATUS", "MEMORY", "CPUS", "PIDS")
 
 
@@ -62,7 +63,11 @@ class ContainerMagic(Magic):
                 add_limit_options(one)
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
-        await getattr(self, f"_{options.verb or 'status'}")(call, options)
+        verb = options.verb or "status"
+        place = await call.kernel.workspaces.main.place_if_bare()
+        if place is not None and verb not in ON_BARE:
+            raise call.kernel.workspaces.main.no_container(f"%container {verb}")
+        await getattr(self, f"_{verb}")(call, options)
 
     async def arguments(self, call: Call, words: list[str]) -> list[str]:
         if not words:
@@ -77,12 +82,19 @@ class ContainerMagic(Magic):
 
     async def _status(self, call: Call, _options: argparse.Namespace) -> None:
         await call.workspace.launcher()
+        if (place := call.workspace.place) is not None:
+            facts = plain.facts(place, call.workspace.timeout_s)
+            call.print(f"{plain.NAME}\n{wording.table([('', *fact) for fact in facts])}")
+            return
         info = await asyncio.to_thread(lambda: call.workspace.container.info)
         rows = [("image", info.image), ("status", info.status.value)]
         rows += wording.limits(info.spec.limits, timeout_s=call.workspace.timeout_s)
         call.print(f"{call.workspace.name}\n{wording.table([('', *row) for row in rows])}")
 
     async def _list(self, call: Call, _options: argparse.Namespace) -> None:
+        if await call.kernel.workspaces.main.place_if_bare() is not None:
+            call.print(f"{plain.NAME}: cells run as plain processes; %container tells more")
+            return
         current = call.kernel.workspaces.current.name
         infos = await call.kernel.workspaces.list()
         rows = [_row(info, current) for info in sorted(infos, key=_order)]
@@ -122,13 +134,12 @@ class ContainerMagic(Magic):
     async def _keep(self, call: Call, options: argparse.Namespace) -> None:
         workspace = await self._named(call, options)
         await workspace.launcher()
-        if workspace.source is not None and not workspace.source.is_notebook:
+        if not workspace.source.is_notebook:
             raise InvalidInput(
                 "this kernel has no notebook by which the container could be found again",
                 hint="save the notebook and open it in JupyterLab",
             )
-        if workspace.source is not None:
-            await asyncio.to_thread(workspace.source.keep_always, workspace.container)
+        await asyncio.to_thread(workspace.source.keep_always, workspace.container)
         call.print(f"{workspace.name}: goes on when the kernel is shut down")
 
     async def _restart(self, call: Call, options: argparse.Namespace) -> None:
@@ -143,7 +154,8 @@ class ContainerMagic(Magic):
         if words := chosen_limits(options):
             workspace.choose(call.kernel.workspaces.read_settings().with_words(words))
         await workspace.launcher()
-        call.print(f"{workspace.name}: new from {workspace.settings.image}")
+        origin = "new" if workspace.place else f"new from {workspace.settings.image}"
+        call.print(f"{workspace.name}: {origin}")
         await _warn(call, workspace)
 
     async def _commit(self, call: Call, options: argparse.Namespace) -> None:
@@ -202,6 +214,8 @@ def _order(info: ContainerInfo) -> tuple[bool, str]:
 
 async def _warn(call: Call, workspace: Workspace) -> None:
     """A limit that is not in force is said."""
+    if workspace.place is not None:  # by the next cell, with all else
+        return
     info = await asyncio.to_thread(lambda: workspace.container.info)
     for warning in info.warnings:
         call.print(f"warning: {warning}", stream="stderr")

@@ -28,6 +28,7 @@ class Debug(Magic):
     """A shell in the container's namespaces that needs nothing of its image."""
 
     name = "debug"
+    needs_container = True
     is_cell = True
     summary = "Run this cell's shell beside the container, with this machine's programs."
     example = f"  %%debug\n  ip addr; ss -tlnp; ls {debugging.TARGET}"

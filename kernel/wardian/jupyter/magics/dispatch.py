@@ -136,5 +136,8 @@ async def _run_magic(call: Call, mention: Mention) -> Reply:
     if mention.wants_help:
         payload = {"source": "page", "data": {"text/plain": mention.magic.help}, "start": 0}
         return {**OK_REPLY, "payload": [payload]}
+    main = call.kernel.workspaces.main
+    if mention.magic.needs_container and await main.place_if_bare() is not None:
+        raise main.no_container(mention.magic.word)
     options = mention.magic.parser().parse(mention.arguments)
     return await mention.magic.run(call, options) or dict(OK_REPLY)

@@ -18,6 +18,7 @@ class DockerfileMagic(Magic):
     """Builds in a process of its own, as the command does; an interrupt ends that."""
 
     name = "dockerfile"
+    needs_container = True
     is_cell = True
     summary = "Build an image from this cell's Dockerfile."
     example = "  %%dockerfile -t web\n  FROM wardian/base\n  CMD echo hello"

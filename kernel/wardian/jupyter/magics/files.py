@@ -18,6 +18,7 @@ class Layers(Magic):
     """The overlay's stack, live."""
 
     name = "layers"
+    needs_container = True
     summary = "Show the container's layers, live: lower …, upper, work, merged."
 
     def configure(self, parser: Parser) -> None:
@@ -32,13 +33,14 @@ class Layers(Magic):
         if options.text:
             call.print(text)
         else:
-            show_view(call, "layers", container, text)
+            show_view(call, "layers", text)
 
 
 class Diff(Magic):
     """What differs from the image, as ``docker diff`` says it."""
 
     name = "diff"
+    needs_container = True
     summary = "List what was added (A), changed (C) and deleted (D) since the image."
     example = "  %diff /etc"
 

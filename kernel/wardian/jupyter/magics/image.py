@@ -19,6 +19,7 @@ class ImageMagic(Magic):
     """An image's history with its layers and the files that each adds, modifies and deletes."""
 
     name = "image"
+    needs_container = True
     summary = "Show what an image is made of: instruction, layer, files."
     example = "  %image web --files 20"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from wardian.jupyter import plain
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.runtime import logs
 from wardian.runtime.messages import ContainerInfo
@@ -29,6 +30,10 @@ class Inspect(Magic):
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
+        if (place := call.workspace.place) is not None:
+            facts = plain.inspection(place, varying=options.all)
+            call.print(json.dumps(facts, indent=2, ensure_ascii=False))
+            return
         info = await asyncio.to_thread(lambda: call.workspace.container.info)
         facts = msgspec.to_builtins(info) if options.all else _stable(info, call.workspace.name)
         call.print(json.dumps(facts, indent=2, ensure_ascii=False, sort_keys=True))
@@ -58,6 +63,7 @@ class Logs(Magic):
     """What the container's main process printed."""
 
     name = "logs"
+    needs_container = True
     summary = "Show what the container's main process printed."
 
     def configure(self, parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from wardian.jupyter import wording
+from wardian.jupyter import plain, wording
 from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, chosen_limits
 from wardian.jupyter.settings import Settings
 
@@ -26,14 +26,14 @@ class LimitsMagic(Magic):
         await workspace.launcher()
         chosen = chosen_limits(options)
         settings = workspace.settings.with_words(chosen)
-        container = workspace.container
-        limits = await asyncio.to_thread(lambda: container.info.spec.limits)
+        limits = await asyncio.to_thread(lambda: workspace.limits)
         if chosen.keys() & {"memory", "cpus", "pids"}:
             limits = Settings().with_words(chosen).limits_over(limits)
-            info = await asyncio.to_thread(container.update, limits)
-            for warning in info.warnings:
+            for warning in await asyncio.to_thread(workspace.limit, limits):
                 call.print(f"warning: {warning}", stream="stderr")
         if "timeout" in chosen:
             workspace.timeout_s = settings.timeout_s
         rows = wording.limits(limits, timeout_s=workspace.timeout_s)
+        if workspace.place is not None:
+            rows = plain.limits(workspace.place, workspace.timeout_s)
         call.print(wording.table(rows))

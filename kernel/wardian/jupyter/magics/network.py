@@ -28,6 +28,7 @@ class Net(Magic):
     """Links, pairs, routes, rules and ports, and what a packet meets."""
 
     name = "net"
+    needs_container = True
     summary = "Show networks: links and their pairs, routes, rules, ports; or a packet's way."
     example = "  %net\n  %net --now\n  %net --way web db:5432\n  %net --way world 192.0.2.1:8080"
 

@@ -17,6 +17,7 @@ class On(Magic):
     """Runs the cell in another container; the current one stays the current one."""
 
     name = "on"
+    needs_container = True
     is_cell = True
     summary = "Run this cell in another container of the notebook."
     example = "  %%on web\n  import os; os.listdir('/')"

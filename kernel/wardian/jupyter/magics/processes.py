@@ -14,7 +14,7 @@ from wardian.jupyter.magics.view import show_view
 from wardian.observe.process_facts import read_activity, read_identity
 
 if TYPE_CHECKING:
-    from wardian.cgroups.cgroup import Cgroup
+    from wardian.observe.subject import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,29 @@ class Ps(Magic):
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
-        cgroup = await asyncio.to_thread(lambda: call.workspace.cgroup)
-        if cgroup is None:
+        group = await asyncio.to_thread(lambda: call.workspace.group)
+        if group is None:
             raise FailedPrecondition("the container does not run", hint="run a cell in it first")
-        rows = await asyncio.to_thread(read_rows, cgroup)
-        text = tree(rows, with_pids=options.pids)
+        rows = await asyncio.to_thread(read_rows, group)
+        has_two = call.workspace.place is None  # a plain process has one number
+        text = tree(rows, with_pids=options.pids, has_two=has_two)
         if options.text or options.pids:
             call.print(text)
         else:
-            show_view(call, "processes", call.workspace.container, text)
+            show_view(call, "processes", text)
 
 
-def read_rows(cgroup: Cgroup) -> list[Row]:
+def read_rows(group: Group) -> list[Row]:
     """The processes of a group that are there now, by container pid."""
     rows = []
-    for host_pid in cgroup.processes():
+    for host_pid in group.processes():
         stat, identity = read_activity("/proc", host_pid), read_identity("/proc", host_pid)
         if stat is not None and identity is not None:  # else it has ended meanwhile
             rows.append(Row(host_pid, identity.ns_pids[-1], stat.parent_host_pid, stat.comm))
     return sorted(rows, key=lambda row: row.container_pid)
 
 
-def tree(rows: list[Row], *, with_pids: bool) -> str:
+def tree(rows: list[Row], *, with_pids: bool, has_two: bool = True) -> str:
     """Names, indented below their parents; with pids ``host ⇄ container`` before them."""
     known = {row.host_pid for row in rows}
     lines: list[tuple[str, ...]] = []
@@ -72,10 +73,12 @@ def tree(rows: list[Row], *, with_pids: bool) -> str:
             is_root = row.parent_host_pid not in known
             if is_root if parent_host_pid is None else row.parent_host_pid == parent_host_pid:
                 name = "  " * depth + row.name
-                pids = (f"{row.host_pid} ⇄ {row.container_pid}",) if with_pids else ()
+                both = f"{row.host_pid} ⇄ {row.container_pid}" if has_two else str(row.host_pid)
+                pids = (both,) if with_pids else ()
                 lines.append((*pids, name))
                 visit(row.host_pid, depth + 1)
 
     visit(None, 0)
-    heads = ("HOST ⇄ CONTAINER", "COMMAND") if with_pids else ("COMMAND",)
+    pid_head = "HOST ⇄ CONTAINER" if has_two else "PID"
+    heads = (pid_head, "COMMAND") if with_pids else ("COMMAND",)
     return wording.table([heads, *lines])

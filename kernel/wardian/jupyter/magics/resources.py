@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from wardian.cgroups.cgroup import Usage
-from wardian.jupyter import wording
+from wardian.jupyter import plain, wording
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.jupyter.magics.view import show_view
 
@@ -23,18 +23,22 @@ class Stats(Magic):
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
         await call.workspace.launcher()
-        container = call.workspace.container
+        place = call.workspace.place
+        if options.now and place is not None:
+            call.print(await asyncio.to_thread(plain.figures, place))
+            return
         if options.now:
-            cgroup = await asyncio.to_thread(lambda: call.workspace.cgroup)
-            usage = await asyncio.to_thread(cgroup.usage) if cgroup else Usage()
+            group = await asyncio.to_thread(lambda: call.workspace.group)
+            usage = await asyncio.to_thread(group.usage) if group else Usage()
             call.print(figures(usage))
             return
-        info = await asyncio.to_thread(lambda: container.info)
-        text = wording.table(wording.limits(info.spec.limits)[:3])
+        limits = await asyncio.to_thread(lambda: call.workspace.limits)
+        rows = wording.limits(limits) if place is None else plain.limits(place, None)
+        text = wording.table(rows[:3])
         if options.text:
             call.print(text)
         else:
-            show_view(call, "resources", container, text)
+            show_view(call, "resources", text)
 
 
 def figures(usage: Usage) -> str:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from wardian.jupyter.magics.base import Call
 
-if TYPE_CHECKING:
-    from wardian.runtime.container import Container
 
-
-def show_view(call: Call, kind: str, container: Container, text: str) -> None:
+def show_view(call: Call, kind: str, text: str) -> None:
     """Display a view of ``wardian.widgets`` (``layers``, ``processes``, ``resources``).
 
     The views need anywidget, which is imported when the first one is shown. ``text`` is shown
@@ -19,7 +14,7 @@ def show_view(call: Call, kind: str, container: Container, text: str) -> None:
     try:
         from wardian import widgets
 
-        made = getattr(widgets, kind)(container)
+        made = getattr(widgets, kind)(call.workspace.subject)
     except ImportError:
         call.display({"text/plain": text})
         return

@@ -1,7 +1,4 @@
-"""A launcher without a container: runners as plain child processes.
-
-The "bare" rung of hosts that allow no namespaces at all, and the ground of the tests.
-"""
+"""A launcher without a container: runners as plain child processes, for tests of runners alone."""
 
 from __future__ import annotations
 
