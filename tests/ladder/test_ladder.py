@@ -311,12 +311,3 @@ def test_python_cells_run_in_a_pod_and_files_stay(nested: Nested, uid: int) -> N
     pod = replace(nested(seccomp="unconfined", cap_drop=("ALL",) if uid else ()), uid=uid)
     said = cells(pod, "open('/root/kept', 'w').write('fern')", "print(open('/root/kept').read())")
     assert said.endswith("fern\n"), said
-
-
-def test_first_cell_in_a_restricted_pod_says_what_would_allow_it(nested: Nested) -> None:
-    user = replace(nested(cap_drop=("ALL",)), uid=UID, env=POD)
-    said = cells(user, "1 + 1")
-    assert "cannot make the container's namespaces" in said
-    assert "\nhint: a seccomp filter refuses it" in said
-    assert "this pod with seccompProfile: Unconfined" in said
-    assert ".py" not in said  # no traceback of ours
