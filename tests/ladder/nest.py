@@ -62,7 +62,8 @@ def host_like(spec: ContainerSpec, layer: Path, volume: Path) -> ContainerSpec:
 def _places() -> Iterator[str]:
     """What has to be at the same place there, without what lies in another of them."""
     source = str(Path(wardian.__file__).parents[1])
-    places = sorted({"/usr", sys.base_prefix, sys.prefix, source})
+    tests = str(Path(__file__).parents[1])
+    places = sorted({"/usr", sys.base_prefix, sys.prefix, source, tests})
     taken: list[str] = []
     for place in places:
         if not any(Path(place).is_relative_to(other) for other in taken):
@@ -94,11 +95,11 @@ class Nest:
             **self.env,
         }
 
-    def run(self, *argv: str) -> Done:
+    def run(self, *argv: str, patience_s: float = 60.0) -> Done:
         """One command there, to its end."""
-        return self._log_in(argv) if self.logs_in else self._spawn(argv)
+        return self._log_in(argv) if self.logs_in else self._spawn(argv, patience_s)
 
-    def _spawn(self, argv: tuple[str, ...]) -> Done:
+    def _spawn(self, argv: tuple[str, ...], patience_s: float) -> Done:
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
         user = f"{self.uid}:{self.uid}"
         spec = ProcessSpec(argv=argv, env=self.environment(), user=user)
@@ -112,7 +113,7 @@ class Nest:
             for read_fd, _ in pipes:
                 with open(read_fd, errors="replace") as output:
                     texts.append(output.read())
-            code = process.wait(60)
+            code = process.wait(patience_s)
         return subprocess.CompletedProcess(argv, code, *texts)
 
     def _log_in(self, argv: tuple[str, ...]) -> Done:

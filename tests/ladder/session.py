@@ -6,6 +6,7 @@ Not imported by a test: its text is given to the nest's Python, which has no tes
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -84,6 +85,10 @@ class Session:
         """A new kernel process."""
         self.manager.restart_kernel()
         self.client.wait_for_ready(timeout=PATIENCE_S)
+
+    def die(self) -> None:
+        """The kernel is killed."""
+        self.manager.signal_kernel(signal.SIGKILL)
 
     def wait_for(self, program: str, *, is_there: bool) -> None:
         """Until a program is among all processes of the nest, or no more."""

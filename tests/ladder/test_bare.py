@@ -145,16 +145,17 @@ for call in (lambda: libc.ptrace(16, os.getppid(), 0, 0), lambda: libc.keyctl(0,
 """
 
 
+OPEN = "%%sh\numask; readlink /proc/self/fd/* | cut -d: -f1 | sort -u"
+
+
 def test_processes_are_confined_as_far_as_a_user_can(binder: Nest) -> None:
-    _, status, calls, shell = cells(
-        binder, PYTHON, "1", STATUS, CALLS, "%%sh\numask; ls /proc/self/fd"
-    )
+    _, status, calls, shell = cells(binder, PYTHON, "1", STATUS, CALLS, OPEN)
     assert status["stdout"].replace("\\t", " ") == (
         "['CapEff: 0000000000000000', 'NoNewPrivs: 1', 'Seccomp: 2']\n"
     )
     # The binder's own filter allows bpf(2); the one that the cells are behind does not.
     assert calls["stdout"].splitlines()[-1] == f"-1 {errno.EPERM}"
-    assert shell["stdout"].splitlines()[0] == "0022"
+    assert shell["stdout"] == "0022\npipe\n", "no socket of ours"
 
 
 TRIES = f"""
@@ -280,13 +281,17 @@ def test_restart_and_shutdown_end_all_that_cells_started(pod: Nest) -> None:
     assert left.stdout == "", "a kernel without a notebook leaves no files either"
 
 
+def test_kernel_that_is_killed_leaves_no_process(pod: Nest) -> None:
+    session(pod, PYTHON, ("run", HIDDEN), ("there", "weed"), ("die",), ("gone", "weed"))
+
+
 @needs_scopes
 def test_cell_that_kills_all_it_can_kills_its_own_alone(pod: Nest) -> None:
     before, killed, after = cells(
         pod,
         PYTHON,
         "leaf = 1; open('kept', 'w').close()",
-        "import os; os.kill(-1, 9)",
+        "import os, time; os.kill(-1, 9); time.sleep(1000)",
         "import os; os.listdir()",
     )
     assert before["status"] == "ok"
@@ -412,3 +417,13 @@ def test_files_of_a_notebook_stay_and_its_settings_are_kept_or_said(pod: Nest) -
     assert limits["stdout"].startswith("memory   300 MiB of data")
     assert reset["stdout"] == "main: new\n"
     assert after["result"] == "[]"
+
+
+def test_cells_behave_as_in_a_container(binder: Nest) -> None:
+    """The whole of jupyter_kernel_test by both kernels; comms, debugger, output, errors."""
+    folder = Path(__file__).parents[1] / "kernel"
+    suites = [str(folder / f"test_{name}.py") for name in ("protocol_suite", "comms", "cells")]
+    options = ("-q", "-c", "/dev/null", "--rootdir", str(folder), "-p", "no:cacheprovider")
+    done = binder.run(sys.executable, "-m", "pytest", *options, *suites, patience_s=300.0)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout

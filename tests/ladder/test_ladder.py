@@ -254,7 +254,9 @@ def test_restricted_pod_refuses_containers_and_says_what_would_allow_them(nested
     assert "seccompProfile: Unconfined" in hint
     text = user.wardian("doctor")
     assert text.returncode == 1
-    assert "rung: bare" in text.stdout
+    assert "rung: bare (no containers: cells run as plain processes on this host)" in text.stdout
+    assert "\n  files: they write to their own directories alone" in text.stdout
+    assert "\n  network: this host's\n" in text.stdout
     assert f"      {line}" in text.stdout
     assert_nothing_is_left(user)
 

@@ -34,7 +34,7 @@ from wardian.runtime.live import pid_of
 from wardian.runtime.spec import ProcessSpec
 from wardian.runtime.wire import Connection
 
-START_TIMEOUT_S = 20.0
+ANSWER_S = 20.0  # what runs behind the walls may have stopped whom we ask
 PATIENCE_S = 2.0  # between asking processes to end and killing them
 REAPED_S = 2.0
 
@@ -217,7 +217,7 @@ class Place:
 
 
 def _exchange(orders: Connection, order: Enclose) -> Enclosed:
-    orders.sock.settimeout(START_TIMEOUT_S)
+    orders.sock.settimeout(ANSWER_S)
     try:
         orders.send(m.encode(order))
         answer = orders.receive()
@@ -228,7 +228,6 @@ def _exchange(orders: Connection, order: Enclose) -> Enclosed:
             "the process that looks after plain cells did not get ready",
             hint="try `python -c 'import wardian.bare.steward'` in this environment",
         ) from error
-    orders.sock.settimeout(None)
     if isinstance(said, Refused):
         raise SetupError(said.what, hint=said.hint)
     assert isinstance(said, Enclosed)

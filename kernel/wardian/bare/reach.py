@@ -56,7 +56,11 @@ class Reach:
         )
 
 
-_PLACES = ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "XDG_RUNTIME_DIR", "HOME")
+# What else may hold keys, tokens and what others have written down (jupyter --paths).
+_PLACES = (
+    *("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"),
+    *("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
+)
 
 
 def _interpreter(environment: Mapping[str, str]) -> Iterator[str]:

@@ -34,6 +34,8 @@ def main(orders_fd: int, life_fd: int) -> None:
     process.set_name(STEWARD_NAME)
     process.set_dumpable(False)
     process.set_child_subreaper()
+    for fd in (orders_fd, life_fd):  # they came over an execve: no cell shall have them
+        os.set_inheritable(fd, False)  # noqa: FBT003  # its own form
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     orders = Connection(socket.socket(fileno=orders_fd))

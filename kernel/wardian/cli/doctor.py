@@ -22,8 +22,9 @@ STYLES = {"works": "green", "partly": "yellow", "missing": "red"}
 def doctor(*, as_json: bool, quiet: bool) -> int:
     """Try what this machine allows: each thing is done for real and undone.
 
-    The rung is full, rootless, pod (no fresh /proc) or bare (no containers). For everything that
-    is missing there is the line that lifts it. The exit code is 0 if containers can be started.
+    The rung is full, rootless, pod (no fresh /proc) or bare (no containers: a notebook's cells are
+    plain processes). For everything that is missing there is the line that lifts it. The exit code
+    is 0 if containers can be started.
     """
     from wardian.runtime.doctor import diagnose
     from wardian.runtime.paths import state_root
@@ -59,6 +60,8 @@ def _print(found: Diagnosis) -> None:
         for line in align([["AREA", "PROBE", "RESULT", "DETAIL"], *rows]):
             click.echo(line)
     click.echo(f"\nrung: {found.rung.value} ({found.meaning})")
+    for line in found.not_isolated:
+        click.echo(f"  {line}")
     _print_list("no container can be started:", found.blocking)
     _print_list("not in force:", found.not_in_force)
     extras = [p for p in found.probes if p.lift and p not in (*found.blocking, *found.not_in_force)]

@@ -38,20 +38,25 @@ def open_place(source: ContainerSource) -> Place:
     return place
 
 
-def first_words(place: Place, refused: NoContainers, settings: Settings) -> list[str]:
+def first_words(place: Place, refused: NoContainers) -> list[str]:
     """What the first cell says before anything else."""
-    lines = [
+    return [
         f"no container: this host allows none ({refused.what}).",
         f"Cells run as plain processes of user {os.geteuid()} on this host:",
         *(f"  {line}" for line in held(place)),
         *(f"  {line}" for line in not_held(place.walls)),
         f"to have containers: {refused.hint} (`wardian doctor` says more)",
     ]
+
+
+def not_in_force(settings: Settings) -> list[str]:
+    """Wishes that only a container could fulfil; those about limits are `Place.limit`'s to say."""
+    missing = []
     if settings.image != DEFAULT_IMAGE:
-        lines.append(f"warning: not in force: image {settings.image}: programs are this host's")
+        missing.append(f"not in force: image {settings.image}: programs are this host's")
     if settings.volumes:
-        lines.append("warning: not in force: volumes: there is nothing to mount them into")
-    return lines
+        missing.append("not in force: volumes: there is nothing to mount them into")
+    return missing
 
 
 def held(place: Place) -> list[str]:

@@ -125,9 +125,10 @@ class Workspace:
                 hint=f"{refused.hint} (`wardian doctor` says more)",
             ) from error
         limits = self._limits or self.settings.limits
-        self.warnings = [f"warning: {warning}" for warning in place.limit(limits)]
+        missing = [*plain.not_in_force(self.settings), *place.limit(limits)]
+        self.warnings = [f"warning: {one}" for one in missing]
         if self._no_containers is None:  # said once
-            self.warnings[:0] = plain.first_words(place, refused, self.settings)
+            self.warnings[:0] = plain.first_words(place, refused)
         self._no_containers = refused
         self.place = place
         return place

@@ -44,7 +44,7 @@ MEANING = {
     Rung.FULL: "containers with ids of their own, layers shared by id maps",
     Rung.ROOTLESS: "containers by a user without privileges",
     Rung.POD: "containers, but no fresh /proc: they see this machine's, read-only",
-    Rung.BARE: "no containers: cells can only run as plain processes",
+    Rung.BARE: "no containers: cells run as plain processes on this host",
 }
 
 
@@ -83,6 +83,20 @@ class Diagnosis:
     def blocking(self) -> tuple[Probe, ...]:
         """What keeps every container from starting, the first to be lifted first."""
         return tuple(probe for probe in self.probes if probe.is_blocking)
+
+    @property
+    def not_isolated(self) -> tuple[str, ...]:
+        """What cells share with this host, if it is on the bare rung."""
+        if self.rung is not Rung.BARE:
+            return ()
+        has_landlock = any(probe.name == "Landlock" and not probe.loss for probe in self.probes)
+        files = "they write to their own directories alone, and read no home (Landlock)"
+        return (
+            f"files: {files if has_landlock else 'all that this user may read and write'}",
+            "processes: they see this host's",
+            "network: this host's",
+            "not there: root, images, layers, limits of CPU and processes",
+        )
 
     def lift_to(self, rung: Rung) -> str:
         """The first line that is in the way of a rung which this host is not on."""
