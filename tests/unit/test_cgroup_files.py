@@ -13,7 +13,7 @@ from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Events, Usage
 from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.files import Files, write
-from wardian.cgroups.hierarchy import Hierarchy, Version
+from wardian.cgroups.hierarchy import Hierarchy, Version, own_group
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup, weight_of_shares
@@ -462,3 +462,30 @@ def test_without_cgroups_only_rules_that_keep_devices_back_are_missed() -> None:
     assert absent.unenforced(Limits(device_rules=(DeviceRule.parse("c 10:200 rwm"),))) == []
     missed = absent.unenforced(Limits(device_rules=(DeviceRule(allow=False),), cpu_burst_usec=0))
     assert missed == [f"{what} (no cgroups are mounted)" for what in ("cpu burst", "device rules")]
+
+
+@pytest.mark.parametrize("group", ["/", "/pods/box", "/../box"])
+def test_own_group_is_the_nearest_that_is_seen(tmp_path: Path, group: str) -> None:
+    """A container whose cgroup namespace is the host's has only its own group's files mounted."""
+    top, proc = tmp_path / "cgroup", tmp_path / "proc"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "cgroup").write_text(f"0::{group}\n")
+    top.mkdir()
+    (top / "cgroup.controllers").write_text("memory\n")
+    (top / "memory.current").write_text("4096\n")
+    assert own_group(str(top), str(proc)).usage().memory_current_bytes == 4096
+
+
+def test_own_group_of_v1_is_read_by_controller(tmp_path: Path) -> None:
+    top, proc = tmp_path / "cgroup", tmp_path / "proc"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "cgroup").write_text("3:memory:/box\n2:pids:/box\n")
+    (top / "memory" / "box").mkdir(parents=True)
+    (top / "memory" / "cgroup.procs").write_text("")
+    (top / "memory" / "box" / "memory.usage_in_bytes").write_text("8192\n")
+    usage = own_group(str(top), str(proc)).usage()
+    assert (usage.memory_current_bytes, usage.pids_current) == (8192, None)
+
+
+def test_without_cgroups_nothing_is_known_of_our_own(tmp_path: Path) -> None:
+    assert own_group(str(tmp_path), str(tmp_path)).usage() == Usage()

@@ -163,7 +163,7 @@ class Place:
                 raise CommandFailed(
                     event.what.replace("in the container", "here"),
                     exit_code=event.exit_code,
-                    hint=event.hint,
+                    hint="check PATH" if event.exit_code == 127 else "",
                 )
             self._note(event)
 

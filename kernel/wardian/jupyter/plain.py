@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.source import ContainerSource, NoContainers
 
 NAME = "no container"
+NOT_THERE = "a root of their own, images, layers, networks, limits of CPU and processes"
 
 
 def open_place(source: ContainerSource) -> Place:
@@ -43,8 +44,9 @@ def first_words(place: Place, refused: NoContainers) -> list[str]:
     return [
         f"no container: this host allows none ({refused.what}).",
         f"Cells run as plain processes of user {os.geteuid()} on this host:",
-        *(f"  {line}" for line in held(place)),
-        *(f"  {line}" for line in not_held(place.walls)),
+        *(f"  held: {line}" for line in held(place)),
+        *(f"  not held: {line}" for line in not_held(place.walls)),
+        f"  not there: {NOT_THERE}",
         f"to have containers: {refused.hint} (`wardian doctor` says more)",
     ]
 
@@ -61,16 +63,16 @@ def not_in_force(settings: Settings) -> list[str]:
 
 def held(place: Place) -> list[str]:
     """What the walls that stand are good for."""
-    walls, directory = place.walls, place.directory
-    yes = ["held: no new privileges, no capabilities, no secrets of ours in their environment"]
+    walls = place.walls
+    yes = ["no new privileges, no capabilities, no secrets of ours in their environment"]
     if walls.has_files:
-        and_more = " and /dev/shm" if directory.may_share_memory else ""
-        yes.append(f"held: they write only to their own directories ($HOME, $TMPDIR){and_more}")
-        yes.append("held: they read this machine's programs and settings, not your home directory")
+        more = " and /dev/shm" if place.directory.may_share_memory else ""
+        yes.append(f"they write only to their own directories ($HOME, $TMPDIR){more}")
+        yes.append("they read this machine's programs and settings, not your home directory")
     if walls.has_signals:
-        yes.append("held: they can signal and trace no process but their own")
+        yes.append("they can signal and trace no process but their own")
     if walls.has_filter:
-        yes.append("held: system calls that containers are refused are refused")
+        yes.append("system calls that containers are refused are refused")
     return yes
 
 
@@ -78,18 +80,12 @@ def not_held(walls: Walls) -> list[str]:
     """What a container would keep apart, and nothing does here."""
     no = []
     if not walls.has_files:
-        no.append(
-            f"not held: all files of this user, keys and tokens too ({walls.missing['files']})"
-        )
+        no.append(f"all files of this user, keys and tokens too ({walls.missing['files']})")
     if not walls.has_signals:
-        no.append(f"not held: signals to processes of this user ({walls.missing['signals']})")
+        no.append(f"signals to processes of this user ({walls.missing['signals']})")
     if not walls.has_filter:
-        no.append(f"not held: system calls ({walls.missing['system calls']})")
-    no.append("not held: they see this machine's processes and use its network as you do")
-    no.append(
-        "not there: a root of their own, images, layers, networks, limits of CPU and processes"
-    )
-    return no
+        no.append(f"system calls ({walls.missing['system calls']})")
+    return [*no, "they see this machine's processes and use its network as you do"]
 
 
 def facts(place: Place, timeout_s: float | None) -> list[tuple[str, str]]:
@@ -124,6 +120,7 @@ def inspection(place: Place, *, varying: bool) -> dict[str, Any]:
         "missing": walls.missing,
         "held": held(place),
         "not_held": not_held(walls),
+        "not_there": NOT_THERE,
         "memory_limit_bytes": place.limits.memory_bytes,
     }
     if varying:
