@@ -395,6 +395,12 @@ def test_root_is_not_let_loose_without_landlock(nested: Nested) -> None:
     assert "cells would be root here with no wall around this machine's files" in said["error"]
 
 
+def test_state_directory_that_cannot_be_written_is_said(pod: Nest) -> None:
+    (said,) = cells(replace(pod, env={**ENV, "WARDIAN_ROOT": "/etc/wardian"}), PYTHON, "1")
+    assert "nor plain processes: the state directory /etc/wardian: " in said["error"]
+    assert "hint: set WARDIAN_ROOT to a directory that you can write" in said["error"]
+
+
 def test_files_of_a_notebook_stay_and_its_settings_are_kept_or_said(pod: Nest) -> None:
     wishes = {"memory": "300m", "image": "web", "volumes": ["data:/data"]}
     document = {"cells": [], "metadata": {"wardian": wishes}, "nbformat": 4, "nbformat_minor": 5}

@@ -224,10 +224,7 @@ def _exchange(orders: Connection, order: Enclose) -> Enclosed:
         answer.close()
         said = m.decode(answer.data, Answer)
     except (EOFError, ProtocolError, TimeoutError, msgspec.MsgspecError) as error:
-        raise SetupError(
-            "the process that looks after plain cells did not get ready",
-            hint="try `python -c 'import wardian.bare.steward'` in this environment",
-        ) from error
+        raise SetupError("the process that looks after them did not get ready") from error
     if isinstance(said, Refused):
         raise SetupError(said.what, hint=said.hint)
     assert isinstance(said, Enclosed)

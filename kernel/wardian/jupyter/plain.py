@@ -13,6 +13,7 @@ from wardian.bare.walls import Walls
 from wardian.cells.protocol import ErrorContent
 from wardian.cgroups.cgroup import Cgroup, Events
 from wardian.cgroups.hierarchy import own_group
+from wardian.errors import SetupError
 from wardian.jupyter import wording
 from wardian.jupyter.cost import Gauge
 from wardian.jupyter.failure import Failure
@@ -32,7 +33,13 @@ NOT_THERE = "a root of their own, images, layers, networks, limits of CPU and pr
 def open_place(source: ContainerSource) -> Place:
     """The place of a notebook's cells, with its files as they were left. Raises SetupError."""
     directory = Directory(state_root(), source.owner)
-    directory.make(is_transient=not source.is_notebook)
+    try:
+        directory.make(is_transient=not source.is_notebook)
+    except OSError as error:
+        raise SetupError(
+            f"the state directory {directory.root}: {error.strerror}",
+            hint="set WARDIAN_ROOT to a directory that you can write",
+        ) from error
     place = Place.open(directory)
     if not place.walls.has_files:  # what this process knows is at least not read by way of /proc
         set_dumpable(False)

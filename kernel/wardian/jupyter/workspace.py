@@ -118,11 +118,11 @@ class Workspace:
 
         try:
             place = plain.open_place(self.source)
-        except (OSError, SetupError) as error:
+        except SetupError as error:
             raise SetupError(
-                f"no container can be started here: {refused.what}; and no plain processes: "
-                f"{getattr(error, 'what', error)}",
-                hint=f"{refused.hint} (`wardian doctor` says more)",
+                f"no container can be started here: {refused.what}; nor plain processes: "
+                f"{error.what}",
+                hint=f"{error.hint or refused.hint} (`wardian doctor` says more)",
             ) from error
         limits = self._limits or self.settings.limits
         missing = [*plain.not_in_force(self.settings), *place.limit(limits)]
