@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +34,21 @@ class JupyterServer:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, home: Path) -> JupyterServer:
-        """Start JupyterLab and wait until it answers."""
+    def start(cls, home: Path, *, before_exec: Callable[[], None] | None = None) -> JupyterServer:
+        """Start JupyterLab and wait until it answers; ``before_exec`` makes it another host."""
         environment = _environment(home)
         port, token = _free_port(), secrets.token_hex(16)
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'work'}"]
         command += ["--ServerApp.port_retries=0"] + (["--allow-root"] if os.geteuid() == 0 else [])
         with open(home / "server.log", "wb") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=before_exec,  # noqa: PLW1509  # it takes no lock
+            )
         server = cls(home, port, token, process)
         server._wait_until_up()
         return server
