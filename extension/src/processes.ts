@@ -142,10 +142,13 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
 function facts(row: ProcessRow, parent: ProcessRow | undefined, isContainer: boolean): HTMLElement {
   const pids = [row.host_pid, ...row.container_pids].join(" ⇄ ");
   const levels = row.container_pids.length > 1 ? " (one more PID namespace inside)" : "";
-  const user =
-    row.uid === null
-      ? `${count(row.host_uid)} on the host${isContainer ? ", no user inside" : ""}`
-      : `${row.uid} in the container, ${count(row.host_uid)} on the host`;
+  const inside = row.uid === null ? "no user inside" : `${row.uid} in the container`;
+  const host = `${count(row.host_uid)} on the host`;
+  const user = !isContainer
+    ? count(row.host_uid)
+    : row.uid === null
+      ? `${host}, ${inside}`
+      : `${inside}, ${host}`;
   const outside = isContainer ? "outside the container" : "not one of these";
   const pairs: [string, string][] = [
     [isContainer ? "host pid ⇄ container pid" : "pid", pids + levels],

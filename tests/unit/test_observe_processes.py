@@ -12,7 +12,7 @@ import pytest
 
 from wardian.cgroups.cgroup import Usage
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
-from wardian.observe.process_facts import UserMap, read_activity, read_identity
+from wardian.observe.process_facts import SAME_USERS, UserMap, read_activity, read_identity
 from wardian.observe.processes import ProcessesSampler
 from wardian.observe.subject import Subject
 
@@ -113,6 +113,10 @@ def test_long_command_line_is_cut(proc: FixtureProc) -> None:
     identity = read_identity(str(proc.root), 7)
     assert identity is not None
     assert len(identity.args) == 300
+
+
+def test_process_in_no_container_has_the_user_that_it_has() -> None:
+    assert [SAME_USERS.inside(uid) for uid in (0, 1000, (1 << 32) - 2)] == [0, 1000, (1 << 32) - 2]
 
 
 def test_user_map_translates_host_ids() -> None:

@@ -94,3 +94,6 @@ class UserMap:
             if outside <= host_uid < outside + count:
                 return inside + host_uid - outside
         return None
+
+
+SAME_USERS = UserMap(((0, 0, 1 << 32),))  # of processes that are in no container

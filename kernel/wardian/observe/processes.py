@@ -17,6 +17,7 @@ from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
 from wardian.observe.process_facts import (
     CLOCK_TICKS_PER_S,
+    SAME_USERS,
     Activity,
     Identity,
     UserMap,
@@ -73,8 +74,10 @@ class ProcessesSampler:
         """Subscribe to the kernel's process events, where we may."""
         if self._use_connector:
             self._connector = ProcConnector.open()
-        if self._subject.is_container:  # else there is no inside with users of its own
+        if self._subject.is_container:
             self._users = UserMap.from_proc(self._proc, self._subject.init_host_pid)
+        else:
+            self._users = SAME_USERS
         self._alive.clear()
         self._ghosts.clear()
         self._turn.clear()
