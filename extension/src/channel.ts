@@ -17,6 +17,26 @@ export interface HistoryMessage {
   columns: Record<string, (number | null)[]>;
 }
 
+/** A packet's way, as the host has computed it from the last frame. */
+export interface WayMessage {
+  kind: "way";
+  source: string;
+  destination: string;
+  port: number;
+  protocol: string;
+  hops: Hop[];
+  arrives: boolean;
+  ends: string;
+}
+
+/** A step: in which namespace, at which link or chain, and the rule met, in nft's words. */
+export interface Hop {
+  namespace: string;
+  at: string;
+  what: string;
+  rule: string;
+}
+
 /** The container has ended, or can't be observed. */
 export interface ErrorMessage {
   kind: "error";
@@ -24,10 +44,13 @@ export interface ErrorMessage {
   hint: string;
 }
 
-export type HostMessage = FrameMessage | VersionsMessage | HistoryMessage | ErrorMessage;
+export type HostMessage =
+  FrameMessage | VersionsMessage | HistoryMessage | WayMessage | ErrorMessage;
 
 export type Request =
-  { kind: "visible"; id: string; visible: boolean } | { kind: "versions"; path: string };
+  | { kind: "visible"; id: string; visible: boolean }
+  | { kind: "versions"; path: string }
+  | { kind: "way"; source: string; destination: string; port: number; protocol: string };
 
 export interface Channel {
   /** Hears what the host says; returns how to stop. */

@@ -44,11 +44,33 @@ export function h<T extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** The same for SVG, by attributes alone. */
+export function svg<T extends keyof SVGElementTagNameMap>(
+  tag: T,
+  attributes: Record<string, string | number>,
+  ...children: Child[]
+): SVGElementTagNameMap[T] {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    element.setAttribute(name, String(value));
+  }
+  fill(element, ...children);
+  return element;
+}
+
 /** Replaces what an element holds. */
 export function fill(element: Element, ...children: Child[]): void {
   element.replaceChildren(
     ...children.filter((c): c is Node | string => c !== null && c !== undefined && c !== false)
   );
+}
+
+/** The same with one element a text, and only where the texts differ. */
+export function fillTexts(element: Element, texts: readonly string[]): void {
+  const shown = [...element.children].map((child) => child.textContent);
+  if (shown.length !== texts.length || texts.some((text, at) => text !== shown[at])) {
+    fill(element, ...texts.map((text) => h("span", {}, text)));
+  }
 }
 
 /** Sets text only where it differs, so that nothing is laid out anew in vain. */

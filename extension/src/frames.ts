@@ -1,6 +1,6 @@
 /**
  * The frames that the host sends, and how a message changes what a view holds.
- * The mirror of wardian/observe/frames.py and wire.py.
+ * The mirror of wardian/observe/frames.py, network_frame.py and wire.py.
  */
 
 export interface Layer {
@@ -99,10 +99,104 @@ export interface ResourcesFrame {
   oom_kills: number | null;
 }
 
+export interface LinkRow {
+  namespace: string;
+  name: string;
+  index: number;
+  kind: string;
+  mac: string;
+  mtu: number;
+  is_up: boolean;
+  addresses: string[];
+  /** The keys (`namespace/name`) of the bridge that it hangs on and of a pair's other end. */
+  bridge: string;
+  peer: string;
+  received_bytes: number;
+  sent_bytes: number;
+  received_rate: number | null;
+  sent_rate: number | null;
+}
+
+export interface Route {
+  to: string;
+  via: string;
+}
+
+export interface Neighbour {
+  address: string;
+  mac: string;
+  state: string;
+}
+
+export interface Socket {
+  protocol: string;
+  local: string;
+  remote: string;
+  state: string;
+}
+
+export interface Port {
+  container_port: number;
+  protocol: string;
+  host_ip: string;
+  host_port: number;
+}
+
+export interface NamespaceRow {
+  name: string;
+  routes: [string, Route][];
+  neighbours: [string, Neighbour][];
+  sockets: Socket[];
+  ports: Port[];
+  residents: string[];
+  has_more: boolean;
+}
+
+export interface Match {
+  field: string;
+  value: string;
+  is_not: boolean;
+}
+
+export interface Rule {
+  family: string;
+  table: string;
+  chain: string;
+  handle: number;
+  matches: Match[];
+  action: string;
+  to: string;
+  packets: number | null;
+  octets: number | null;
+}
+
+export interface NetworkRow {
+  name: string;
+  bridge: string;
+  subnets: string[];
+  rules: Rule[];
+  /** Each rule as nft says it, and as iptables would. */
+  words: string[];
+  iptables: string[];
+}
+
+export interface NetworkFrame {
+  time_s: number;
+  container: string;
+  source: Source;
+  networks: NetworkRow[];
+  namespaces: NamespaceRow[];
+  links: LinkRow[];
+  unreadable: string[];
+  /** The bridges stand in the host's own namespace, not in one that a user made. */
+  is_on_host: boolean;
+}
+
 export interface Frames {
   layers: LayersFrame;
   processes: ProcessesFrame;
   resources: ResourcesFrame;
+  network: NetworkFrame;
 }
 
 export type View = keyof Frames;
@@ -120,6 +214,8 @@ export interface DeltaMessage {
   set: Partial<Frame>;
   put?: (UpperEntry | ProcessRow)[];
   drop?: string[];
+  /** What is at a path within the frame becomes this. */
+  patch?: [(string | number)[], unknown][];
 }
 
 export type FrameMessage = FullMessage | DeltaMessage;
@@ -147,7 +243,7 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
   if (before === null) {
     return null;
   }
-  const after = { ...before, ...message.set };
+  const after = { ...before, ...message.set } as Frame;
   switch (message.view) {
     case "layers": {
       const frame = after as LayersFrame;
@@ -159,7 +255,23 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
     }
     case "resources":
       return after;
+    case "network":
+      return (message.patch ?? []).reduce<Frame>(patched, after);
   }
+}
+
+/** A copy in which one value is another; all that the path does not lead through is the same. */
+function patched<T>(whole: T, [path, value]: [(string | number)[], unknown]): T {
+  const [step, ...rest] = path;
+  if (step === undefined) {
+    return value as T;
+  }
+  const copy = (Array.isArray(whole) ? [...(whole as unknown[])] : { ...whole }) as Record<
+    string | number,
+    unknown
+  >;
+  copy[step] = patched(copy[step], [rest, value]);
+  return copy as T;
 }
 
 function merge<R>(rows: R[], message: DeltaMessage, key: (row: R) => string): R[] {

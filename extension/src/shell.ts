@@ -157,7 +157,8 @@ class Shell<F extends Frame> {
       return `${words[name]} ${clock(frame.time_s)}`;
     }
     // Figures are always polled; of files and processes we expect to be told.
-    const isPolled = frame?.source === "polling" && this.view !== "resources";
+    const isTold = this.view === "layers" || this.view === "processes";
+    const isPolled = frame?.source === "polling" && isTold;
     return name === "live" && isPolled ? words.polling : words[name];
   }
 }

@@ -4,6 +4,7 @@ export const words = {
   layers: "Layers",
   processes: "Processes",
   resources: "Resources",
+  network: "Network",
   waiting: "Waiting for the first look at the container …",
   live: "live",
   polling: "live, by polling",
@@ -41,6 +42,49 @@ export const words = {
   cpu: "CPU",
   pids: "Processes",
   ofOneCore: "of one core",
+} as const;
+
+/** What the network view says. */
+export const networkWords = {
+  host: "host",
+  hostRole: "the host's own network namespace",
+  groundRole: "a network namespace of your own, where your bridges stand; not the host's",
+  you: "this container",
+  world: "world",
+  alone: "Loopback only: no wire leads out of this namespace.",
+  aloneHint: "For one with a wire:",
+  aloneCommand: "wardian run --network NAME",
+  noNetwork: "No network is up: no bridge, no wires.",
+  noNetworkHint: "The first container that is connected brings its bridge up.",
+  published: "published ports",
+  proxied: "by a proxy on the host, without a rule",
+  listening: "listens",
+  residents: "also in here",
+  more: "more than is shown",
+  wire: "wire: a pair of links",
+  port: "published port: a NAT rule",
+  connection: "connection: sockets",
+  packet: "a packet's way",
+  way: "A packet's way",
+  computed: "computed, not traced",
+  computedHint:
+    "Led through the links, routes and rules that the kernel has told of; no packet is sent.",
+  from: "from",
+  to: "to",
+  toPort: "port",
+  protocol: "protocol",
+  compute: "Show the way",
+  clear: "Clear",
+  choose: "Choose two ends: names in the picture, or here.",
+  asking: "The kernel computes it; a recording cannot.",
+  arrives: "arrives",
+  lost: "does not arrive",
+  noRule: "no rule met",
+  unreadable: "Not to be looked into by this user",
+  packets: (many: number | null): string =>
+    many === null ? "not counted" : many === 1 ? "1 packet" : `${many} packets`,
+  rules: (network: string, many: number): string => `Rules of ${network} (${many})`,
+  leftOut: (many: number): string => `… and ${many} more`,
 } as const;
 
 /** What the side panel says, in docker's words. */

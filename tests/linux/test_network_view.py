@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +26,16 @@ from tests.linux.test_networks import (  # fixtures, too
     start,
     wardian,
 )
+from wardian.errors import FailedPrecondition
 from wardian.network.definition import Endpoint
-from wardian.observe.network import NetworkSampler, observe
+from wardian.observe import network, wire
+from wardian.observe.network import NetworkSampler
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.packet import Way, way
+from wardian.observe.surroundings import Surroundings, observe
 from wardian.runtime.client import Client
+from wardian.widgets.feed import PULSE, Feed
+from wardian.widgets.still import still
 
 __all__ = ["base_store", "host", "lab", "wardian"]
 pytestmark = [
@@ -48,7 +55,8 @@ class Street:
     stranger: Endpoint
 
     def frame(self) -> NetworkFrame:
-        return observe(self.root)
+        with Client.connect(self.root) as client:
+            return NetworkSampler(self.root).sample(client.list())
 
 
 @pytest.fixture
@@ -144,3 +152,134 @@ def test_a_packet_with_a_false_sender_is_dropped_at_the_bridge(street: Street) -
     found = way(street.frame(), "liar", "web", 7)
     assert not found.arrives
     assert found.hops[-1].rule == "iifname . ether saddr != @macs counter drop"
+
+
+def surroundings(root: Path, name: str) -> Surroundings:
+    with Client.connect(root) as client:
+        return Surroundings.of(client.container(name))
+
+
+@dataclass
+class Watched:
+    """A view that is looked at, and what it was told."""
+
+    feed: Feed
+    sent: list[bytes]
+
+    def wait_said(self, kind: str, condition: Callable[[dict[str, object]], object]) -> None:
+        """Until a message of this kind is as it should be."""
+
+        def is_said() -> bool:
+            found = (json.loads(message) for message in list(self.sent))
+            return any(message["kind"] == kind and condition(message) for message in found)
+
+        wait_until(is_said)
+
+    def frame(self) -> NetworkFrame:
+        """What the page has by now."""
+        shown: wire.Frame | None = None
+        for message in list(self.sent):
+            if json.loads(message)["kind"] in ("full", "delta"):
+                shown = wire.apply(shown, message)
+        assert isinstance(shown, NetworkFrame)
+        return shown
+
+
+@pytest.fixture
+def watched(street: Street) -> Iterator[Watched]:
+    sent: list[bytes] = []
+    seen = surroundings(street.root, "asker")
+    feed = Feed("network", lambda: seen, sent.extend)
+    feed.hear({"kind": "visible", "id": "page", "visible": True})
+    yield Watched(feed, sent)
+    feed.close()
+    assert PULSE.wait_stopped(10)
+
+
+def test_a_view_is_told_in_small_pieces_of_what_goes_through_a_wire(
+    street: Street, watched: Watched
+) -> None:
+    watched.wait_said("full", lambda _: True)
+    before = watched.frame().link("asker/eth0")
+    assert before is not None
+    ask(street.wardian, "asker", "ask", "web", "7")
+    wait_until(lambda: watched.frame().link("asker/eth0") != before)
+    after = watched.frame().link("asker/eth0")
+    assert after is not None
+    assert after.sent_bytes > before.sent_bytes
+    deltas = [message for message in watched.sent if json.loads(message)["kind"] == "delta"]
+    assert deltas
+    assert max(map(len, deltas)) < 4096 < len(watched.sent[0])
+
+
+def test_a_view_sees_who_comes_and_goes(street: Street, watched: Watched) -> None:
+    start(street.wardian, "late", SLEEPER, "--network", "lab")
+    wait_until(lambda: watched.frame().link("late/eth0") is not None)
+    out(street.wardian("rm", "-f", "late"))
+    wait_until(lambda: watched.frame().namespace("late") is None)
+    out(street.wardian("stop", "-t", "0", "asker"))
+    watched.wait_said("error", lambda said: said["what"] == "container 'asker' is not running")
+
+
+def test_a_view_answers_with_the_way_and_with_why_there_is_none(watched: Watched) -> None:
+    watched.wait_said("full", lambda _: True)
+    asked = {"kind": "way", "source": "asker", "destination": "web", "port": 7, "protocol": "tcp"}
+    watched.feed.hear(asked)
+    watched.wait_said("way", lambda said: said["ends"] == "web" and said["arrives"])
+    watched.feed.hear({**asked, "destination": "nobody"})
+    watched.wait_said("way", lambda said: "nobody" in str(said["ends"]) and not said["arrives"])
+    for nonsense in ({"port": 0}, {"port": "7"}, {"source": ["asker"]}, {"protocol": "<img>"}):
+        many = len(watched.sent)
+        watched.feed.hear({**asked, **nonsense})
+        assert not [one for one in watched.sent[many:] if json.loads(one)["kind"] == "way"]
+
+
+def test_who_has_loopback_only_is_seen_with_what_shares_its_namespace(
+    wardian: Wardian, state: Path
+) -> None:
+    start(wardian, "island", SLEEPER)
+    start(wardian, "guest", SLEEPER, "--network", "container:island")
+    frame = observe(surroundings(state, "island"))
+    assert [(one.name, one.residents) for one in frame.namespaces] == [
+        ("host", ()),
+        ("island", ("guest",)),
+    ]
+    assert [link.name for link in frame.links if link.namespace == "island"] == ["lo"]
+    assert frame.networks == ()
+    assert frame.container == "island"
+    assert "loopback only" in still(frame)
+
+
+def test_another_notebook_s_containers_are_not_shown(wardian: Wardian, state: Path) -> None:
+    for name, book in (("mine", "a"), ("theirs", "b")):
+        start(wardian, name, SLEEPER, "--label", f"wardian.notebook={book}")
+    start(wardian, "nobodys", SLEEPER)
+    names = [space.name for space in observe(surroundings(state, "mine")).namespaces]
+    assert names == ["host", "mine", "nobodys"]
+
+
+def test_a_container_full_of_links_and_routes_is_cut_short(wardian: Wardian, state: Path) -> None:
+    start(wardian, "flood", SLEEPER, "--cap-add", "NET_ADMIN")
+    script = "i=0; while [ $i -lt 300 ]; do ip link add e$i type bridge; i=$((i+1)); done"
+    out(wardian("exec", "flood", "sh", "-c", script))
+    frame = observe(surroundings(state, "flood"))
+    space = frame.namespace("flood")
+    assert space is not None
+    assert space.has_more
+    assert len([one for one in frame.links if one.namespace == "flood"]) == network.MOST_ROWS
+
+
+def test_the_static_form_is_the_same_whatever_was_sent(street: Street) -> None:
+    before = still(observe(surroundings(street.root, "asker")))
+    ask(street.wardian, "asker", "ask", "web", "7")
+    assert still(observe(surroundings(street.root, "asker"))) == before
+    assert f"*:{PORT} → web 7/tcp" in before
+    assert before.count("<path") == 4  # three wires and a published port
+
+
+def test_a_container_that_does_not_run_has_no_surroundings(wardian: Wardian, state: Path) -> None:
+    start(wardian, "gone", SLEEPER)
+    seen = surroundings(state, "gone")
+    out(wardian("stop", "-t", "0", "gone"))
+    with pytest.raises(FailedPrecondition, match="'gone' is not running"):
+        observe(seen)

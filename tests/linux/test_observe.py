@@ -15,7 +15,6 @@ from tests.linux.conftest import shell
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, WardianError
 from wardian.observe.frames import (
-    Frame,
     Kind,
     LayersFrame,
     Mark,
@@ -30,6 +29,7 @@ from wardian.observe.processes import ProcessesSampler
 from wardian.observe.pulse import Pulse, Sampler
 from wardian.observe.resources import ResourcesSampler
 from wardian.observe.subject import Subject
+from wardian.observe.wire import Frame
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec

@@ -209,3 +209,48 @@ def test_a_user_s_networks_go_on_after_keeper_switch_and_holder_were_killed(
     lines = ["the network namespace is gone", "ended while connected: asker, web; their links stay"]
     assert log.read_text().splitlines() == lines
     log.write_text("")
+
+
+def test_a_user_sees_its_networks_and_that_they_are_not_the_host_s(gardener: Gardener) -> None:
+    said = tend(
+        gardener,
+        """
+        import select
+        from wardian.observe.surroundings import RelayedSampler, Surroundings, observe
+        sleep = ProcessSpec(argv=("sleep", "1000"))
+        lone = client.run(replace(spec, name="lone", hostname="lone", process=sleep))
+        alone = observe(Surroundings.of(lone))
+        create("lab")
+        web = run("web", "lab", ports=(Port(container_port=80, host_port=8093),))
+        frame = observe(Surroundings.of(web))
+        sampler = RelayedSampler(Surroundings.of(web))
+        sampler.open()
+        sampler.wait()
+        web.stop(timeout_s=0)
+        try:
+            while True:
+                select.select(sampler.sources(), [], [], 10)
+                sampler.sample()
+        except Exception as error:
+            why = str(error)
+        sampler.close()
+        show({
+            "alone": [[link.namespace, link.name] for link in alone.links],
+            "is_on_host": frame.is_on_host,
+            "unreadable": frame.unreadable,
+            "pair": [link.peer for link in frame.links if link.name == "eth0"],
+            "bridges": [link.kind for link in frame.links].count("bridge"),
+            "ports": [one.host_port for space in frame.namespaces for one in space.ports],
+            "rules": any(rule.action == "dnat" for one in frame.networks for rule in one.rules),
+            "why": why,
+        })
+        """,
+    )
+    assert said["alone"] == [["lone", "lo"]]
+    assert said["is_on_host"] is False
+    assert said["unreadable"] == []
+    assert said["pair"] == ["host/veth-web"]
+    assert said["bridges"] == 1
+    assert said["ports"] == [8093]
+    assert said["rules"]
+    assert "'web' is not running" in said["why"]

@@ -47,7 +47,7 @@ class NotebookPage:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
 
     def view(self, name: str) -> Locator:
-        """One of our views: layers, processes, resources."""
+        """One of our views: layers, processes, resources, network, image."""
         return self.page.locator(f".wd-view.wd-{name}")
 
     def picture(self, view: str, path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardian.errors import InvalidInput
+from wardian.network.ruleset import Rule
 from wardian.observe import wire
 from wardian.observe.frames import (
-    Frame,
     Kind,
     Layer,
     LayersFrame,
@@ -26,7 +26,9 @@ from wardian.observe.frames import (
     State,
     UpperEntry,
 )
+from wardian.observe.network_frame import LinkRow, NamespaceRow, NetworkFrame, NetworkRow
 from wardian.observe.recording import Recording
+from wardian.observe.wire import Frame
 
 entries = st.builds(
     UpperEntry,
@@ -56,6 +58,12 @@ layers_frames = st.builds(
     deleted=st.integers(0, 9),
     upper_bytes=st.integers(0, 1 << 40),
 )
+NAMED: dict[str, Any] = {
+    "family": st.just("inet"),
+    "table": st.just("t"),
+    "chain": st.sampled_from(["forward", "input"]),
+    "handle": st.integers(1, 3),
+}
 rows = st.builds(
     ProcessRow,
     host_pid=st.integers(1, 5),
@@ -80,6 +88,43 @@ processes_frames = st.builds(
     rows=st.lists(rows, unique_by=lambda row: row.key).map(tuple),
     left_out=st.integers(0, 9),
     running=st.integers(0, 9),
+)
+
+
+links = st.builds(
+    LinkRow,
+    namespace=st.sampled_from(["host", "web"]),
+    name=st.sampled_from(["eth0", "lo"]),
+    index=st.integers(1, 3),
+    kind=st.just("veth"),
+    mac=st.just(""),
+    mtu=st.just(1500),
+    is_up=st.booleans(),
+    addresses=st.lists(st.sampled_from(["10.0.0.2/24", "::1/128"]), max_size=2).map(tuple),
+    bridge=st.just(""),
+    peer=st.just(""),
+    received_bytes=st.integers(0, 9),
+    sent_bytes=st.integers(0, 9),
+)
+networks = st.builds(
+    NetworkRow,
+    name=st.just("lab"),
+    bridge=st.just("br-lab"),
+    subnets=st.just(("10.0.0.0/24",)),
+    rules=st.lists(st.builds(Rule, packets=st.none() | st.integers(0, 9), **NAMED), max_size=2).map(
+        tuple
+    ),
+    words=st.just(()),
+    iptables=st.just(()),
+    sets=st.dictionaries(st.sampled_from(["ports", "ips"]), st.just(("veth-web",))),
+)
+network_frames = st.builds(
+    NetworkFrame,
+    time_s=st.floats(0, 2e9),
+    source=st.just(Source.POLLING),
+    networks=st.lists(networks, max_size=2).map(tuple),
+    namespaces=st.just((NamespaceRow(name="host", routes=(), neighbours=()),)),
+    links=st.lists(links, max_size=3).map(tuple),
 )
 
 
@@ -109,6 +154,11 @@ def test_deltas_lead_from_any_processes_to_any_others(frames: list[Frame]) -> No
     check_deltas(frames)
 
 
+@given(st.lists(network_frames, min_size=2, max_size=4))
+def test_deltas_lead_from_any_networks_to_any_others(frames: list[Frame]) -> None:
+    check_deltas(frames)
+
+
 def resources_frame(**changes: Any) -> ResourcesFrame:
     figures: dict[str, Any] = dict.fromkeys(
         name
@@ -124,6 +174,19 @@ def test_a_delta_holds_only_what_changed() -> None:
     before = resources_frame(memory_current_bytes=1, pids_current=2)
     after = resources_frame(memory_current_bytes=1, pids_current=3)
     assert json.loads(wire.delta(before, after))["set"] == {"pids_current": 3}
+
+
+def test_a_counter_of_a_rule_is_all_that_a_delta_says_of_it() -> None:
+    rule = Rule(family="inet", table="t", chain="forward", handle=1, packets=1, octets=60)
+    network = NetworkRow(
+        name="lab", bridge="b", subnets=(), rules=(rule,), words=(), iptables=(), sets={}
+    )
+    before = NetworkFrame(
+        time_s=1.0, source=Source.POLLING, networks=(network,), namespaces=(), links=()
+    )
+    after = replace(before, networks=(replace(network, rules=(replace(rule, packets=2),)),))
+    message = json.loads(wire.delta(before, after))
+    assert (message["set"], message["patch"]) == ({}, [[["networks", 0, "rules", 0, "packets"], 2]])
 
 
 def test_a_recording_replays_the_same_frames() -> None:

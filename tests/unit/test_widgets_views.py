@@ -185,7 +185,7 @@ def lab(subject: Subject) -> comm.base_comm.CommManager:
     """The kernel's comms, with ours among their targets."""
     manager = comm.get_comm_manager()
     manager.register_target(
-        "wardian", lambda opened, said: page_comm.answer(opened, said, lambda: subject)
+        "wardian", lambda opened, said: page_comm.answer(opened, said, lambda _view: subject)
     )
     return manager
 

@@ -6,7 +6,7 @@ import { mount } from "../shell.js";
 import { panelWords as words } from "../words.js";
 import { socketTo } from "./server.js";
 
-export const VIEWS: readonly View[] = ["layers", "processes", "resources"];
+export const VIEWS: readonly View[] = ["layers", "processes", "resources", "network"];
 
 /** A WebSocket as a channel. What is said before it is open is said then. */
 class SocketChannel implements Channel {
@@ -89,6 +89,10 @@ async function mounted(
     case "resources": {
       const { resourcesPanel } = await import("../resources.js");
       return mount(view, host, beginning, channel, resourcesPanel);
+    }
+    case "network": {
+      const { networkPanel } = await import("../network.js");
+      return mount(view, host, beginning, channel, networkPanel);
     }
   }
 }

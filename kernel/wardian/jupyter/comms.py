@@ -21,7 +21,7 @@ from wardian.cells.runner import Runner, RunnerExited
 
 if TYPE_CHECKING:
     from wardian.jupyter.kernel import WardianKernel
-    from wardian.observe.subject import Subject
+    from wardian.widgets.feed import Sight
 
 WIDGET_CONTROL = "jupyter.widget.control"
 NO_TARGET = "wardian.none"
@@ -66,10 +66,15 @@ def install(kernel: WardianKernel) -> CommManager:
 
 def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any]) -> None:
     """Show JupyterLab's own parts the current container; imported when they first ask."""
+    from wardian.observe.network_frame import NetworkFrame
     from wardian.widgets import page
+    from wardian.widgets.feed import sight
 
-    def locate() -> Subject:
-        return kernel.workspaces.current.subject()
+    def locate(view: str) -> Sight:
+        workspace = kernel.workspaces.current
+        if workspace.place is not None and view != NetworkFrame.view:
+            return workspace.subject()
+        return sight(view, workspace.container)
 
     page.answer(opened, message, locate)
 

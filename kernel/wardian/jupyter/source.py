@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from wardian.storage.volume import VolumeMount
 
 MAIN = "main"
-NOTEBOOK_LABEL = "wardian.notebook"
 START_LABEL = "wardian.start"
 STOP_TIMEOUT_S = 2.0
 
@@ -113,6 +112,8 @@ class ContainerSource:
 
     def list(self) -> list[ContainerInfo]:
         """The notebook's containers, oldest first."""
+        from wardian.observe.subject import NOTEBOOK_LABEL
+
         return [
             info
             for info in self.client.list()
@@ -167,7 +168,7 @@ class ContainerSource:
         from wardian.cells.toolbox import toolbox_binds
         from wardian.images.resolve import resolve
         from wardian.images.store import ImageStore
-        from wardian.observe.subject import NAME_LABEL
+        from wardian.observe.subject import NAME_LABEL, NOTEBOOK_LABEL
         from wardian.runtime.spec import Bind, ContainerSpec, Keep
         from wardian.storage.volume import VolumeMount
 

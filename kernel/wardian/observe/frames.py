@@ -230,7 +230,3 @@ class ResourcesFrame:
     memory_pressure_percent: float | None = None
     io_pressure_percent: float | None = None
     is_container: bool = True
-
-
-Frame = LayersFrame | ProcessesFrame | ResourcesFrame
-Row = UpperEntry | ProcessRow

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import TypeVar
 
-import msgspec
-
-from wardian.errors import SetupError, WardianError
+from wardian.errors import FailedPrecondition, WardianError
 from wardian.linux import netlink, rtnetlink
 from wardian.linux.netlink import Netlink
 from wardian.linux.proc import children
@@ -34,15 +31,16 @@ from wardian.observe.network_frame import (
     NetworkRow,
 )
 from wardian.observe.subject import NAME_LABEL
-from wardian.runtime.client import Client
 from wardian.runtime.messages import ContainerInfo
+from wardian.runtime.sharing import CONTAINER, PRIVATE
 from wardian.runtime.spec import Network as Mode
+
+MOST_ROWS = 256  # of what a container's root may make ten thousands of
+T = TypeVar("T")
 
 
 class NetworkSampler:
     """Looks at the networks of a state root and at those containers that have a network."""
-
-    view: ClassVar[str] = "network"
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -50,26 +48,37 @@ class NetworkSampler:
 
     def sample(self, containers: Iterable[ContainerInfo]) -> NetworkFrame:
         """The frame of now. Raises WardianError if the host's own links cannot be read."""
-        running = [one for one in containers if one.host_pid and one.spec.network is Mode.NONE]
+        running = [one for one in containers if one.host_pid]
+        owners = [one for one in running if _home(one) == one.id]
         names = _names(running)
-        with look(self._root, netlink.ROUTE) as kernel:
-            host = _read(HOST, kernel)
-        namespaces, unreadable = [host], []
-        for info in running:
+        namespaces, unreadable = [self._host()], []
+        for info in owners:
             try:
                 with _enter(info) as kernel:
                     namespaces.append(_read(names[info.id], kernel, info))
             except (OSError, WardianError):
                 unreadable.append(names[info.id])
-        links = self._rated(_joined(namespaces, running, names))
+        links = self._rated(_joined(namespaces, owners, names))
+        residents = _residents(running, names)
         return NetworkFrame(
             time_s=time.time(),
             source=Source.POLLING,
             networks=tuple(self._networks({link.name for link in links})),
-            namespaces=tuple(row for row, _ in namespaces),
+            namespaces=tuple(
+                replace(row, residents=tuple(residents.get(row.name, ()))) for row, _ in namespaces
+            ),
             links=tuple(links),
             unreadable=tuple(unreadable),
+            is_on_host=os.geteuid() == 0,
         )
+
+    def _host(self) -> Read:
+        """Where the bridges stand. A user without a network that is up has no such place."""
+        try:
+            with look(self._root, netlink.ROUTE) as kernel:
+                return _read(HOST, kernel)
+        except FailedPrecondition:
+            return NamespaceRow(name=HOST, routes=(), neighbours=()), []
 
     def _networks(self, names: set[str]) -> Iterator[NetworkRow]:
         """Those that are up, by their bridges."""
@@ -89,8 +98,8 @@ class NetworkSampler:
         return [
             replace(
                 link,
-                received_rate=(link.received_bytes - old.received_bytes) / passed,
-                sent_rate=(link.sent_bytes - old.sent_bytes) / passed,
+                received_rate=round((link.received_bytes - old.received_bytes) / passed, 1),
+                sent_rate=round((link.sent_bytes - old.sent_bytes) / passed, 1),
             )
             if (old := known.get(link.key)) and passed > 0
             else link
@@ -101,11 +110,14 @@ class NetworkSampler:
 def _network(network: Network, kernel: Netlink) -> NetworkRow:
     table = table_name(network.bridge)
     families = (ruleset.INET, ruleset.BRIDGE)
+    rules = tuple(rule for family in families for rule in ruleset.read(kernel, family, table))
     return NetworkRow(
         name=network.name,
         bridge=network.bridge,
         subnets=tuple(subnet.block for subnet in network.subnets),
-        rules=tuple(rule for family in families for rule in ruleset.read(kernel, family, table)),
+        rules=rules,
+        words=tuple(rule.plain_words for rule in rules),
+        iptables=tuple(rule.iptables for rule in rules),
         sets={
             name: tuple(ruleset.elements(kernel, ruleset.BRIDGE, table, name)) for name in SET_NAMES
         },
@@ -136,11 +148,16 @@ Read = tuple[NamespaceRow, list[LinkRow]]
 
 
 def _read(name: str, kernel: Netlink, info: ContainerInfo | None = None) -> Read:
-    found = list(rtnetlink.links(kernel))
+    """A namespace's links and the rest; of a container no more than ``MOST_ROWS`` of each."""
+    most = None if info is None else MOST_ROWS
+    found = _first(rtnetlink.links(kernel), most)
     names = {link.index: label(link.name) for link in found}
     addresses: dict[int, list[str]] = {}
-    for one in rtnetlink.addresses(kernel):
+    for one in _first(rtnetlink.addresses(kernel), most):
         addresses.setdefault(one.link, []).append(f"{one.address}/{one.prefix}")
+    routes = _first(rtnetlink.routes(kernel), most)
+    neighbours = _first(rtnetlink.neighbours(kernel), most)
+    opened = _first(sockets(info.host_pid), most) if info and info.host_pid else []
     links = [
         LinkRow(
             namespace=name,
@@ -160,12 +177,36 @@ def _read(name: str, kernel: Netlink, info: ContainerInfo | None = None) -> Read
     ]
     row = NamespaceRow(
         name=name,
-        routes=tuple((names.get(one.link, ""), one) for one in rtnetlink.routes(kernel)),
-        neighbours=tuple((names.get(one.link, ""), one) for one in rtnetlink.neighbours(kernel)),
-        sockets=tuple(sockets(info.host_pid)) if info and info.host_pid else (),
+        routes=tuple((names.get(one.link, ""), one) for one in routes),
+        neighbours=tuple((names.get(one.link, ""), one) for one in neighbours),
+        sockets=tuple(opened),
         ports=info.published if info else (),
+        has_more=any(len(rows) == most for rows in (found, routes, neighbours, opened)),
     )
     return row, links
+
+
+def _first(rows: Iterable[T], most: int | None) -> list[T]:
+    return list(islice(rows, most))
+
+
+def _home(info: ContainerInfo) -> str:
+    """Whose network namespace a container is in: its own id, another's, or ``host``."""
+    word = info.spec.sharing.network
+    if word.startswith(CONTAINER):
+        return word.removeprefix(CONTAINER)
+    if word == HOST or (word == PRIVATE and info.spec.network is Mode.HOST):
+        return HOST
+    return info.id
+
+
+def _residents(running: Sequence[ContainerInfo], names: dict[str, str]) -> dict[str, list[str]]:
+    """Who lives in a namespace that is another's, by whose it is."""
+    found: dict[str, list[str]] = {}
+    for info in running:
+        if (home := _home(info)) != info.id:
+            found.setdefault(names.get(home, home), []).append(names[info.id])
+    return found
 
 
 def _names(running: Sequence[ContainerInfo]) -> dict[str, str]:
@@ -195,34 +236,3 @@ def _joined(
         for _, links in namespaces
         for link in links
     ]
-
-
-def observe(root: Path, ids: Sequence[str] = ()) -> NetworkFrame:
-    """One frame of these containers, of all if none is named. Raises WardianError.
-
-    An ordinary user's is taken by a process of its own: it must fork, which one with threads and
-    much memory, as a kernel's, had better not.
-    """
-    if os.geteuid() == 0:
-        return _observe(root, ids)
-    done = subprocess.run(
-        [sys.executable, "-m", "wardian.observe.network", str(root), *ids],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SetupError(done.stderr.decode(errors="replace").strip() or "no look at the networks")
-    return msgspec.json.decode(done.stdout, type=NetworkFrame)
-
-
-def _observe(root: Path, ids: Sequence[str]) -> NetworkFrame:
-    with Client.connect(root) as client:
-        found = [info for info in client.list() if not ids or info.id in ids]
-    return NetworkSampler(root).sample(found)
-
-
-if __name__ == "__main__":
-    try:
-        sys.stdout.buffer.write(msgspec.json.encode(_observe(Path(sys.argv[1]), sys.argv[2:])))
-    except WardianError as error:
-        sys.exit(error.what)

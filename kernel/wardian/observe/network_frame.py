@@ -1,7 +1,9 @@
 """What the networks of a state root look like at one moment: immutable, all from the kernel.
 
 A namespace is named by its container, the host's (or a user's own, where the bridges stand) is
-``host``. What a container chose passes through :func:`wardian.observe.label.label`.
+``host``. Of what a container can make without end (links, routes, sockets) a row has the first
+ones, and says if there are more. What a container chose passes through
+:func:`wardian.observe.label.label`.
 """
 
 from __future__ import annotations
@@ -48,13 +50,18 @@ class LinkRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceRow:
-    """A network namespace: what is in it but its links."""
+    """A network namespace: what is in it but its links.
+
+    ``residents`` are further containers that live in it; ``has_more``: than is told here.
+    """
 
     name: str
     routes: tuple[tuple[str, Route], ...]
     neighbours: tuple[tuple[str, Neighbour], ...]
     sockets: tuple[Socket, ...] = ()
     ports: tuple[Port, ...] = ()
+    residents: tuple[str, ...] = ()
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +69,27 @@ class NetworkRow:
     """A network that is up, its rules with their counters in the order of the chains.
 
     ``sets`` are those that rules look into: a port of the bridge, and an address that is its own.
+    ``words`` and ``iptables`` are the rules' own: nft's, and those of ``iptables -t nat -S``.
     """
 
     name: str
     bridge: str
     subnets: tuple[str, ...]
     rules: tuple[Rule, ...]
+    words: tuple[str, ...]
+    iptables: tuple[str, ...]
     sets: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFrame:
-    """Everything at once. ``unreadable`` are containers whose namespace this user may not enter."""
+    """Everything at once. ``unreadable`` are containers whose namespace this user may not enter.
+
+    ``container`` is who looks; ``is_on_host``: the bridges stand in the host's own namespace.
+    """
 
     view: ClassVar[str] = "network"
-    rows_field: ClassVar[str | None] = "links"
+    rows_field: ClassVar[str | None] = None
 
     time_s: float
     source: Source
@@ -84,6 +97,8 @@ class NetworkFrame:
     namespaces: tuple[NamespaceRow, ...]
     links: tuple[LinkRow, ...]
     unreadable: tuple[str, ...] = ()
+    container: str = ""
+    is_on_host: bool = True
 
     def namespace(self, name: str) -> NamespaceRow | None:
         """A namespace by its container's name, or ``host``."""

@@ -17,10 +17,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from wardian.errors import WardianError
-from wardian.observe.frames import Frame
+
+if TYPE_CHECKING:
+    from wardian.observe.wire import Frame
 
 MIN_INTERVAL_S = 0.1
 CPU_SHARE = 0.006
@@ -28,8 +30,8 @@ SAVED_S = 3.0
 _SETTLE_S = 0.01
 _MAX_SLEEP_S = 3600.0
 
-F_co = TypeVar("F_co", bound=Frame, covariant=True)
-F = TypeVar("F", bound=Frame)
+F_co = TypeVar("F_co", bound="Frame", covariant=True)
+F = TypeVar("F", bound="Frame")
 _log = logging.getLogger(__name__)
 
 

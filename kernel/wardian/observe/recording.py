@@ -14,7 +14,7 @@ import msgspec
 
 from wardian.errors import InvalidInput
 from wardian.observe import wire
-from wardian.observe.frames import Frame
+from wardian.observe.wire import Frame
 
 FORMAT = "wardian-recording/1"
 MAX_FRAMES = 1200

@@ -18,6 +18,7 @@ from wardian.runtime.messages import ContainerInfo
 
 # The name by which a notebook knows its container, where that is not the container's whole name.
 NAME_LABEL = "wardian.name"
+NOTEBOOK_LABEL = "wardian.notebook"
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -54,7 +55,7 @@ class Subject:
     def of(cls, info: ContainerInfo) -> Self:
         """A running container. Raises FailedPrecondition if it does not run."""
         if info.host_pid is None:
-            raise _not_running(info.name)
+            raise not_running(info.name)
         group, version = _group(info.cgroups)
         return cls(
             name=info.spec.labels.get(NAME_LABEL, info.name),
@@ -72,7 +73,7 @@ class Subject:
         if not os.path.exists(f"{proc}/{self.init_host_pid}"):
             if not self.is_container:
                 raise FailedPrecondition("these processes have ended", hint="look at them anew")
-            raise _not_running(self.name)
+            raise not_running(self.name)
 
 
 def digest_of(layer_directory: str) -> str:
@@ -81,7 +82,8 @@ def digest_of(layer_directory: str) -> str:
     return f"sha256:{name}" if _SHA256.fullmatch(name) else ""
 
 
-def _not_running(name: str) -> FailedPrecondition:
+def not_running(name: str) -> FailedPrecondition:
+    """Why it cannot be looked at."""
     return FailedPrecondition(f"container {name!r} is not running", hint="start it to see it live")
 
 

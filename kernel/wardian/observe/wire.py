@@ -4,28 +4,36 @@ A message is JSON in bytes, of two shapes::
 
     {"kind": "full",  "view": "layers", "frame": {...}}
     {"kind": "delta", "view": "layers", "set": {field: value}, "put": [row], "drop": [key]}
+    {"kind": "delta", "view": "network", "set": {...}, "patch": [[["links", 3, "is_up"], false]]}
 
 ``set`` replaces whole fields of the frame; ``put`` adds or replaces rows by their key, ``drop``
-removes rows. The front end (extension/src/frames.ts) and :func:`apply` read the same messages.
+removes rows; ``patch`` replaces what is at a path within a field. The front end
+(extension/src/frames.ts) and :func:`apply` read the same messages.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
 
 from wardian.observe.frames import (
-    Frame,
     LayersFrame,
     ProcessesFrame,
+    ProcessRow,
     ResourcesFrame,
-    Row,
+    UpperEntry,
 )
+from wardian.observe.network_frame import NetworkFrame
+
+Frame = LayersFrame | ProcessesFrame | ResourcesFrame | NetworkFrame
+Row = UpperEntry | ProcessRow
+Path = tuple[str | int, ...]
 
 FRAME_TYPES: dict[str, type[Frame]] = {
-    kind.view: kind for kind in (LayersFrame, ProcessesFrame, ResourcesFrame)
+    kind.view: kind for kind in (LayersFrame, ProcessesFrame, ResourcesFrame, NetworkFrame)
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -37,15 +45,17 @@ def full(frame: Frame) -> bytes:
 
 def delta(before: Frame, after: Frame) -> bytes:
     """The message that turns ``before`` into ``after``, a frame of the same view."""
-    message: dict[str, Any] = {"kind": "delta", "view": after.view}
+    message: dict[str, Any] = {"kind": "delta", "view": after.view, "set": {}}
     rows_field = after.rows_field
-    message["set"] = {
-        name: value
-        for name in _names(after)
-        if name != rows_field and (value := getattr(after, name)) != getattr(before, name)
-    }
-    if rows_field is not None:
-        message |= _row_changes(getattr(before, rows_field), getattr(after, rows_field))
+    for name in _names(after):
+        if name == rows_field:
+            message |= _row_changes(getattr(before, name), getattr(after, name))
+            continue
+        for path, value in _differences((name,), getattr(before, name), getattr(after, name)):
+            if len(path) == 1:
+                message["set"][name] = value
+            else:
+                message.setdefault("patch", []).append((path, value))
     return _encode(message)
 
 
@@ -56,8 +66,10 @@ def apply(before: Frame | None, message: bytes) -> Frame:
     if content["kind"] == "full":
         return msgspec.convert(content["frame"], kind)
     assert before is not None
-    state = {name: msgspec.to_builtins(getattr(before, name)) for name in _names(before)}
+    state = msgspec.json.decode(_encode(before))
     state.update(content["set"])
+    for path, value in content.get("patch", ()):
+        _put(state, path, value)
     if before.rows_field is not None:
         rows = {row.key: msgspec.to_builtins(row) for row in getattr(before, before.rows_field)}
         for key in content["drop"]:
@@ -83,11 +95,31 @@ def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, A
     }
 
 
+def _differences(path: Path, before: Any, after: Any) -> Iterator[tuple[Path, Any]]:
+    """The least values that differ, within dataclasses and tuples that are as long as before."""
+    if before == after:
+        return
+    if is_dataclass(after) and type(before) is type(after):
+        for field in fields(after):
+            values = (getattr(one, field.name) for one in (before, after))
+            yield from _differences((*path, field.name), *values)
+    elif isinstance(after, tuple) and isinstance(before, tuple) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences((*path, number), old, new)
+    else:
+        yield path, after
+
+
+def _put(state: Any, path: list[str | int], value: Any) -> None:
+    *steps, last = path
+    for step in steps:
+        state = state[step]
+    state[last] = value
+
+
 def _names(frame: Frame) -> tuple[str, ...]:
     return tuple(field.name for field in fields(frame))
 
 
 def _row_type(frame: Frame) -> type[Any]:
-    from wardian.observe.frames import ProcessRow, UpperEntry
-
     return UpperEntry if isinstance(frame, LayersFrame) else ProcessRow

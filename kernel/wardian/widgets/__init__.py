@@ -1,4 +1,4 @@
-"""Live views of a container for notebooks: ``layers``, ``processes``, ``resources``.
+"""Live views of a container for notebooks: ``layers``, ``processes``, ``resources``, ``network``.
 
 The classes need anywidget and ipywidgets, which take a while to import: they are imported when the
 first view is made.
@@ -9,19 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.subject import Subject
 from wardian.runtime.container import Container
 
 if TYPE_CHECKING:
-    from wardian.widgets.view import ContainerView, LayersView, ProcessesView, ResourcesView
+    from wardian.widgets.view import (
+        ContainerView,
+        LayersView,
+        NetworkView,
+        ProcessesView,
+        ResourcesView,
+    )
 
 Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
 __all__ = [
     "ContainerView",
     "LayersView",
+    "NetworkView",
     "ProcessesView",
     "ResourcesView",
     "layers",
+    "network",
     "processes",
     "resources",
 ]
@@ -46,6 +55,14 @@ def resources(container: Container | Subject | Locator) -> ResourcesView:
     from wardian.widgets.view import ResourcesView
 
     return ResourcesView(_locator(container))
+
+
+def network(container: Container, frame: NetworkFrame | None = None) -> NetworkView:
+    """The networks of a container and of those beside it, live; ``frame`` if one was just taken."""
+    from wardian.observe.surroundings import Surroundings
+    from wardian.widgets.view import NetworkView
+
+    return NetworkView(lambda: Surroundings.of(container), frame=frame)
 
 
 def _locator(container: Container | Subject | Locator) -> Locator:

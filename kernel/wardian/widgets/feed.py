@@ -1,4 +1,4 @@
-"""A feed: the frames of one container for whoever looks at it, by way of one comm.
+"""A feed: the frames of one view for whoever looks at it, by way of one comm.
 
 The page says when a view is on screen; only then is anything sampled. Frames go out as bytes
 (:mod:`wardian.observe.wire`): a binary buffer is passed on as it is, where a dict would be packed
@@ -13,15 +13,19 @@ from typing import Any
 
 import msgspec
 
-from wardian.errors import WardianError
+from wardian.errors import InvalidInput, NotFound, WardianError
 from wardian.observe import wire
-from wardian.observe.frames import Frame
 from wardian.observe.layers import LayersSampler
+from wardian.observe.network_frame import NetworkFrame
+from wardian.observe.packet import way
 from wardian.observe.processes import ProcessesSampler
 from wardian.observe.pulse import Pulse, Sampler, Watch
 from wardian.observe.recording import Recording
 from wardian.observe.resources import ResourcesSampler
 from wardian.observe.subject import Subject
+from wardian.observe.surroundings import Surroundings, observe, sampler
+from wardian.observe.wire import Frame
+from wardian.runtime.container import Container
 
 PULSE = Pulse()
 SILENT_S = 60.0  # a view that is seen speaks every 15 s (extension/src/attention.ts)
@@ -37,26 +41,37 @@ _HISTORY_FIELDS = (
     "pids_limit",
     "oom_kills",
 )
-_SAMPLERS: dict[str, Callable[[Subject], Sampler[Any]]] = {
+_MOST_CHARS, _MOST_PORT = 300, 65535
+_SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
     LayersSampler.view: LayersSampler,
     ProcessesSampler.view: ProcessesSampler,
     ResourcesSampler.view: ResourcesSampler,
+    NetworkFrame.view: sampler,
 }
+VIEWS = tuple(_SAMPLERS)
+Sight = Subject | Surroundings
+
+
+def sight(view: str, container: Container) -> Sight:
+    """What a view of a container is a view of. Raises WardianError."""
+    if view == NetworkFrame.view:
+        return Surroundings.of(container)
+    return Subject.of(container.info)
 
 
 class Feed:
-    """Samples ``view`` of a container while somebody looks, and remembers what was seen.
+    """Samples one of ``VIEWS`` while somebody looks, and remembers what was seen.
 
-    ``locate`` finds the container anew each time that somebody begins to look, since it may have
-    been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when nobody
-    looks any more. Both may be called from the pulse's thread. With ``period_s`` a view that
+    ``locate`` finds what is looked at (`sight`) anew each time that somebody begins to look, since
+    it may have been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when
+    nobody looks any more. Both may be called from the pulse's thread. With ``period_s`` a view that
     polls does so no more often.
     """
 
     def __init__(
         self,
         view: str,
-        locate: Callable[[], Subject],
+        locate: Callable[[], Sight],
         send: Callable[[Sequence[bytes]], None],
         rest: Callable[[], None] = lambda: None,
         *,
@@ -73,16 +88,21 @@ class Feed:
         self._viewers: dict[str, float] = {}
         self._sent: Frame | None = None
 
-    def look_once(self) -> None:
-        """Take one frame at once, in this thread, before anybody looks."""
-        subject = self._locate()
-        self.record.container = subject.name
-        sampler = _SAMPLERS[self._view](subject)
-        sampler.open()
+    def look_once(self, frame: Frame | None = None) -> None:
+        """Take one frame at once, in this thread, before anybody looks, unless it is given."""
+        found = self._locate()
+        self.record.container = found.name
+        if frame is None and isinstance(found, Surroundings):
+            frame = observe(found)
+        if frame is not None:
+            self.record.append(frame)
+            return
+        looking = _SAMPLERS[self._view](found)
+        looking.open()
         try:
-            frame = sampler.sample()
+            frame = looking.sample()
         finally:
-            sampler.close()
+            looking.close()
         if frame is not None:
             self.record.append(frame)
 
@@ -95,6 +115,8 @@ class Feed:
             self._notice_viewer(viewer, is_visible=content.get("visible") is True)
         elif kind == "versions" and isinstance(path, str):
             self._answer_versions(path)
+        elif kind == "way":
+            self._answer_way(content)
 
     def close(self) -> None:
         """Stop sampling."""
@@ -160,18 +182,42 @@ class Feed:
         return [msgspec.json.encode({"kind": "history", "columns": columns})]
 
     def _answer_versions(self, path: str) -> None:
-        sampler, watch = self._sampler, self._watch
-        if watch is None or not isinstance(sampler, LayersSampler):
+        looking, watch = self._sampler, self._watch
+        if watch is None or not isinstance(looking, LayersSampler):
             return
 
         def answer() -> None:
             try:
-                versions = sampler.versions(path)
+                versions = looking.versions(path)
             except WardianError:
                 return  # it went while the question was on its way: the next frame says so
             self._send_json({"kind": "versions", **msgspec.to_builtins(versions)})
 
         watch.ask(answer)
+
+    def _answer_way(self, content: dict[str, Any]) -> None:
+        """Compute a packet's way from what was seen last."""
+        frame = self._sent or self.record.last
+        source, destination = (content.get(name) for name in ("source", "destination"))
+        port, protocol = content.get("port"), content.get("protocol")
+        if not (
+            isinstance(frame, NetworkFrame)
+            and isinstance(source, str)
+            and isinstance(destination, str)
+            and max(len(source), len(destination)) <= _MOST_CHARS
+            and isinstance(port, int)
+            and 0 < port <= _MOST_PORT
+            and protocol in ("tcp", "udp")
+        ):
+            return
+        asked = {"source": source, "destination": destination, "port": port, "protocol": protocol}
+        try:
+            found = msgspec.to_builtins(
+                way(frame, source, destination, port, protocol=str(protocol))
+            )
+        except (InvalidInput, NotFound) as error:
+            found = {"hops": [], "arrives": False, "ends": error.what}
+        self._send_json({"kind": "way", **asked, **found})
 
     def _send_json(self, message: object) -> None:
         self._send([msgspec.json.encode(message)])

@@ -11,21 +11,21 @@ from typing import Any
 
 from comm.base_comm import BaseComm
 
-from wardian.observe.subject import Subject
-from wardian.observe.wire import FRAME_TYPES
-from wardian.widgets.feed import Feed
+from wardian.widgets.feed import VIEWS, Feed, Sight
 
 
-def answer(comm: BaseComm, message: dict[str, Any], locate: Callable[[], Subject]) -> None:
-    """Serve a comm that the page has opened; ``locate`` finds the current container."""
+def answer(comm: BaseComm, message: dict[str, Any], locate: Callable[[str], Sight]) -> None:
+    """Serve a comm that the page has opened; ``locate`` finds the current container's view."""
     asked = message["content"]["data"]
     view, period_s = asked.get("view"), asked.get("period_s")
-    if view not in FRAME_TYPES:
+    if view not in VIEWS:
         comm.close()
         return
     if not isinstance(period_s, int | float):
         period_s = 0.0
-    feed = Feed(view, locate, lambda messages: _send(comm, messages), period_s=period_s)
+    feed = Feed(
+        view, lambda: locate(view), lambda messages: _send(comm, messages), period_s=period_s
+    )
     comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
     comm.on_close(lambda _: feed.close())
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from wardian.observe.frames import (
-    Frame,
     Kind,
     LayersFrame,
     Mark,
@@ -20,6 +19,9 @@ from wardian.observe.frames import (
     ResourcesFrame,
     UpperEntry,
 )
+from wardian.observe.network_frame import NetworkFrame
+from wardian.observe.wire import Frame
+from wardian.widgets.network_still import drawing
 
 _MAX_ROWS = 60
 _KIB = 1024
@@ -34,6 +36,8 @@ def still(frame: Frame) -> str:
         return _box("Layers", frame.container, _layers(frame))
     if isinstance(frame, ProcessesFrame):
         return _box("Processes", frame.container, _processes(frame))
+    if isinstance(frame, NetworkFrame):
+        return f'<div style="{_BOX}"><b>Network</b>{drawing(frame)}</div>'
     return _box("Resources", frame.container, _resources(frame))
 
 

@@ -1,4 +1,4 @@
-"""What the three views have in common: a widget that shows Frames and never reads /proc.
+"""What the views have in common: a widget that shows Frames and never reads /proc.
 
 The model's own state holds the frame that was seen last, for a page that opens later and for
 notebooks that store their widgets' state.
@@ -16,10 +16,9 @@ import traitlets
 
 from wardian.errors import FailedPrecondition, InvalidInput, SetupError
 from wardian.observe import wire
-from wardian.observe.frames import Frame
 from wardian.observe.recording import Recording
-from wardian.observe.subject import Subject
-from wardian.widgets.feed import Feed
+from wardian.observe.wire import Frame
+from wardian.widgets.feed import Feed, Sight
 from wardian.widgets.still import still
 
 STATIC = Path(__file__).parent / "static"
@@ -46,14 +45,18 @@ class ContainerView(anywidget.AnyWidget):
     recording = traitlets.Unicode().tag(sync=True)
 
     def __init__(
-        self, locate: Callable[[], Subject] | None = None, *, replay: Recording | None = None
+        self,
+        locate: Callable[[], Sight] | None = None,
+        *,
+        frame: Frame | None = None,
+        replay: Recording | None = None,
     ) -> None:
         self._esm, self._css = bundle(f"{self.view}.js"), bundle("views.css")
         self._feed = (
             None if locate is None else Feed(self.view, locate, self._send_bytes, self._rest)
         )
         if self._feed is not None:
-            self._feed.look_once()
+            self._feed.look_once(frame)
             self._record = self._feed.record
             text = ""
         else:
@@ -129,6 +132,12 @@ class ResourcesView(ContainerView):
     """Memory, CPU and processes against their limits, over time."""
 
     view = "resources"
+
+
+class NetworkView(ContainerView):
+    """Network namespaces, the wires between them, and what is published and connected."""
+
+    view = "network"
 
 
 def _full(frame: Frame | None) -> bytes:

@@ -1,4 +1,4 @@
-"""``%net``: the container's networks, and the way of a packet through them."""
+"""``%net``: the container's networks, live, and the way of a packet through them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wardian.errors import InvalidInput
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser
-from wardian.jupyter.source import NOTEBOOK_LABEL
+from wardian.jupyter.magics.view import show_made
 from wardian.observe.network_frame import HOST
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from wardian.observe.network_frame import LinkRow, NetworkFrame
     from wardian.observe.packet import Way
-    from wardian.runtime.messages import ContainerInfo
 
 Rows = list[tuple[str, ...]]
 Table = tuple[str, Rows]
@@ -43,31 +42,24 @@ class Net(Magic):
         )
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
-        from wardian.observe.network import observe
+        from wardian.observe.surroundings import Surroundings, observe
+        from wardian.widgets.still import still
 
         await call.workspace.launcher()
-        client = call.workspace.container.client
-
-        def take() -> NetworkFrame:
-            return observe(client.root, _known(client.list(), call.workspace.container.id))
-
-        frame = await asyncio.to_thread(take)
+        container = call.workspace.container
+        frame = await asyncio.to_thread(lambda: observe(Surroundings.of(container)))
         tables = list(
             _way(frame, *options.way) if options.way else _networks(frame, is_now=options.now)
         )
         text = "\n\n".join(f"{head}\n{wording.table(rows)}" for head, rows in tables)
+        forms = {"text/plain": text, "text/html": "".join(map(_html, tables))}
         if options.text:
             call.print(text)
+        elif options.now or options.way:
+            call.display(dict(forms))
         else:
-            call.display({"text/plain": text, "text/html": "".join(map(_html, tables))})
-
-
-def _known(containers: Sequence[ContainerInfo], own_id: str) -> list[str]:
-    """The notebook's containers and those of no notebook: another one's are no business of ours."""
-    own = next(
-        (one.spec.labels.get(NOTEBOOK_LABEL) for one in containers if one.id == own_id), None
-    )
-    return [one.id for one in containers if one.spec.labels.get(NOTEBOOK_LABEL, own) == own]
+            forms["text/html"] = still(frame) + forms["text/html"]
+            show_made(call, lambda made: made.network(container, frame), forms, forms)
 
 
 def _networks(frame: NetworkFrame, *, is_now: bool) -> Iterator[Table]:

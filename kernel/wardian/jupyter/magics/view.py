@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from wardian.jupyter.magics.base import Call
 
 
 def show_view(call: Call, kind: str, text: str) -> None:
     """Display a view of ``wardian.widgets`` (``layers``, ``processes``, ``resources``).
 
-    The views need anywidget, which is imported when the first one is shown. ``text`` is shown
+    ``text`` is shown where there is none to be had.
+    """
+    show_made(
+        call, lambda widgets: getattr(widgets, kind)(call.workspace.subject), {"text/plain": text}
+    )
+
+
+def show_made(
+    call: Call,
+    make: Callable[[Any], Any],
+    instead: Mapping[str, str],
+    forms: Mapping[str, str] | None = None,
+) -> None:
+    """Display what ``make`` makes of the module ``wardian.widgets``; ``forms`` replace some of its.
+
+    The views need anywidget, which is imported when the first one is shown. ``instead`` is shown
     where it cannot be.
     """
     try:
         from wardian import widgets
 
-        made = getattr(widgets, kind)(call.workspace.subject)
+        made = make(widgets)
     except ImportError:
-        call.display({"text/plain": text})
+        call.display(dict(instead))
         return
     bundle = made._repr_mimebundle_()
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    call.display(data, metadata)
+    call.display({**data, **(forms or {})}, metadata)

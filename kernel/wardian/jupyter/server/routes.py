@@ -20,7 +20,7 @@ from wardian.errors import FailedPrecondition, InvalidInput, NotFound, WardianEr
 from wardian.jupyter.server import deeds
 from wardian.jupyter.server.views import RESOURCE, Socket, ViewSocket
 from wardian.jupyter.server.watcher import Watcher
-from wardian.observe.wire import FRAME_TYPES
+from wardian.widgets.feed import VIEWS
 
 MOST_LINES = 5000
 STATUS = {NotFound: 404, FailedPrecondition: 409, InvalidInput: 400}
@@ -110,7 +110,7 @@ def routes(base_url: str) -> list[tuple[Any, ...]]:
     return [
         (at("live"), Live),
         (at("containers", NAME, "logs"), Logs),
-        (at("containers", NAME, "views", f"(?P<view>{'|'.join(FRAME_TYPES)})"), ViewSocket),
+        (at("containers", NAME, "views", f"(?P<view>{'|'.join(VIEWS)})"), ViewSocket),
         (at("containers", NAME, "(?P<deed>[a-z]+)"), Deed),
         (at("images", "(?P<name>.+)"), Thing, {"remove": deeds.remove_image}),
         (at("networks", NAME), Thing, {"remove": deeds.remove_network}),

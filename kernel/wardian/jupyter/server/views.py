@@ -14,9 +14,8 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from wardian.observe.subject import Subject
 from wardian.runtime.client import Client
-from wardian.widgets.feed import Feed
+from wardian.widgets.feed import Feed, Sight, sight
 
 RESOURCE = "wardian"
 
@@ -50,7 +49,7 @@ class ViewSocket(Socket):
             for message in messages:
                 loop.add_callback(self.say, message, binary=True)
 
-        self._feed = Feed(view, lambda: subject(name), send)
+        self._feed = Feed(view, lambda: located(view, name), send)
 
     async def on_message(self, message: str | bytes) -> None:
         """Looking for the container may take a moment: others are served meanwhile."""
@@ -64,7 +63,7 @@ class ViewSocket(Socket):
             self._feed.close()
 
 
-def subject(name: str) -> Subject:
-    """The running container of this name or id. Raises WardianError."""
+def located(view: str, name: str) -> Sight:
+    """What a view of the container of this name or id is of. Raises WardianError."""
     with Client.connect() as client:
-        return Subject.of(client.container(name).info)
+        return sight(view, client.container(name))

@@ -1,0 +1,242 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Channel, HostMessage, Request, WayMessage } from "../src/channel.js";
+import { apply, type NetworkFrame } from "../src/frames.js";
+import { linkName, mapOf, structureOf } from "../src/network-map.js";
+import { arc, wire } from "../src/wires.js";
+import { networkPanel } from "../src/network.js";
+import { mount } from "../src/shell.js";
+import { DNAT_WORDS, lab, link, rule, space, street } from "./network-frames.js";
+
+const MARKUP = '<img src=x onerror="alert(1)">';
+
+class Host implements Channel {
+  readonly requests: Request[] = [];
+  private listener: ((message: HostMessage) => void) | null = null;
+
+  listen(listener: (message: HostMessage) => void): () => void {
+    this.listener = listener;
+    return () => (this.listener = null);
+  }
+
+  send(request: Request): void {
+    this.requests.push(request);
+  }
+
+  say(message: HostMessage): void {
+    this.listener?.(message);
+    vi.advanceTimersToNextFrame();
+  }
+
+  show(frame: NetworkFrame): void {
+    this.say({ kind: "full", view: "network", frame });
+  }
+
+  get ways(): Request[] {
+    return this.requests.filter((request) => request.kind === "way");
+  }
+}
+
+const WAY: WayMessage = {
+  kind: "way",
+  source: "asker",
+  destination: "web",
+  port: 80,
+  protocol: "tcp",
+  hops: [
+    { namespace: "asker", at: "eth0", what: "route to 10.213.7.2", rule: "" },
+    { namespace: "host", at: "veth-asker", what: "the other end of asker's eth0", rule: "" },
+    { namespace: "host", at: "lab forward", what: "accept", rule: DNAT_WORDS },
+    { namespace: "web", at: "eth0", what: "the other end of veth-web", rule: "" },
+  ],
+  arrives: true,
+  ends: "web",
+};
+
+let host: Host;
+let place: HTMLElement;
+let unmount: () => void;
+
+const all = (selector: string): HTMLElement[] => [...place.querySelectorAll<HTMLElement>(selector)];
+const one = (selector: string): HTMLElement => {
+  const found = place.querySelector<HTMLElement>(selector);
+  if (found === null) throw new Error(`no ${selector}`);
+  return found;
+};
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  host = new Host();
+  place = document.createElement("div");
+  document.body.append(place);
+  const beginning = { view: "network", container: "main", frame: null, recording: null } as const;
+  unmount = mount("network", place, beginning, host, networkPanel);
+});
+
+afterEach(() => {
+  unmount();
+  place.remove();
+  vi.useRealTimers();
+});
+
+test("a pair's ends are named with each other's numbers", () => {
+  const { links } = mapOf(street());
+  const [outer, inner] = [links.get("host/veth-web"), links.get("web/eth0")];
+  expect(outer && linkName(outer, links)).toBe("veth-web@if2");
+  expect(inner && linkName(inner, links)).toBe("eth0@if12");
+});
+
+test("a published port finds the rule that leads there, and no other one", () => {
+  const other = rule({ action: "dnat", to: "10.213.7.9:80", handle: 8 });
+  const network = lab({ rules: [other, ...lab().rules], words: ["other", DNAT_WORDS] });
+  const [published] = mapOf(street({ networks: [network] })).publications;
+  expect(published?.rules.map((told) => told.words)).toEqual([DNAT_WORDS]);
+});
+
+test("a connection is counted once though both of its ends are seen, and knows its server", () => {
+  const { connections } = mapOf(street());
+  expect(
+    connections.map(({ client, server, what, count }) => [client, server, what, count])
+  ).toEqual([
+    ["asker", "web", "tcp 80", 1],
+    ["web", "world", "tcp 203.0.113.9 443", 1],
+  ]);
+});
+
+test("colours belong to names, whatever the order", () => {
+  const frame = street();
+  const turned = { ...frame, namespaces: [...frame.namespaces].reverse() };
+  expect(mapOf(turned).colors).toEqual(mapOf(frame).colors);
+});
+
+test("counters change no structure, addresses do", () => {
+  const frame = street();
+  const counted = apply(frame, {
+    kind: "delta",
+    view: "network",
+    set: { time_s: 1002 },
+    patch: [
+      [["links", 2, "received_bytes"], 99],
+      [["networks", 0, "rules", 0, "packets"], 6],
+    ],
+  }) as NetworkFrame;
+  expect(counted.links[2]?.received_bytes).toBe(99);
+  expect(frame.links[2]?.received_bytes).toBe(0);
+  expect(counted.links[3]).toBe(frame.links[3]);
+  expect(structureOf(counted)).toBe(structureOf(frame));
+  const moved = { ...frame, links: [link("web", "eth0", { addresses: ["10.0.0.9/8"] })] };
+  expect(structureOf(moved)).not.toBe(structureOf(frame));
+});
+
+test("wires go across between columns, along the edge in one column", () => {
+  const box = (left: number, top: number): Parameters<typeof wire>[0] => {
+    return { left, right: left + 100, top, bottom: top + 20 };
+  };
+  expect(wire(box(0, 0), box(200, 50), 0)).toBe("M100 10C150 10 150 60 200 60");
+  expect(wire(box(200, 0), box(0, 50), 0)).toBe("M200 10C150 10 150 60 100 60");
+  expect(wire(box(40, 0), box(40, 50), 1)).toMatch(/^M40 10H32Q26 10 26 16V54Q26 60 32 60H40$/);
+  expect(arc(box(40, 0), box(40, 50), 0)).toMatch(/^M140 14H141Q147 14/);
+});
+
+test("each namespace is a card, and links, ports and packets are said", () => {
+  host.show(street());
+  expect(all(".wd-card .wd-end").map((e) => e.textContent)).toEqual([
+    "host",
+    "asker",
+    "web",
+    "main",
+  ]);
+  expect(one('[data-plug="host/veth-web"]').textContent).toContain("veth-web@if2");
+  expect(one('[data-plug="web/eth0"]').textContent).toContain("eth0@if1210.213.7.2/24");
+  expect(one(".wd-port").textContent).toBe("*:8080 → web 80/tcp5 packets");
+  expect(one('.wd-card[data-space="main"]').textContent).toContain("this container");
+  expect(one('.wd-card[data-space="main"]').textContent).toContain("Loopback only");
+});
+
+test("no network at all is said, not blank", () => {
+  const alone = { networks: [], namespaces: [space("host"), space("main")], links: [] };
+  host.show(street(alone));
+  expect(one(".wd-host-card").textContent).toContain("No network is up");
+});
+
+test("a user's bridges are not said to be the host's", () => {
+  host.show(street({ is_on_host: false }));
+  expect(one(".wd-role").textContent).toContain("a network namespace of your own");
+});
+
+test("wires, ports and connections are edges with a legend that can switch them off", () => {
+  host.show(street());
+  const edges = (kind: string): number => all(`.wd-edge-${kind}`).length;
+  expect([edges("wire"), edges("port"), edges("connection")]).toEqual([2, 1, 1]);
+  one('.wd-chip[data-edges="connections"]').click();
+  expect([edges("wire"), edges("port"), edges("connection")]).toEqual([2, 1, 0]);
+  expect(one(".wd-edge-wire title").textContent).toBe("veth-asker@if2 ↔ eth0@if14");
+});
+
+test("two names that are chosen ask for a way, which is drawn and said to be computed", () => {
+  host.show(street());
+  one('[data-end="asker"]').click();
+  expect(host.ways).toEqual([]);
+  one('[data-end="web"]').click();
+  const asked = { kind: "way", source: "asker", destination: "web", port: 80, protocol: "tcp" };
+  expect(host.ways).toEqual([asked]);
+  host.say(WAY);
+  expect(one(".wd-way").textContent).toContain("computed, not traced");
+  expect(one(".wd-verdict-line").textContent).toContain("arrives");
+  expect(all(".wd-hop")).toHaveLength(4);
+  expect(all(".wd-hop-rule").map((e) => e.textContent)).toEqual([DNAT_WORDS]);
+  expect(all(".wd-edge-wire.wd-on-way")).toHaveLength(2);
+  expect(one('[data-plug="web/eth0"]').dataset.steps).toBe("4");
+  expect(one('[data-plug="network lab"]').dataset.steps).toBe("3");
+});
+
+test("a way is asked anew when the networks have changed, not when packets were counted", () => {
+  host.show(street());
+  one('[data-end="asker"]').click();
+  one('[data-end="web"]').click();
+  host.say(WAY);
+  const patch: [(string | number)[], unknown][] = [[["networks", 0, "rules", 0, "packets"], 6]];
+  host.say({ kind: "delta", view: "network", set: { time_s: 1002 }, patch });
+  expect(host.ways).toHaveLength(1);
+  expect(one(".wd-port").textContent).toContain("6 packets");
+  host.say({ kind: "delta", view: "network", set: { networks: [] } });
+  expect(host.ways).toHaveLength(2);
+});
+
+test("a published port shows its rule and the way from the world", () => {
+  host.show(street());
+  one(".wd-port").click();
+  expect(one(".wd-detail").textContent).toContain(DNAT_WORDS);
+  expect(one(".wd-detail").textContent).toContain("-A PREROUTING");
+  expect(host.ways).toMatchObject([{ source: "world", destination: "192.0.2.7", port: 8080 }]);
+});
+
+test("names of containers and links are text, never markup", () => {
+  const evil = street();
+  host.show({
+    ...evil,
+    namespaces: [...evil.namespaces, space(MARKUP, { residents: [MARKUP] })],
+    links: [...evil.links, link(MARKUP, MARKUP, { addresses: [MARKUP] })],
+    unreadable: [MARKUP],
+  });
+  expect(all("img")).toHaveLength(0);
+  expect(all(".wd-end").map((e) => e.textContent)).toContain(MARKUP);
+});
+
+test("ten thousand rules, links and containers are counted, not all drawn", () => {
+  const many = Array.from({ length: 10_000 }, (_, at) => at);
+  const rules = many.map((handle) => rule({ handle }));
+  host.show(
+    street({
+      networks: [lab({ rules, words: many.map(String), iptables: many.map(() => "") })],
+      namespaces: [space("host"), ...many.slice(0, 500).map((at) => space(`c${at}`))],
+      links: many.map((at) => link("c0", `l${at}`)),
+    })
+  );
+  one(".wd-rules summary").click();
+  (one(".wd-rules details") as HTMLDetailsElement).open = true;
+  one(".wd-rules details").dispatchEvent(new Event("toggle"));
+  expect(all(".wd-rules tbody tr")).toHaveLength(300);
+  expect(one(".wd-rules .wd-more").textContent).toBe("… and 9700 more");
+  expect(all(".wd-card")).toHaveLength(61);
+  expect(all('.wd-card[data-space="c0"] .wd-plug')).toHaveLength(24);
+});
