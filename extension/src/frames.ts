@@ -1,6 +1,6 @@
 /**
  * The frames that the host sends, and how a message changes what a view holds.
- * The mirror of wardian/observe/frames.py, network_frame.py and wire.py.
+ * The mirror of wardian/observe/frames.py, network_frame.py, image_frame.py and wire.py.
  */
 
 export interface Layer {
@@ -192,11 +192,79 @@ export interface NetworkFrame {
   is_on_host: boolean;
 }
 
+export interface Blob {
+  digest: string;
+  media_type: string;
+  size_bytes: number;
+}
+
+export interface FileRow {
+  path: string;
+  mark: Mark;
+  size_bytes: number;
+  is_directory: boolean;
+}
+
+export interface LayerRow {
+  number: number;
+  diff_id: string;
+  blob: Blob;
+  unpacked_bytes: number;
+  hidden_bytes: number;
+  added: number;
+  modified: number;
+  deleted: number;
+  /** Other images that have it. */
+  users: string[];
+  largest: FileRow[];
+}
+
+export interface StepRow {
+  instruction: string;
+  created_by: string;
+  comment: string;
+  layer: number | null;
+}
+
+export interface WastedRow {
+  path: string;
+  count: number;
+  total_bytes: number;
+}
+
+export interface RelativeRow {
+  reference: string;
+  digest: string;
+  layers: number;
+  shared: number[];
+}
+
+export interface ImageFrame {
+  time_s: number;
+  container: string;
+  source: Source;
+  names: string[];
+  platform: string;
+  created: string;
+  manifest: Blob;
+  config: Blob;
+  settings: [string, string][];
+  steps: StepRow[];
+  layers: LayerRow[];
+  efficiency: number;
+  wasted_bytes: number;
+  wasted: WastedRow[];
+  wasted_left_out: number;
+  relatives: RelativeRow[];
+  relatives_left_out: number;
+}
+
 export interface Frames {
   layers: LayersFrame;
   processes: ProcessesFrame;
   resources: ResourcesFrame;
   network: NetworkFrame;
+  image: ImageFrame;
 }
 
 export type View = keyof Frames;
@@ -254,6 +322,7 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
       return { ...frame, rows: merge(frame.rows, message, processKey) };
     }
     case "resources":
+    case "image":
       return after;
     case "network":
       return (message.patch ?? []).reduce<Frame>(patched, after);

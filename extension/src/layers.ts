@@ -30,7 +30,7 @@ class LayersPanel implements Panel<LayersFrame> {
   });
   private readonly empty = h("p", { class: "wd-empty" });
   private readonly more = h("p", { class: "wd-more" });
-  private readonly rows = new RowList<PathRow, TreeRow>(
+  private readonly rows = new RowList<PathRow<UpperEntry>, TreeRow>(
     this.tree,
     (row) => new TreeRow(row, this.frame?.time_s ?? 0, this)
   );
@@ -317,7 +317,7 @@ class TreeRow {
   private wasShown = false;
 
   constructor(
-    row: PathRow,
+    row: PathRow<UpperEntry>,
     private readonly bornAt_s: number,
     private readonly panel: LayersPanel
   ) {
@@ -341,7 +341,7 @@ class TreeRow {
     );
   }
 
-  update(row: PathRow): void {
+  update(row: PathRow<UpperEntry>): void {
     const { node, bytes: total } = row;
     const { entry } = node;
     const mark = entry?.mark ?? null;

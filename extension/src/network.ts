@@ -198,10 +198,11 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
     ];
   }
 
-  /** What belongs to these namespaces stays bright, the rest is dimmed. */
+  /** What belongs to these namespaces stays bright, the rest is dimmed; not while a way is shown. */
   private light(spaces: readonly string[] | null): void {
-    this.map.classList.toggle("wd-lit-some", spaces !== null);
-    if (spaces === null) return;
+    const isWayShown = this.way.hops.length > 0;
+    this.map.classList.toggle("wd-lit-some", spaces !== null && !isWayShown);
+    if (spaces === null || isWayShown) return;
     for (const part of this.map.querySelectorAll<HTMLElement | SVGElement>(
       "[data-space], [data-spaces]"
     )) {

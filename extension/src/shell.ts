@@ -24,6 +24,8 @@ export type BuildPanel<F extends Frame> = (channel: Channel, announce: Announce)
 /** Tells a screen reader of something that has just been done. */
 export type Announce = (text: string) => void;
 
+type Status = "recorded" | "ended" | "paused" | "saved" | "live" | "still";
+
 const PLAY_MS = 100;
 let numbered = 0;
 
@@ -134,7 +136,7 @@ class Shell<F extends Frame> {
     const frame = this.timeline.current;
     this.element.dataset.status = this.statusName(frame);
     setText(this.status, this.statusText(frame));
-    this.controls.update(this.beginning.recording !== null);
+    this.controls.update(this.beginning.recording !== null, this.view !== "image");
     this.notice.hidden = frame !== null && this.error === null;
     setText(this.notice, this.error ?? words.waiting);
     this.panel.element.hidden = frame === null;
@@ -144,9 +146,10 @@ class Shell<F extends Frame> {
     }
   }
 
-  private statusName(frame: F | null): "recorded" | "ended" | "paused" | "saved" | "live" {
+  private statusName(frame: F | null): Status {
     if (this.beginning.recording !== null) return "recorded";
     if (this.error !== null) return "ended";
+    if (this.view === "image") return "still";
     if (!this.timeline.isLive) return "paused";
     return this.heard || frame === null ? "live" : "saved";
   }
@@ -192,7 +195,8 @@ class Controls<F extends Frame> {
     );
   }
 
-  update(isRecording: boolean): void {
+  /** What never changes has nothing to pause. */
+  update(isRecording: boolean, moves: boolean): void {
     this.isRecording = isRecording;
     const { isLive, length, position } = this.timeline;
     const isRunning = isRecording ? this.playing !== null : isLive;
@@ -200,7 +204,7 @@ class Controls<F extends Frame> {
     setText(this.toggle, isRunning ? "❚❚" : "▶▶");
     this.toggle.title = label;
     this.toggle.setAttribute("aria-label", label);
-    this.element.hidden = length === 0;
+    this.element.hidden = length === 0 || !moves;
     const isStepping = !isRunning;
     for (const part of [this.slider, this.back, this.forward]) part.hidden = !isStepping;
     this.slider.max = String(Math.max(0, length - 1));

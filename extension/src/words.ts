@@ -5,6 +5,7 @@ export const words = {
   processes: "Processes",
   resources: "Resources",
   network: "Network",
+  image: "Image",
   waiting: "Waiting for the first look at the container …",
   live: "live",
   polling: "live, by polling",
@@ -12,6 +13,7 @@ export const words = {
   recorded: "recorded",
   saved: "saved",
   ended: "ended",
+  still: "never changes: its digest is its name",
   pause: "Pause",
   resume: "Back to live",
   play: "Play",
@@ -87,6 +89,41 @@ export const networkWords = {
   leftOut: (many: number): string => `… and ${many} more`,
 } as const;
 
+/** What the image view says. */
+export const imageWords = {
+  index: "index.json",
+  indexRole: "the names in this store",
+  manifest: "manifest",
+  manifestRole: "what belongs together",
+  config: "config",
+  configRole: "what a container starts with",
+  stepsTitle: "How it was made, and the layer of each step",
+  step: "Dockerfile line",
+  layer: "layer",
+  noLayer: "configuration only",
+  noHistory: "(the image does not tell how)",
+  changes: "changes",
+  size: "unpacked",
+  shared: "shared: stored once, also in",
+  relatives: "Other images here with the same layers",
+  sameLayers: (same: number, all: number): string => `${same} of its ${all} layers`,
+  efficiency: "efficiency",
+  efficiencyHint:
+    "dive's score: the least size of each path in any layer, over the sizes in all layers.",
+  wasted: "in several layers",
+  wastedTitle: (many: number): string => `Paths that several layers have (${many})`,
+  hidden: "hidden by layers above",
+  files: (layer: number): string => `What layer ${layer} does to the file tree`,
+  filter: "Filter paths",
+  asking: "Its largest files; the whole list is being read …",
+  none: "This layer changes no file.",
+  noMatch: "No path matches.",
+  leftOut: (many: number): string => `… and ${many} more: filter to find them`,
+  smaller: (many: number): string => `… and ${many} smaller ones`,
+  times: (many: number): string => `in ${many} layers`,
+  blob: "archive",
+} as const;
+
 /** What the side panel says, in docker's words. */
 export const panelWords = {
   title: "Containers",
@@ -103,6 +140,7 @@ export const panelWords = {
   views: "Look through its walls",
   noServer: "The Jupyter server does not answer",
   openAgain: "Open the view again when it does.",
+  explore: "Explore its layers",
   terminal: "Open a terminal in it",
   logs: "Show its logs",
   start: "Start",

@@ -17,7 +17,7 @@ from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.observe.subject import Subject
 from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
 from wardian.widgets import page as page_comm
-from wardian.widgets.feed import PULSE
+from wardian.widgets.feed import PULSE, Feed
 
 PATIENCE_S = 10.0
 UNUSED: Any = None
@@ -150,7 +150,7 @@ def test_nonsense_from_the_page_does_nothing(
 ) -> None:
     say(view, {"kind": "visible", "id": "a", "visible": True})
     say(view, content)
-    assert view._feed is not None
+    assert isinstance(view._feed, Feed)
     assert view._feed._viewers.keys() == {"a"}
     assert caplog.text == ""
 

@@ -137,6 +137,10 @@ class LabHost implements Host {
     menu.open(left, bottom);
   }
 
+  exploreImage(name: string): void {
+    void this.app.commands.execute(VIEW, { view: "image", id: name, name });
+  }
+
   openLogs(container: ContainerRow): void {
     const content = new LogWidget(new LogView(() => logLines(container.id)));
     const tab = new MainAreaWidget({ content });

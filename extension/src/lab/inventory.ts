@@ -71,6 +71,8 @@ export interface Host {
   remove(kind: "images" | "networks" | "volumes", name: string): Promise<void>;
   /** Offers the live views of it, beside the button that was pressed. */
   offerViews(container: ContainerRow, beside: HTMLElement): void;
+  /** Opens a view of its documents, layers and files. */
+  exploreImage(name: string): void;
   openLogs(container: ContainerRow): void;
   openTerminal(container: ContainerRow, program: string): void;
 }

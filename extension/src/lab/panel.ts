@@ -160,7 +160,7 @@ class ThingLine {
   private readonly name = h("span", { class: "wdp-name" });
   private readonly remark = h("div", { class: "wdp-sub" });
 
-  constructor(thing: Thing, remove: () => void) {
+  constructor(thing: Thing, remove: () => void, explore?: () => void) {
     this.element = h(
       "li",
       { class: "wdp-item", data: { name: thing.name } },
@@ -168,7 +168,12 @@ class ThingLine {
         "div",
         { class: "wdp-head" },
         this.name,
-        h("span", { class: "wdp-acts" }, button("remove", words.remove, remove))
+        h(
+          "span",
+          { class: "wdp-acts" },
+          explore && button("views", words.explore, explore),
+          button("remove", words.remove, remove)
+        )
       ),
       this.remark
     );
@@ -226,7 +231,11 @@ export class Panel {
     const thing =
       (kind: "images" | "networks" | "volumes") =>
       (item: Thing): ThingLine =>
-        new ThingLine(item, () => void host.remove(kind, item.name));
+        new ThingLine(
+          item,
+          () => void host.remove(kind, item.name),
+          kind === "images" ? () => host.exploreImage(item.name) : undefined
+        );
     this.containers = new Section(
       words.containers,
       words.noContainers,

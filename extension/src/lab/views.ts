@@ -15,8 +15,8 @@ class SocketChannel implements Channel {
   private waiting: Request[] = [];
   private isOurs = false;
 
-  constructor(container: string, view: View) {
-    this.socket = socketTo("containers", container, "views", view);
+  constructor(...path: string[]) {
+    this.socket = socketTo(...path);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (message: MessageEvent<ArrayBuffer>) => {
       this.tell(decode(message.data) as HostMessage);
@@ -55,13 +55,15 @@ class SocketChannel implements Channel {
   }
 }
 
-/** Puts a view of the container into `host`; returns how to take it away. */
+/** Puts a view of the container (or of the image) into `host`; returns how to take it away. */
 export async function showView(
   view: View,
   host: HTMLElement,
   container: { id: string; name: string }
 ): Promise<() => void> {
-  const channel = new SocketChannel(container.id, view);
+  const { id } = container;
+  const path = view === "image" ? ["images", id, "view"] : ["containers", id, "views", view];
+  const channel = new SocketChannel(...path);
   const beginning = { view, container: container.name, frame: null, recording: null };
   const unmount = await mounted(view, host, beginning, channel);
   return () => {
@@ -93,6 +95,10 @@ async function mounted(
     case "network": {
       const { networkPanel } = await import("../network.js");
       return mount(view, host, beginning, channel, networkPanel);
+    }
+    case "image": {
+      const { imagePanel } = await import("../image.js");
+      return mount(view, host, beginning, channel, imagePanel);
     }
   }
 }

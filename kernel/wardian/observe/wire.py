@@ -26,14 +26,16 @@ from wardian.observe.frames import (
     ResourcesFrame,
     UpperEntry,
 )
+from wardian.observe.image_frame import ImageFrame
 from wardian.observe.network_frame import NetworkFrame
 
-Frame = LayersFrame | ProcessesFrame | ResourcesFrame | NetworkFrame
+Frame = LayersFrame | ProcessesFrame | ResourcesFrame | NetworkFrame | ImageFrame
 Row = UpperEntry | ProcessRow
 Path = tuple[str | int, ...]
 
 FRAME_TYPES: dict[str, type[Frame]] = {
-    kind.view: kind for kind in (LayersFrame, ProcessesFrame, ResourcesFrame, NetworkFrame)
+    kind.view: kind
+    for kind in (LayersFrame, ProcessesFrame, ResourcesFrame, NetworkFrame, ImageFrame)
 }
 _encode = msgspec.json.Encoder().encode
 

@@ -49,6 +49,7 @@ class Change:
     kind: ChangeKind
     path: str
     size_bytes: int
+    is_directory: bool = False
 
 
 def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
@@ -128,4 +129,5 @@ def _compare_directory(
 
 def _change(path: str, status: os.stat_result, lower: os.stat_result | None) -> Change:
     kind = ChangeKind.ADDED if lower is None else ChangeKind.MODIFIED
-    return Change(kind, path, status.st_size if stat.S_ISREG(status.st_mode) else 0)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return Change(kind, path, size, stat.S_ISDIR(status.st_mode))

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wardian.storage import tree, whiteout
+from wardian.storage.changes import Change, ChangeKind
 
 
 @dataclass(slots=True)
 class Node:
-    """A name that shows. ``layer`` is the number of the layer it is from, 0 the lowest."""
+    """A name that shows. ``layer`` is the number of the layer it is from, 0 the lowest.
+
+    ``covered`` is what the layer that is being laid on has hidden here and not put there again.
+    """
 
     layer: int
     size_bytes: int = 0
     children: dict[str, Node] | None = None  # of a directory
+    covered: dict[str, Node] = field(default_factory=dict)
 
     def total_bytes(self) -> int:
         """What it and all below it takes."""
@@ -80,18 +85,28 @@ class Flattened:
         return sorted(found, key=lambda each: (-each.total_bytes, each.path))
 
 
-def flatten(directories: Sequence[Path]) -> Flattened:
-    """Stack unpacked layers, lowest first. OSError if one is missing."""
+Note = Callable[[int, Change], None]
+
+
+def flatten(directories: Sequence[Path], note: Note | None = None) -> Flattened:
+    """Stack unpacked layers, lowest first. OSError if one is missing.
+
+    ``note`` is told of each change with the number of its layer, as `changes` would have it.
+    """
     stack = Flattened()
     for number, directory in enumerate(directories):
         stack.layers.append(LayerUse())
         fd = os.open(directory, tree.OPEN_DIRECTORY)
         try:
-            _Stacking(stack, number).add(fd)
+            _Stacking(stack, number, note or _forget).add(fd)
         finally:
             os.close(fd)
     _count_hidden(stack)
     return stack
+
+
+def _forget(_number: int, _change: Change) -> None:
+    """Nobody wants to know."""
 
 
 def _count_hidden(stack: Flattened) -> None:
@@ -108,9 +123,11 @@ def _count_hidden(stack: Flattened) -> None:
 class _Stacking:
     """One layer being laid on those below."""
 
-    def __init__(self, stack: Flattened, number: int) -> None:
+    def __init__(self, stack: Flattened, number: int, note: Note) -> None:
         self._stack = stack
         self._number = number
+        self._note = note
+        self._covering: list[tuple[str, Node]] = []
         self._linked: set[int] = set()
         self._folder = ("", stack.root)
         self._with_whiteout_files = False
@@ -121,6 +138,13 @@ class _Stacking:
             if path != self._folder[0]:
                 self._enter(fd, path, self._find(path))
             self._add(fd, f"{path}/{name}" if path else name, name)
+        for path, node in self._covering:
+            for name in node.covered:
+                self._tell(ChangeKind.DELETED, f"{path}/{name}" if path else name)
+            node.covered = {}
+
+    def _tell(self, kind: ChangeKind, path: str, size_bytes: int = 0, **how: bool) -> None:
+        self._note(self._number, Change(kind, path, size_bytes, **how))
 
     def _find(self, path: str) -> Node:
         node = self._stack.root
@@ -132,40 +156,57 @@ class _Stacking:
         self._folder = (path, node)
         self._with_whiteout_files = whiteout.has_whiteout_files(fd)
         if path == "":
-            self._hide_if_opaque(fd, node)
+            self._hide_if_opaque(fd, path, node)
 
-    def _hide_if_opaque(self, fd: int, node: Node) -> None:
-        if whiteout.is_opaque(fd) and node.children:
-            node.children.clear()
+    def _hide_if_opaque(self, fd: int, path: str, node: Node) -> None:
+        if node.children and whiteout.is_opaque(fd):
+            self._cover(path, node, node.children)
+            node.children = {}
+
+    def _cover(self, path: str, node: Node, children: dict[str, Node]) -> None:
+        node.covered = children
+        self._covering.append((path, node))
 
     def _add(self, fd: int, path: str, name: str) -> None:
         status = tree.look_at(fd, name)
         if status is None:
             return
-        siblings = self._folder[1].children
+        siblings, covered = self._folder[1].children, self._folder[1].covered
         assert siblings is not None  # it is a directory: the walk is in it
+        before = covered.pop(name, None) or siblings.get(name)
+        kind = ChangeKind.ADDED if before is None else ChangeKind.MODIFIED
         if whiteout.is_whiteout(status) or (
             self._with_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
         ):
             gone = siblings.pop(name, None)
             is_directory = gone is not None and gone.children is not None
             self._occurs(path, gone.total_bytes() if gone and is_directory else 0)
+            if before is not None:
+                self._tell(ChangeKind.DELETED, path)
         elif stat.S_ISDIR(status.st_mode):
-            self._add_directory(fd, path, name, siblings)
+            self._tell(kind, path, is_directory=True)
+            self._add_directory(fd, path, name, before)
         else:
             size = self._size(status)
             siblings[name] = Node(self._number, size)
             self._stack.layers[self._number].size_bytes += size
             self._occurs(path, size)
+            # What `changes` calls its size: of a hard link, too, what it shows.
+            is_file = stat.S_ISREG(status.st_mode)
+            self._tell(kind, path, status.st_size if is_file else 0)
 
-    def _add_directory(self, fd: int, path: str, name: str, siblings: dict[str, Node]) -> None:
+    def _add_directory(self, fd: int, path: str, name: str, before: Node | None) -> None:
+        siblings = self._folder[1].children
+        assert siblings is not None
         node = siblings.get(name)
         if node is None or node.children is None:
             node = siblings[name] = Node(self._number, children={})
+            if before is not None and before is not node and before.children:
+                self._cover(path, node, before.children)
         node.layer = self._number
         child = os.open(name, tree.OPEN_DIRECTORY, dir_fd=fd)
         try:
-            self._hide_if_opaque(child, node)
+            self._hide_if_opaque(child, path, node)
             if not os.listdir(child):
                 self._occurs(path, 0)
         finally:

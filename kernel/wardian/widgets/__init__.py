@@ -1,5 +1,7 @@
 """Live views of a container for notebooks: ``layers``, ``processes``, ``resources``, ``network``.
 
+``image`` shows an image instead.
+
 The classes need anywidget and ipywidgets, which take a while to import: they are imported when the
 first view is made.
 """
@@ -14,8 +16,11 @@ from wardian.observe.subject import Subject
 from wardian.runtime.container import Container
 
 if TYPE_CHECKING:
+    from wardian.observe.image import Exhibit
+    from wardian.observe.image_frame import ImageFrame
     from wardian.widgets.view import (
         ContainerView,
+        ImageView,
         LayersView,
         NetworkView,
         ProcessesView,
@@ -25,10 +30,12 @@ if TYPE_CHECKING:
 Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
 __all__ = [
     "ContainerView",
+    "ImageView",
     "LayersView",
     "NetworkView",
     "ProcessesView",
     "ResourcesView",
+    "image",
     "layers",
     "network",
     "processes",
@@ -63,6 +70,13 @@ def network(container: Container, frame: NetworkFrame | None = None) -> NetworkV
     from wardian.widgets.view import NetworkView
 
     return NetworkView(lambda: Surroundings.of(container), frame=frame)
+
+
+def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:
+    """An image: documents, history, layers and files; ``frame`` if it was looked at just now."""
+    from wardian.widgets.view import ImageView
+
+    return ImageView(exhibit, frame=frame)
 
 
 def _locator(container: Container | Subject | Locator) -> Locator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -57,6 +57,18 @@ def sight(view: str, container: Container) -> Sight:
     if view == NetworkFrame.view:
         return Surroundings.of(container)
     return Subject.of(container.info)
+
+
+class AnyFeed(Protocol):
+    """Where a view's frames come from."""
+
+    record: Recording
+
+    def hear(self, content: object) -> None:
+        """Take in what the page says."""
+
+    def close(self) -> None:
+        """Send nothing more."""
 
 
 class Feed:

@@ -19,11 +19,13 @@ from wardian.observe.frames import (
     ResourcesFrame,
     UpperEntry,
 )
+from wardian.observe.image_frame import ImageFrame
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.wire import Frame
 from wardian.widgets.network_still import drawing
 
 _MAX_ROWS = 60
+_MOST_FILES = 3
 _KIB = 1024
 _MARKS = {Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "-"}
 _BOX = "border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:52em"
@@ -38,6 +40,8 @@ def still(frame: Frame) -> str:
         return _box("Processes", frame.container, _processes(frame))
     if isinstance(frame, NetworkFrame):
         return f'<div style="{_BOX}"><b>Network</b>{drawing(frame)}</div>'
+    if isinstance(frame, ImageFrame):
+        return _box("Image", frame.container, _image(frame))
     return _box("Resources", frame.container, _resources(frame))
 
 
@@ -101,6 +105,26 @@ def _resources(frame: ResourcesFrame) -> list[str]:
     if frame.oom_kills:
         lines.append(f"killed for want of memory: {frame.oom_kills}")
     return lines
+
+
+def _image(frame: ImageFrame) -> list[str]:
+    """The step of each layer, and the largest of its files."""
+    lines = [f"manifest {frame.manifest.digest[:19]} → config {frame.config.digest[:19]} → layers"]
+    for step in frame.steps:
+        lines.append(escape(step.instruction or step.comment))
+        if step.layer is None or step.layer >= len(frame.layers):
+            continue
+        layer = frame.layers[step.layer]
+        counts = f"+{layer.added} ~{layer.modified} -{layer.deleted}"
+        lines.append(
+            f"  layer {layer.number} {layer.diff_id[7:19]} {counts} {size(layer.unpacked_bytes)}"
+            + (f"  shared with {escape(', '.join(layer.users))}" if layer.users else "")
+        )
+        lines += [
+            f"    {_MARKS[file.mark]} {escape(file.path)} {size(file.size_bytes)}"
+            for file in layer.largest[:_MOST_FILES]
+        ]
+    return [*_capped(lines), f"efficiency {frame.efficiency:.1%}"]
 
 
 def _capped(lines: Sequence[str]) -> list[str]:

@@ -16,9 +16,12 @@ import traitlets
 
 from wardian.errors import FailedPrecondition, InvalidInput, SetupError
 from wardian.observe import wire
+from wardian.observe.image import Exhibit
+from wardian.observe.image_frame import ImageFrame
 from wardian.observe.recording import Recording
 from wardian.observe.wire import Frame
-from wardian.widgets.feed import Feed, Sight
+from wardian.widgets.feed import AnyFeed, Feed, Sight
+from wardian.widgets.image_feed import ImageFeed
 from wardian.widgets.still import still
 
 STATIC = Path(__file__).parent / "static"
@@ -35,33 +38,21 @@ def bundle(name: str) -> str:
         ) from error
 
 
-class ContainerView(anywidget.AnyWidget):
-    """A live view of one container, or the replay of a recording."""
+class FrameView(anywidget.AnyWidget):
+    """A view of frames that come from a feed, or the replay of a recording."""
 
     view: ClassVar[str]
 
     container = traitlets.Unicode().tag(sync=True)
     frame = traitlets.Bytes().tag(sync=True)
     recording = traitlets.Unicode().tag(sync=True)
+    _feed: AnyFeed | None = None  # of one that could not be made, too
 
-    def __init__(
-        self,
-        locate: Callable[[], Sight] | None = None,
-        *,
-        frame: Frame | None = None,
-        replay: Recording | None = None,
-    ) -> None:
+    def __init__(self, feed: AnyFeed | None, replay: Recording | None = None) -> None:
         self._esm, self._css = bundle(f"{self.view}.js"), bundle("views.css")
-        self._feed = (
-            None if locate is None else Feed(self.view, locate, self._send_bytes, self._rest)
-        )
-        if self._feed is not None:
-            self._feed.look_once(frame)
-            self._record = self._feed.record
-            text = ""
-        else:
-            self._record = replay or Recording(self.view, "")
-            text = msgspec.json.encode(self._record.to_json()).decode()
+        self._feed = feed
+        self._record = feed.record if feed else replay or Recording(self.view, "")
+        text = "" if feed else msgspec.json.encode(self._record.to_json()).decode()
         super().__init__(
             container=self._record.container, frame=_full(self._record.last), recording=text
         )
@@ -75,7 +66,7 @@ class ContainerView(anywidget.AnyWidget):
             raise InvalidInput(f"a recording of {recording.view}, not of {cls.view}")
         if recording.last is None:
             raise FailedPrecondition("nothing was recorded", hint="freeze a view that was seen")
-        return cls(replay=recording)
+        return cls(None, replay=recording)
 
     def freeze(self) -> dict[str, Any]:
         """The frames seen so far as JSON-able data; ``replay`` shows them again."""
@@ -110,6 +101,25 @@ class ContainerView(anywidget.AnyWidget):
     def _send_bytes(self, messages: Sequence[bytes]) -> None:
         self.send({}, buffers=list(messages))
 
+
+class ContainerView(FrameView):
+    """A live view of one container, or the replay of a recording.
+
+    ``locate`` finds what is looked at; ``frame`` is a first look that was taken already.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], Sight] | None = None,
+        *,
+        frame: Frame | None = None,
+        replay: Recording | None = None,
+    ) -> None:
+        feed = None if locate is None else Feed(self.view, locate, self._send_bytes, self._rest)
+        if feed is not None:
+            feed.look_once(frame)
+        super().__init__(feed, replay)
+
     def _rest(self) -> None:
         """Nobody looks: let the model's state hold what was seen last."""
         if self.comm is not None:
@@ -138,6 +148,24 @@ class NetworkView(ContainerView):
     """Network namespaces, the wires between them, and what is published and connected."""
 
     view = "network"
+
+
+class ImageView(FrameView):
+    """An image: its documents, what made each layer, and the files of each."""
+
+    view = "image"
+
+    def __init__(
+        self,
+        exhibit: Exhibit | None = None,
+        *,
+        frame: ImageFrame | None = None,
+        replay: Recording | None = None,
+    ) -> None:
+        feed = None if exhibit is None else ImageFeed(exhibit, self._send_bytes)
+        if feed is not None:
+            feed.look_once(frame)
+        super().__init__(feed, replay)
 
 
 def _full(frame: Frame | None) -> bytes:

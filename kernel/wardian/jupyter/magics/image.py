@@ -1,4 +1,4 @@
-"""``%image``: what an image is made of, layer by layer."""
+"""``%image``: what an image is made of, layer by layer: to look into, and as text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from wardian.errors import InvalidInput
 from wardian.images.store import Image, ImageStore
 from wardian.jupyter.magics.base import Call, Magic, Parser
+from wardian.jupyter.magics.view import show_made
 from wardian.observe.label import label
 from wardian.observe.quantities import decimal_size
 from wardian.storage.changes import changes
@@ -25,6 +26,7 @@ class ImageMagic(Magic):
 
     def configure(self, parser: Parser) -> None:
         parser.add_argument("image", metavar="NAME", help="as `wardian images` lists it")
+        parser.add_argument("--text", action="store_true", help="text only")
         parser.add_argument(
             "--files", type=int, default=6, metavar="COUNT", help="how many files to list a layer"
         )
@@ -32,7 +34,17 @@ class ImageMagic(Magic):
         parser.add_argument("--above", metavar="BASE", help="only what comes on top of this image")
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
-        call.print(await asyncio.to_thread(_described, options))
+        from wardian.observe.image import Exhibit
+        from wardian.runtime.paths import state_root
+
+        text = await asyncio.to_thread(_described, options)
+        if options.text or options.above:  # the view is of a whole image
+            call.print(text)
+            return
+        exhibit = Exhibit(state_root(), options.image)
+        frame = await asyncio.to_thread(exhibit.look)
+        forms = {"text/plain": text}
+        show_made(call, lambda made: made.image(exhibit, frame), forms, forms)
 
 
 def _described(options: argparse.Namespace) -> str:

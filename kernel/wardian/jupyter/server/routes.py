@@ -18,7 +18,7 @@ from tornado.ioloop import IOLoop
 
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.jupyter.server import deeds
-from wardian.jupyter.server.views import RESOURCE, Socket, ViewSocket
+from wardian.jupyter.server.views import RESOURCE, ImageSocket, Socket, ViewSocket
 from wardian.jupyter.server.watcher import Watcher
 from wardian.widgets.feed import VIEWS
 
@@ -112,6 +112,7 @@ def routes(base_url: str) -> list[tuple[Any, ...]]:
         (at("containers", NAME, "logs"), Logs),
         (at("containers", NAME, "views", f"(?P<view>{'|'.join(VIEWS)})"), ViewSocket),
         (at("containers", NAME, "(?P<deed>[a-z]+)"), Deed),
+        (at("images", "(?P<name>.+)", "view"), ImageSocket),
         (at("images", "(?P<name>.+)"), Thing, {"remove": deeds.remove_image}),
         (at("networks", NAME), Thing, {"remove": deeds.remove_network}),
         (at("volumes", NAME), Thing, {"remove": deeds.remove_volume}),

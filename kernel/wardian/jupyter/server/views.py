@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +14,11 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from wardian.observe.image import Exhibit
 from wardian.runtime.client import Client
-from wardian.widgets.feed import Feed, Sight, sight
+from wardian.runtime.paths import state_root
+from wardian.widgets.feed import AnyFeed, Feed, Sight, sight
+from wardian.widgets.image_feed import ImageFeed
 
 RESOURCE = "wardian"
 
@@ -36,23 +39,27 @@ class Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.write_message(message, binary)
 
 
-class ViewSocket(Socket):
-    """``containers/NAME/views/layers``: what the page says and hears is as over a widget's comm."""
+class FeedSocket(Socket):
+    """What the page says and hears is as over a widget's comm."""
 
-    _feed: Feed | None = None
+    _feed: AnyFeed | None = None
 
-    def open(self, name: str, view: str) -> None:
-        super().open(name, view)
+    def open(self, *arguments: str, **named: str) -> None:
+        super().open(*arguments, **named)
         loop = IOLoop.current()
 
         def send(messages: Sequence[bytes]) -> None:
             for message in messages:
                 loop.add_callback(self.say, message, binary=True)
 
-        self._feed = Feed(view, lambda: located(view, name), send)
+        self._feed = self.feed(send, **named)
+
+    def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
+        """Where its frames come from; ``named`` are the parts of the address."""
+        raise NotImplementedError
 
     async def on_message(self, message: str | bytes) -> None:
-        """Looking for the container may take a moment: others are served meanwhile."""
+        """To look may take a moment: others are served meanwhile."""
         if self._feed is not None:
             with suppress(msgspec.DecodeError):
                 await asyncio.to_thread(self._feed.hear, msgspec.json.decode(message))
@@ -61,6 +68,20 @@ class ViewSocket(Socket):
         super().on_close()
         if self._feed is not None:
             self._feed.close()
+
+
+class ViewSocket(FeedSocket):
+    """``containers/NAME/views/layers``."""
+
+    def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
+        return Feed(named["view"], lambda: located(named["view"], named["name"]), send)
+
+
+class ImageSocket(FeedSocket):
+    """``images/NAME/view``."""
+
+    def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
+        return ImageFeed(Exhibit(state_root(), named["name"]), send)
 
 
 def located(view: str, name: str) -> Sight:

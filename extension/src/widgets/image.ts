@@ -1,0 +1,4 @@
+import { imagePanel } from "../image.js";
+import { widget } from "./anywidget.js";
+
+export default widget("image", imagePanel);

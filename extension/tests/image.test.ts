@@ -1,0 +1,254 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Channel, FilesMessage, HostMessage, Request } from "../src/channel.js";
+import type { FileRow, ImageFrame, LayerRow } from "../src/frames.js";
+import { filesOf } from "../src/image-files.js";
+import { imagePanel } from "../src/image.js";
+import { mount } from "../src/shell.js";
+
+const MARKUP = '<img src=x onerror="alert(1)">';
+const HEX = "0123456789abcdef";
+
+class Host implements Channel {
+  readonly requests: Request[] = [];
+  private listener: ((message: HostMessage) => void) | null = null;
+
+  listen(listener: (message: HostMessage) => void): () => void {
+    this.listener = listener;
+    return () => (this.listener = null);
+  }
+
+  send(request: Request): void {
+    this.requests.push(request);
+  }
+
+  say(message: HostMessage): void {
+    this.listener?.(message);
+    vi.advanceTimersToNextFrame();
+  }
+
+  show(frame: ImageFrame): void {
+    this.say({ kind: "full", view: "image", frame });
+  }
+
+  get asked(): Request[] {
+    return this.requests.filter((request) => request.kind === "files");
+  }
+}
+
+function file(path: string, facts: Partial<FileRow> = {}): FileRow {
+  return { path, mark: "added", size_bytes: 10, is_directory: false, ...facts };
+}
+
+function layer(number: number, facts: Partial<LayerRow> = {}): LayerRow {
+  return {
+    number,
+    diff_id: `sha256:${number}${HEX}`,
+    blob: {
+      digest: `sha256:b${HEX}`,
+      media_type: "application/vnd.oci.image.layer.v1.tar+gzip",
+      size_bytes: 1000,
+    },
+    unpacked_bytes: 2000,
+    hidden_bytes: 0,
+    added: 3,
+    modified: 1,
+    deleted: 0,
+    users: [],
+    largest: [file("/bin/big", { size_bytes: 900 })],
+    ...facts,
+  };
+}
+
+function image(facts: Partial<ImageFrame> = {}): ImageFrame {
+  const document = (digest: string, kind: string): ImageFrame["config"] => ({
+    digest,
+    media_type: `application/vnd.oci.image.${kind}.v1+json`,
+    size_bytes: 300,
+  });
+  return {
+    time_s: 1000,
+    container: "a/web",
+    source: "polling",
+    names: ["a/web"],
+    platform: "linux/amd64",
+    created: "2026-01-02T03:04:05Z",
+    manifest: document(`sha256:a${HEX}`, "manifest"),
+    config: document(`sha256:c${HEX}`, "config"),
+    settings: [["Cmd", '["serve"]']],
+    steps: [
+      { instruction: "ADD rootfs", created_by: "ADD rootfs", comment: "", layer: 0 },
+      { instruction: 'CMD ["serve"]', created_by: "x", comment: "", layer: null },
+      { instruction: "RUN make", created_by: "RUN make", comment: "", layer: 1 },
+    ],
+    layers: [layer(0, { users: ["a/db"] }), layer(1, { hidden_bytes: 500 })],
+    efficiency: 0.87,
+    wasted_bytes: 4096,
+    wasted: [{ path: "/etc/passwd", count: 2, total_bytes: 4096 }],
+    wasted_left_out: 0,
+    relatives: [{ reference: "a/db", digest: `sha256:d${HEX}`, layers: 3, shared: [0] }],
+    relatives_left_out: 0,
+    ...facts,
+  };
+}
+
+function answer(facts: Partial<FilesMessage> = {}): FilesMessage {
+  return {
+    kind: "files",
+    layer: 1,
+    marks: "UAMD",
+    paths: ["/etc", "/etc/new", "/etc/passwd", "/gone"],
+    sizes: [0, 5, 20, 0],
+    directories: [0],
+    left_out: 0,
+    ...facts,
+  };
+}
+
+let host: Host;
+let place: HTMLElement;
+let unmount: () => void;
+
+const all = (selector: string): HTMLElement[] => [...place.querySelectorAll<HTMLElement>(selector)];
+const one = (selector: string): HTMLElement => {
+  const found = place.querySelector<HTMLElement>(selector);
+  if (found === null) throw new Error(`no ${selector}`);
+  return found;
+};
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  host = new Host();
+  place = document.createElement("div");
+  document.body.append(place);
+  const beginning = { view: "image", container: "a/web", frame: null, recording: null } as const;
+  unmount = mount("image", place, beginning, host, imagePanel);
+});
+
+afterEach(() => {
+  unmount();
+  place.remove();
+  vi.useRealTimers();
+});
+
+test("an image is never live, and has nothing to pause", () => {
+  host.show(image());
+  expect(one(".wd-status").textContent).toContain("never changes");
+  expect(one(".wd-controls").hidden).toBe(true);
+});
+
+test("documents have their digests, media types and sizes, one after another", () => {
+  host.show(image());
+  expect(all(".wd-document strong").map((e) => e.textContent)).toEqual([
+    "index.json",
+    "manifest",
+    "config",
+  ]);
+  expect(one(".wd-document:nth-child(2)").textContent).toContain("sha256:a0123456789a");
+  expect(one(".wd-document:nth-child(2)").textContent).toContain("image.manifest.v1+json · 300 B");
+  expect(one(".wd-document:nth-child(3)").textContent).toContain('Cmd["serve"]');
+});
+
+test("each step stands beside its layer, or says that it made none", () => {
+  host.show(image());
+  const rows = all(".wd-image-step").map((row) => row.textContent);
+  expect(rows[0]).toContain("ADD rootfslayer 0");
+  expect(rows[1]).toContain("configuration only");
+  expect(rows[2]).toContain("RUN makelayer 1");
+  expect(rows[2]).toContain("+3~1−0");
+  expect(rows[2]).toContain("500 B hidden by layers above");
+});
+
+test("a shared layer is there once and says who else has it", () => {
+  host.show(image());
+  expect(one('[data-layer="0"] .wd-shared').textContent).toBe("shared: stored once, also in a/db");
+  expect(one(".wd-relative").textContent).toContain("1 of its 3 layers");
+});
+
+test("the efficiency and what is wasted are said", () => {
+  host.show(image());
+  expect(one(".wd-efficiency").textContent).toBe("efficiency 87 % · 4.0 KiB in several layers");
+  expect(one(".wd-wasted").textContent).toContain("in 2 layers/etc/passwd");
+});
+
+test("a layer shows its largest files at once and all of them when they come", () => {
+  host.show(image());
+  one('[data-layer="1"]').click();
+  expect(host.asked).toEqual([{ kind: "files", layer: 1 }]);
+  expect(one(".wd-files").textContent).toContain("What layer 1 does");
+  expect(all(".wd-files .wd-row").map((e) => e.dataset.path)).toEqual(["/bin", "/bin/big"]);
+  host.say(answer({ layer: 0, paths: ["/not/asked"], marks: "A" }));
+  expect(all(".wd-files .wd-row")).toHaveLength(2);
+  host.say(answer());
+  expect(all(".wd-files .wd-row").map((e) => [e.dataset.path, e.dataset.mark])).toEqual([
+    ["/etc", "unchanged"],
+    ["/etc/new", "added"],
+    ["/etc/passwd", "modified"],
+    ["/gone", "deleted"],
+  ]);
+  one('.wd-files .wd-chip[data-mark="added"]').click();
+  expect(all(".wd-files .wd-row").map((e) => e.dataset.path)).not.toContain("/etc/new");
+  one('[data-layer="1"]').click();
+  expect(one(".wd-files").hidden).toBe(true);
+});
+
+test("the keyboard goes from layer to layer, opens one, and leaves the notebook alone", () => {
+  host.show(image());
+  const reached = vi.fn();
+  document.body.addEventListener("keydown", reached);
+  const press = (key: string): boolean => {
+    const target = document.activeElement ?? document.body;
+    return target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  };
+  one('[data-layer="0"]').focus();
+  press("ArrowDown");
+  expect(document.activeElement).toBe(one('[data-layer="1"]'));
+  press("Enter");
+  expect(host.asked).toEqual([{ kind: "files", layer: 1 }]);
+  document.body.removeEventListener("keydown", reached);
+  expect(reached).not.toHaveBeenCalled();
+});
+
+test("ten thousand files are closed at first, found by the filter, and never all drawn", () => {
+  host.show(image());
+  one('[data-layer="1"]').click();
+  const many = Array.from({ length: 10_000 }, (_, at) => `/d${at % 100}/f${at}`);
+  const sizes = many.map(() => 1);
+  host.say(answer({ paths: many, marks: "A".repeat(10_000), sizes, directories: [], left_out: 7 }));
+  expect(all(".wd-files .wd-row")).toHaveLength(100);
+  expect(one(".wd-files > .wd-more:last-child").textContent).toBe("… and 7 smaller ones");
+  const filter = one(".wd-filter") as HTMLInputElement;
+  filter.value = "f4242";
+  filter.dispatchEvent(new Event("input"));
+  expect(all(".wd-files .wd-row").map((e) => e.dataset.path)).toEqual(["/d42", "/d42/f4242"]);
+  filter.value = "f";
+  filter.dispatchEvent(new Event("input"));
+  expect(all(".wd-files .wd-row")).toHaveLength(1000);
+  expect(one(".wd-files > .wd-more:last-child").textContent).toBe(
+    "… and 9100 more: filter to find them"
+  );
+});
+
+test("what an image says of itself is text, never markup", () => {
+  const step = { instruction: MARKUP, created_by: MARKUP, comment: MARKUP, layer: 0 };
+  host.show(
+    image({
+      names: [MARKUP],
+      platform: MARKUP,
+      settings: [[MARKUP, MARKUP]],
+      steps: [step],
+      layers: [layer(0, { users: [MARKUP], largest: [file(`/${MARKUP}`)] })],
+      relatives: [{ reference: MARKUP, digest: MARKUP, layers: 1, shared: [0] }],
+    })
+  );
+  one('[data-layer="0"]').click();
+  expect(all("img")).toHaveLength(0);
+});
+
+test("columns become rows", () => {
+  expect(filesOf(answer()).map((row) => [row.path, row.mark, row.is_directory])).toEqual([
+    ["/etc", "unchanged", true],
+    ["/etc/new", "added", false],
+    ["/etc/passwd", "modified", false],
+    ["/gone", "deleted", false],
+  ]);
+});

@@ -1,0 +1,275 @@
+"""Looks at an image: its documents, its history, and what each of its layers does to files."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wardian.errors import NotFound, SetupError
+from wardian.images.index import name_of
+from wardian.images.manifest import MANIFEST_TYPE, Descriptor
+from wardian.images.reference import Reference
+from wardian.images.resolve import resolve
+from wardian.images.store import Image, ImageStore
+from wardian.observe.frames import Mark, Source
+from wardian.observe.image_frame import (
+    Blob,
+    FileRow,
+    ImageFrame,
+    LayerFiles,
+    LayerRow,
+    RelativeRow,
+    StepRow,
+    WastedRow,
+)
+from wardian.observe.label import label
+from wardian.storage.changes import Change, ChangeKind
+from wardian.storage.flattened import Flattened, flatten
+
+MOST_FILES = 10_000
+_LARGEST, _MOST_WASTED, _MOST_RELATIVES, _MOST_USERS = 12, 60, 24, 8
+_MOST_STEPS, _MOST_READ, _LINE_CHARS, _VALUE_CHARS = 600, 20_000, 2000, 400
+_NOP = re.compile(r"^/bin/sh -c #\(nop\) +")
+_SHELL = re.compile(r"^(/bin/sh -c|/bin/bash -c) ")
+_SETTINGS = ("Entrypoint", "Cmd", "WorkingDir", "User", "Env", "ExposedPorts", "Volumes", "Labels")
+_MARKS = {
+    ChangeKind.ADDED: Mark.ADDED,
+    ChangeKind.MODIFIED: Mark.MODIFIED,
+    ChangeKind.DELETED: Mark.DELETED,
+}
+
+
+def look(store: ImageStore, reference: str) -> ImageFrame:
+    """The frame of an image. Raises NotFound, InvalidInput, SetupError."""
+    image = resolve(store, reference)
+    manifest = store.manifest(image)
+    tallies = [_Tally() for _ in image.diff_ids]
+    stack, skipped = _stacked(image, lambda number, change: tallies[number].add(change))
+    others = [one for one in store.list() if one.digest != image.digest]
+    wasted = stack.wasted
+    relatives = sorted(_relatives(image, others), key=lambda one: (-len(one.shared), one.reference))
+    return ImageFrame(
+        time_s=time.time(),
+        container=label(image.reference),
+        source=Source.POLLING,
+        names=tuple(label(one) for one in _names(store, image)),
+        platform=label("/".join(str(image.config.get(key, "")) for key in ("os", "architecture"))),
+        created=label(str(image.config.get("created", "")), max_chars=64),
+        manifest=_manifest_blob(store, image, manifest.mediaType),
+        config=_blob(manifest.config),
+        settings=tuple(_settings(image)),
+        steps=tuple(_steps(image)),
+        layers=tuple(
+            LayerRow(
+                number=number,
+                diff_id=diff_id,
+                blob=_blob(manifest.layers[number]),
+                unpacked_bytes=_use(stack, number - skipped)[0],
+                hidden_bytes=_use(stack, number - skipped)[1],
+                added=tallies[number].counts[Mark.ADDED],
+                modified=tallies[number].counts[Mark.MODIFIED],
+                deleted=tallies[number].counts[Mark.DELETED],
+                users=tuple(_users(diff_id, others)),
+                largest=tallies[number].largest,
+            )
+            for number, diff_id in enumerate(image.diff_ids[: len(manifest.layers)])
+        ),
+        efficiency=round(stack.efficiency, 6),
+        wasted_bytes=sum(each.total_bytes for each in wasted),
+        wasted=tuple(
+            WastedRow(path=label(f"/{each.path}"), count=each.count, total_bytes=each.total_bytes)
+            for each in wasted[:_MOST_WASTED]
+        ),
+        wasted_left_out=max(0, len(wasted) - _MOST_WASTED),
+        relatives=tuple(relatives[:_MOST_RELATIVES]),
+        relatives_left_out=max(0, len(relatives) - _MOST_RELATIVES),
+    )
+
+
+def files(store: ImageStore, reference: str, layer: int) -> LayerFiles:
+    """What one layer changes. Raises NotFound, InvalidInput, SetupError."""
+    image = resolve(store, reference)
+    if not 0 <= layer < len(image.diff_ids):
+        raise NotFound(f"no layer {layer} in {label(image.reference)}")
+    found = _Listing()
+
+    def note(number: int, change: Change) -> None:
+        if number == layer:
+            found.add(change)
+
+    _stacked(image, note)
+    return found.told(layer)
+
+
+def instruction(created_by: str) -> str:
+    """The Dockerfile's line of a history entry, as docker and BuildKit write them."""
+    text = created_by[:_MOST_READ].strip().removesuffix("# buildkit").rstrip()
+    if _NOP.match(text):
+        return _NOP.sub("", text)
+    if _SHELL.match(text):
+        return _SHELL.sub("RUN ", text)
+    return re.sub(r"^RUN (\|\d+ .*? )?/bin/sh -c ", "RUN ", text)
+
+
+def _stacked(image: Image, note: Any) -> tuple[Flattened, int]:
+    """The layers stacked, and how many lowest ones lie below one that hides all."""
+    shown = image.layer_directories[::-1]
+    skipped = len(image.diff_ids) - len(shown)
+    try:
+        stack = flatten(shown, lambda number, change: note(number + skipped, change))
+    except OSError as error:
+        raise SetupError(
+            f"the image's layers cannot be read: {error.strerror}",
+            hint="`wardian system check` says what is wrong",
+        ) from error
+    return stack, skipped
+
+
+def _use(stack: Flattened, number: int) -> tuple[int, int]:
+    if number < 0:
+        return 0, 0
+    return stack.layers[number].size_bytes, stack.layers[number].hidden_bytes
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How many changes of each kind a layer has, and the largest of its files."""
+
+    counts: Counter[Mark] = field(default_factory=Counter)
+    _largest: list[tuple[int, str, FileRow]] = field(default_factory=list)
+
+    def add(self, change: Change) -> None:
+        row = _row(change)
+        self.counts[row.mark] += 1
+        if not change.is_directory:
+            entry = (row.size_bytes, row.path, row)
+            push = heapq.heappush if len(self._largest) < _LARGEST else heapq.heappushpop
+            push(self._largest, entry)
+
+    @property
+    def largest(self) -> tuple[FileRow, ...]:
+        return tuple(row for _, _, row in sorted(self._largest, reverse=True))
+
+
+@dataclass(slots=True)
+class _Listing:
+    """All of a layer's changes but too many."""
+
+    _rows: list[tuple[int, str, FileRow]] = field(default_factory=list)
+    _left_out: int = 0
+
+    def add(self, change: Change) -> None:
+        row = _row(change)
+        entry = (row.size_bytes, row.path, row)
+        if len(self._rows) < MOST_FILES:
+            heapq.heappush(self._rows, entry)
+        else:
+            heapq.heappushpop(self._rows, entry)
+            self._left_out += 1
+
+    def told(self, layer: int) -> LayerFiles:
+        rows = sorted((row for _, _, row in self._rows), key=lambda row: row.path)
+        return LayerFiles(layer=layer, files=tuple(rows), left_out=self._left_out)
+
+
+def _row(change: Change) -> FileRow:
+    """An archive names each directory that it has something in: that alone changes nothing."""
+    is_passed = change.is_directory and change.kind is ChangeKind.MODIFIED
+    return FileRow(
+        path=label(f"/{change.path}"),
+        mark=Mark.UNCHANGED if is_passed else _MARKS[change.kind],
+        size_bytes=change.size_bytes,
+        is_directory=change.is_directory,
+    )
+
+
+def _blob(found: Descriptor) -> Blob:
+    return Blob(
+        digest=found.digest,
+        media_type=label(found.mediaType, max_chars=128),
+        size_bytes=found.size,
+    )
+
+
+def _manifest_blob(store: ImageStore, image: Image, media_type: str) -> Blob:
+    size = store.blob(image.digest).stat().st_size
+    said = label(media_type or MANIFEST_TYPE, max_chars=128)
+    return Blob(digest=image.digest, media_type=said, size_bytes=size)
+
+
+def _names(store: ImageStore, image: Image) -> Iterator[str]:
+    """Every name of the manifest."""
+    for entry in store.names.read():
+        if entry.digest == image.digest and (name := name_of(entry)):
+            yield Reference.parse(name).familiar
+
+
+def _settings(image: Image) -> Iterator[tuple[str, str]]:
+    """What a container of it starts with, in the words of its configuration."""
+    config = image.config.get("config") or {}
+    for name in _SETTINGS:
+        if value := config.get(name):
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield name, label(shown, max_chars=_VALUE_CHARS)
+
+
+def _steps(image: Image) -> Iterator[StepRow]:
+    """The history, which may claim anything; then the layers that it does not tell of."""
+    number, history = 0, image.config.get("history")
+    entries = [one for one in history if isinstance(one, dict)] if history else []
+    for entry in entries[:_MOST_STEPS]:
+        makes_layer = not entry.get("empty_layer") and number < len(image.diff_ids)
+        created_by = str(entry.get("created_by") or "")
+        comment = str(entry.get("comment") or "")
+        yield StepRow(
+            instruction=label(instruction(created_by), max_chars=_LINE_CHARS),
+            created_by=label(created_by, max_chars=_LINE_CHARS),
+            comment=label(comment, max_chars=_VALUE_CHARS),
+            layer=number if makes_layer else None,
+        )
+        number += makes_layer
+    for left in range(number, len(image.diff_ids)):
+        yield StepRow(instruction="", created_by="", comment="", layer=left)
+
+
+def _users(diff_id: str, others: Sequence[Image]) -> Iterator[str]:
+    found = [one.reference for one in others if diff_id in one.diff_ids]
+    yield from map(label, found[:_MOST_USERS])
+    if len(found) > _MOST_USERS:
+        yield f"… and {len(found) - _MOST_USERS} more"
+
+
+def _relatives(image: Image, others: Sequence[Image]) -> Iterator[RelativeRow]:
+    for one in others:
+        theirs = set(one.diff_ids)
+        shared = tuple(n for n, diff_id in enumerate(image.diff_ids) if diff_id in theirs)
+        if shared:
+            yield RelativeRow(
+                reference=label(one.reference),
+                digest=one.digest,
+                layers=len(one.diff_ids),
+                shared=shared,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """An image of a state root, by its name or digest: what an image view is about."""
+
+    root: Path
+    reference: str
+
+    def look(self) -> ImageFrame:
+        """The frame. Raises NotFound, InvalidInput, SetupError."""
+        return look(ImageStore(self.root), self.reference)
+
+    def files(self, layer: int) -> LayerFiles:
+        """What one layer changes. Raises NotFound, InvalidInput, SetupError."""
+        return files(ImageStore(self.root), self.reference, layer)

@@ -1,0 +1,117 @@
+"""What an image is made of: immutable, from the store and the layers as they lie on disk.
+
+All text that the image chose has passed through :func:`wardian.observe.label.label`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from wardian.observe.frames import Mark, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A document or an archive of the store."""
+
+    digest: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """A path that a layer changes. A directory is unchanged that is there for what is in it."""
+
+    path: str
+    mark: Mark
+    size_bytes: int
+    is_directory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """A layer, by the digest of its archive unpacked.
+
+    ``hidden_bytes`` are those that layers above it replace or delete. ``users`` are other images
+    that have it, too. ``largest`` are a few of its files.
+    """
+
+    number: int
+    diff_id: str
+    blob: Blob
+    unpacked_bytes: int
+    hidden_bytes: int
+    added: int
+    modified: int
+    deleted: int
+    users: tuple[str, ...]
+    largest: tuple[FileRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """A line of the history: what made a layer, or only changed the configuration (None)."""
+
+    instruction: str
+    created_by: str
+    comment: str
+    layer: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WastedRow:
+    """A path that several layers have."""
+
+    path: str
+    count: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelativeRow:
+    """Another image that has layers in common with this one, by their numbers here."""
+
+    reference: str
+    digest: str
+    layers: int
+    shared: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFrame:
+    """An image. ``container`` is its name, by which a view of it is headed.
+
+    ``layers`` and ``steps`` are lowest and first first. ``efficiency`` is dive's score.
+    """
+
+    view: ClassVar[str] = "image"
+    rows_field: ClassVar[str | None] = None
+
+    time_s: float
+    container: str
+    source: Source
+    names: tuple[str, ...]
+    platform: str
+    created: str
+    manifest: Blob
+    config: Blob
+    settings: tuple[tuple[str, str], ...]
+    steps: tuple[StepRow, ...]
+    layers: tuple[LayerRow, ...]
+    efficiency: float
+    wasted_bytes: int
+    wasted: tuple[WastedRow, ...]
+    wasted_left_out: int
+    relatives: tuple[RelativeRow, ...]
+    relatives_left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFiles:
+    """Everything that a layer changes, by path; of very many the largest, and how many not."""
+
+    layer: int
+    files: tuple[FileRow, ...]
+    left_out: int
