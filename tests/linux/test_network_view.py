@@ -28,7 +28,7 @@ from tests.linux.test_networks import (  # fixtures, too
 )
 from wardian.errors import FailedPrecondition
 from wardian.network.definition import Endpoint
-from wardian.observe import network, wire
+from wardian.observe import namespace_reader, wire
 from wardian.observe.network import NetworkSampler
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.packet import Way, way
@@ -266,7 +266,9 @@ def test_a_container_full_of_links_and_routes_is_cut_short(wardian: Wardian, sta
     space = frame.namespace("flood")
     assert space is not None
     assert space.has_more
-    assert len([one for one in frame.links if one.namespace == "flood"]) == network.MOST_ROWS
+    assert (
+        len([one for one in frame.links if one.namespace == "flood"]) == namespace_reader.MOST_ROWS
+    )
 
 
 def test_the_static_form_is_the_same_whatever_was_sent(street: Street) -> None:

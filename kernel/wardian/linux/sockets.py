@@ -23,6 +23,8 @@ _STATES: Final = {
     11: "closing",
 }
 
+_COUNTED: Final = ("TCP", "UDP")  # not all: who looks has a netlink socket there
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Socket:
@@ -49,6 +51,19 @@ def sockets(host_pid: int, *, proc: str = "/proc") -> Iterator[Socket]:
                     remote=_end(remote),
                     state="" if is_udp and number == 7 else _STATES.get(number, "unknown"),
                 )
+
+
+def in_use(host_pid: int, *, proc: str = "/proc") -> tuple[str, ...]:
+    """How many sockets of each protocol the namespace has: read in microseconds.
+
+    The list of them is not: for it the kernel goes through the hash table of the whole machine.
+    """
+    counts: list[str] = []
+    for name in ("sockstat", "sockstat6"):
+        with suppress(OSError), open(f"{proc}/{host_pid}/net/{name}", encoding="ascii") as lines:
+            found = (" ".join(line.split()[:3]) for line in lines)
+            counts += (one for one in found if one.startswith(_COUNTED))
+    return tuple(counts)
 
 
 def _end(word: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Final
 
@@ -160,6 +160,7 @@ def elements(kernel: Netlink, family: int, table: str, set_name: str) -> Iterato
             yield f"{name} {shown}".rstrip() if shown else name
 
 
+@lru_cache(1024)  # who looks twice a second finds most of them as they were
 def _rule(family: int, data: bytes) -> Rule:
     found = dict(attributes(data))
     (handle,) = struct.unpack("!Q", found[3])

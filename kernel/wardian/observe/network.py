@@ -6,23 +6,23 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 from wardian.errors import FailedPrecondition, WardianError
-from wardian.linux import netlink, rtnetlink
+from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
 from wardian.linux.proc import children
-from wardian.linux.sockets import sockets
 from wardian.network import ruleset
 from wardian.network.definition import Network
 from wardian.network.ground import HostGround
 from wardian.network.networks import Networks
 from wardian.network.rootless import look, visit
 from wardian.network.rules import SET_NAMES, table_name
+from wardian.network.ruleset import Rule
 from wardian.observe.frames import Source
 from wardian.observe.label import label
+from wardian.observe.namespace_reader import NamespaceReader, Read
 from wardian.observe.network_frame import (
     HOST,
     LinkRow,
@@ -35,9 +35,6 @@ from wardian.runtime.messages import ContainerInfo
 from wardian.runtime.sharing import CONTAINER, PRIVATE
 from wardian.runtime.spec import Network as Mode
 
-MOST_ROWS = 256  # of what a container's root may make ten thousands of
-T = TypeVar("T")
-
 
 class NetworkSampler:
     """Looks at the networks of a state root and at those containers that have a network."""
@@ -45,6 +42,8 @@ class NetworkSampler:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._before: tuple[float, dict[str, LinkRow]] | None = None
+        self._host_reader = NamespaceReader(is_bounded=False)
+        self._readers: dict[int, NamespaceReader] = {}
 
     def sample(self, containers: Iterable[ContainerInfo]) -> NetworkFrame:
         """The frame of now. Raises WardianError if the host's own links cannot be read."""
@@ -52,10 +51,14 @@ class NetworkSampler:
         owners = [one for one in running if _home(one) == one.id]
         names = _names(running)
         namespaces, unreadable = [self._host()], []
+        readers, self._readers = self._readers, {}
         for info in owners:
+            assert info.host_pid is not None
+            reader = readers.get(info.host_pid) or NamespaceReader(is_bounded=True)
+            self._readers[info.host_pid] = reader
             try:
                 with _enter(info) as kernel:
-                    namespaces.append(_read(names[info.id], kernel, info))
+                    namespaces.append(reader.read(names[info.id], kernel, info))
             except (OSError, WardianError):
                 unreadable.append(names[info.id])
         links = self._rated(_joined(namespaces, owners, names))
@@ -76,7 +79,7 @@ class NetworkSampler:
         """Where the bridges stand. A user without a network that is up has no such place."""
         try:
             with look(self._root, netlink.ROUTE) as kernel:
-                return _read(HOST, kernel)
+                return self._host_reader.read(HOST, kernel)
         except FailedPrecondition:
             return NamespaceRow(name=HOST, routes=(), neighbours=()), []
 
@@ -107,6 +110,11 @@ class NetworkSampler:
         ]
 
 
+@lru_cache(1024)
+def _words(rule: Rule) -> tuple[str, str]:
+    return rule.plain_words, rule.iptables
+
+
 def _network(network: Network, kernel: Netlink) -> NetworkRow:
     table = table_name(network.bridge)
     families = (ruleset.INET, ruleset.BRIDGE)
@@ -116,8 +124,8 @@ def _network(network: Network, kernel: Netlink) -> NetworkRow:
         bridge=network.bridge,
         subnets=tuple(subnet.block for subnet in network.subnets),
         rules=rules,
-        words=tuple(rule.plain_words for rule in rules),
-        iptables=tuple(rule.iptables for rule in rules),
+        words=tuple(_words(rule)[0] for rule in rules),
+        iptables=tuple(_words(rule)[1] for rule in rules),
         sets={
             name: tuple(ruleset.elements(kernel, ruleset.BRIDGE, table, name)) for name in SET_NAMES
         },
@@ -142,52 +150,6 @@ def _enter(info: ContainerInfo) -> Netlink:
         finally:
             os.close(fd)
     raise failure or ProcessLookupError(info.host_pid)
-
-
-Read = tuple[NamespaceRow, list[LinkRow]]
-
-
-def _read(name: str, kernel: Netlink, info: ContainerInfo | None = None) -> Read:
-    """A namespace's links and the rest; of a container no more than ``MOST_ROWS`` of each."""
-    most = None if info is None else MOST_ROWS
-    found = _first(rtnetlink.links(kernel), most)
-    names = {link.index: label(link.name) for link in found}
-    addresses: dict[int, list[str]] = {}
-    for one in _first(rtnetlink.addresses(kernel), most):
-        addresses.setdefault(one.link, []).append(f"{one.address}/{one.prefix}")
-    routes = _first(rtnetlink.routes(kernel), most)
-    neighbours = _first(rtnetlink.neighbours(kernel), most)
-    opened = _first(sockets(info.host_pid), most) if info and info.host_pid else []
-    links = [
-        LinkRow(
-            namespace=name,
-            name=names[link.index],
-            index=link.index,
-            kind=link.kind,
-            mac=link.mac,
-            mtu=link.mtu,
-            is_up=link.is_up,
-            addresses=tuple(addresses.get(link.index, ())),
-            bridge=f"{name}/{names[link.bridge]}" if link.bridge in names else "",
-            peer=str(link.peer) if link.kind == "veth" else "",
-            received_bytes=link.received_bytes,
-            sent_bytes=link.sent_bytes,
-        )
-        for link in found
-    ]
-    row = NamespaceRow(
-        name=name,
-        routes=tuple((names.get(one.link, ""), one) for one in routes),
-        neighbours=tuple((names.get(one.link, ""), one) for one in neighbours),
-        sockets=tuple(opened),
-        ports=info.published if info else (),
-        has_more=any(len(rows) == most for rows in (found, routes, neighbours, opened)),
-    )
-    return row, links
-
-
-def _first(rows: Iterable[T], most: int | None) -> list[T]:
-    return list(islice(rows, most))
 
 
 def _home(info: ContainerInfo) -> str:

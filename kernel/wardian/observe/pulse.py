@@ -3,8 +3,9 @@
 A sampler has file descriptors that become readable when there is something to see, and a period
 after which it wants to look anyway. The first event after a quiet time is looked at within
 milliseconds, then at most every ``MIN_INTERVAL_S``. However much happens in a container, a sampler
-never gets more than ``CPU_SHARE`` of a core (three views: less than 2 %): it may save up the share
-of a few seconds, and what it spends beyond that is waited off. Without a watch there is no thread.
+never gets more than ``CPU_SHARE`` of a core (three views: less than 2 %), or what its own
+``cpu_share`` says: it may save up the share of a few seconds, and what it spends beyond that is
+waited off. Without a watch there is no thread.
 """
 
 from __future__ import annotations
@@ -99,16 +100,17 @@ class Watch(Generic[F]):
         self.arm_s = 0.0  # when to listen to the sources again, if not armed
         self.due_s = 0.0
         self.not_before_s = 0.0
-        self.credit_s = CPU_SHARE * SAVED_S
+        self._share: float = getattr(sampler, "cpu_share", CPU_SHARE)
+        self.credit_s = self._share * SAVED_S
         self.credited_s = time.monotonic()
 
     def spend(self, cpu_s: float) -> float:
         """Book CPU time; returns how long to wait until it has been paid for."""
         now = time.monotonic()
-        earned_s = (now - self.credited_s) * CPU_SHARE
-        self.credit_s = min(CPU_SHARE * SAVED_S, self.credit_s + earned_s) - cpu_s
+        earned_s = (now - self.credited_s) * self._share
+        self.credit_s = min(self._share * SAVED_S, self.credit_s + earned_s) - cpu_s
         self.credited_s = now
-        return max(0.0, -self.credit_s / CPU_SHARE)
+        return max(0.0, -self.credit_s / self._share)
 
     def close(self) -> None:
         """Stop sampling; no frame is published after the look that may be under way."""

@@ -23,13 +23,14 @@ import msgspec
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.observe.network import NetworkSampler
 from wardian.observe.network_frame import NetworkFrame
-from wardian.observe.pulse import CPU_SHARE, Notice
+from wardian.observe.pulse import Notice
 from wardian.observe.subject import NAME_LABEL, NOTEBOOK_LABEL, not_running
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.messages import ContainerInfo
 
 PERIOD_S = 0.5
+CPU_SHARE = 0.015  # of a core: there are as many namespaces to look into as containers
 _READ_BYTES = 1 << 20
 _PATIENCE_S = 10.0
 
@@ -70,6 +71,7 @@ class SurroundingsSampler:
 
     view: ClassVar[str] = NetworkFrame.view
     period_s = PERIOD_S
+    cpu_share = CPU_SHARE
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
