@@ -250,6 +250,30 @@ def test_who_has_loopback_only_is_seen_with_what_shares_its_namespace(
     assert "loopback only" in still(frame)
 
 
+def test_what_is_not_read_each_time_is_read_when_it_has_changed(
+    wardian: Wardian, state: Path
+) -> None:
+    start(wardian, "mover", SLEEPER, "--cap-add", "NET_ADMIN")
+    with Client.connect(state) as client:
+        sampler, containers = NetworkSampler(state), client.list()
+        before = sampler.sample(containers)
+        out(wardian("exec", "mover", "ip", "addr", "add", "192.0.2.9/24", "dev", "lo"))
+        after = sampler.sample(containers)
+        serve = "python3", "-m", "http.server", "80"
+        out(wardian("exec", "-d", "mover", *serve))
+        wait_until(lambda: listening(sampler.sample(containers)) == ["0.0.0.0:80"])
+    assert [link.addresses[0] for link in before.links if link.namespace == "mover"] == [
+        "127.0.0.1/8"
+    ]
+    (link,) = (link for link in after.links if link.namespace == "mover")
+    assert "192.0.2.9/24" in link.addresses
+
+
+def listening(frame: NetworkFrame) -> list[str]:
+    """Where somebody waits, in every container."""
+    return [one.local for row in frame.namespaces for one in row.sockets if one.state == "listen"]
+
+
 def test_another_notebook_s_containers_are_not_shown(wardian: Wardian, state: Path) -> None:
     for name, book in (("mine", "a"), ("theirs", "b")):
         start(wardian, name, SLEEPER, "--label", f"wardian.notebook={book}")

@@ -190,6 +190,8 @@ def test_a_view_opens_in_a_tab_without_a_kernel(
         ("DELETE", "volumes/data"),
         ("GET", "live"),
         ("GET", "containers/web/views/layers"),
+        ("GET", "containers/web/views/network"),
+        ("GET", "images/wardian%2Fbase/view"),
     ],
 )
 def test_nobody_gets_in_without_the_token(server: JupyterServer, method: str, path: str) -> None:
