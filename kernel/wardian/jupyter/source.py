@@ -23,6 +23,7 @@ from wardian.errors import (
 )
 from wardian.jupyter.settings import Settings
 from wardian.runtime.paths import state_root
+from wardian.runtime.probes.finding import Area
 
 if TYPE_CHECKING:
     from wardian.images.store import Image
@@ -42,10 +43,10 @@ STOP_TIMEOUT_S = 2.0
 class NoContainers(SetupError):
     """The host allows no container at all (the rung *bare*); ``hint`` is what would lift that."""
 
-    @classmethod
-    def because(cls, cause: Probe) -> NoContainers:
+    def __init__(self, cause: Probe) -> None:
         """What is missing, and what would lift that."""
-        return cls(f"{cause.name}: {cause.detail or cause.loss}", hint=cause.lift)
+        super().__init__(f"{cause.name}: {cause.detail or cause.loss}", hint=cause.lift)
+        self.is_of_namespaces = cause.area is Area.NAMESPACES
 
     def refusing(self, word: str) -> FailedPrecondition:
         """What somebody hears who asked for a thing that a container has."""
@@ -85,10 +86,11 @@ class ContainerSource:
     def obtain(self, name: str, settings: Settings) -> Container:
         """The running container of this name: found again, started again, or new.
 
-        Raises NoContainers. On the first use of a state directory that is found out beforehand, so
-        that no image is made for nothing.
+        Raises NoContainers. That this host gives no namespaces is found out before the first use of
+        a state directory, so that no image is made for nothing; all else is tried.
         """
-        if not (state_root() / "toolbox").is_dir() and (refused := no_containers()):
+        is_first_use = not (state_root() / "toolbox").is_dir()
+        if is_first_use and (refused := no_containers()) and refused.is_of_namespaces:
             raise refused
         try:
             return self._obtain(name, settings)
@@ -267,7 +269,6 @@ def local_name(info: ContainerInfo) -> str:
 def no_containers(diagnosis: Diagnosis | None = None) -> NoContainers | None:
     """Why this host allows no container; None if it does. Looks for half a second; blocks."""
     from wardian.runtime.doctor import Rung, diagnose
-    from wardian.runtime.probes.finding import Area
 
     try:
         found = diagnosis or diagnose(state_root())
@@ -276,7 +277,7 @@ def no_containers(diagnosis: Diagnosis | None = None) -> NoContainers | None:
     if found.rung is not Rung.BARE:
         return None
     order = sorted(found.blocking, key=lambda probe: probe.area is not Area.NAMESPACES)
-    return NoContainers.because(order[0])
+    return NoContainers(order[0])
 
 
 def ensure_rung(required: str) -> None:
