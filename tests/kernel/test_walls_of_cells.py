@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tests.kernel.page import Page
+from wardian.errors import InvalidInput
+from wardian.jupyter.settings import Settings
 from wardian.linux import capabilities
 from wardian.linux.capabilities import mask
 
@@ -67,3 +69,17 @@ for name in os.listdir("/proc/self/fd"):
 def test_runner_holds_no_file_of_the_host(page: Page) -> None:
     """What it has open is a pipe, a socket, a terminal, or can be had by its name as well."""
     assert page.run(LOOK).text() == ""
+
+
+def test_walls_are_taken_down_for_a_container_that_asks_for_it_and_only_by_the_magic(
+    shell_page: Page,
+) -> None:
+    shell_page.run("%container new workshop --privileged")
+    try:
+        inside = "unshare --mount mount -t tmpfs none /srv && echo mounted"
+        assert shell_page.run(f"%%on workshop\n{inside}").text() == "mounted\n"
+    finally:
+        shell_page.run("%container rm workshop")
+    assert shell_page.run(inside).status == "error"
+    with pytest.raises(InvalidInput, match="unknown setting"):
+        Settings().with_words({"privileged": True})

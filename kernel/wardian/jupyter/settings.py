@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
 
@@ -30,8 +31,8 @@ class Settings:
     """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
 
     ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. ``require`` is a
-    rung of the doctor's ladder. ``network``, ``ip``, ``publish`` and ``cap_add`` are
-    `%container new`'s alone: no notebook brings them along.
+    rung of the doctor's ladder. ``network``, ``ip``, ``publish``, ``cap_add`` and ``privileged``
+    are docker's, and `%container`'s alone: a notebook does not get them by being opened.
     """
 
     image: str = DEFAULT_IMAGE
@@ -46,6 +47,7 @@ class Settings:
     publish: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()
     require: str | None = None
+    privileged: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -82,7 +84,15 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """The container's limits; raises InvalidInput."""
-        return Limits.parse(memory=self.memory, cpus=self.cpus, pids=self.pids)
+        limits = Limits.parse(memory=self.memory, cpus=self.cpus, pids=self.pids)
+        return replace(limits, device_rules=(DeviceRule(),)) if self.privileged else limits
+
+    @property
+    def privileges(self) -> dict[str, Any]:
+        """Fields of the spec that take the walls down which `wardian run --privileged` does."""
+        if not self.privileged:
+            return {}
+        return {"cap_add": ("ALL",), "seccomp": "unconfined", "hides_paths": False}
 
     def limits_over(self, usual: Limits) -> Limits:
         """These limits where they say something, else the usual ones; raises InvalidInput."""

@@ -200,6 +200,7 @@ class ContainerSource:
                 START_LABEL: msgspec.json.encode(start).decode(),
             },
             keep=Keep.STOP if self.is_notebook else Keep.NEVER,
+            **settings.privileges,
         )
         try:
             return self.client.run(spec)

@@ -13,6 +13,7 @@ from wardian.jupyter.magics.base import Call, Magic, Parser, add_limit_options, 
 from wardian.jupyter.source import MAIN, local_name
 
 if TYPE_CHECKING:
+    from wardian.jupyter.settings import Settings
     from wardian.jupyter.workspace import Workspace
     from wardian.runtime.messages import ContainerInfo
 
@@ -59,6 +60,11 @@ class ContainerMagic(Magic):
                     action="append",
                     metavar="SOURCE:PATH",
                     help="a volume by name, or a directory of this machine",
+                )
+                one.add_argument(
+                    "--privileged",
+                    action="store_true",
+                    help="all capabilities of its user namespace, no filter, nothing hidden",
                 )
                 add_limit_options(one)
 
@@ -108,9 +114,8 @@ class ContainerMagic(Magic):
 
     async def _new(self, call: Call, options: argparse.Namespace) -> None:
         workspaces = call.kernel.workspaces
-        settings = workspaces.read_settings().with_words(chosen_limits(options))
         settings = replace(
-            settings,
+            _chosen(workspaces.read_settings(), options),
             network=options.network,
             ip=options.ip,
             publish=tuple(options.publish),
@@ -151,8 +156,8 @@ class ContainerMagic(Magic):
     async def _reset(self, call: Call, options: argparse.Namespace) -> None:
         workspace = await self._named(call, options)
         await workspace.discard()
-        if words := chosen_limits(options):
-            workspace.choose(call.kernel.workspaces.read_settings().with_words(words))
+        if chosen_limits(options) or options.privileged:
+            workspace.choose(_chosen(call.kernel.workspaces.read_settings(), options))
         await workspace.launcher()
         origin = "new" if workspace.place else f"new from {workspace.settings.image}"
         call.print(f"{workspace.name}: {origin}")
@@ -191,6 +196,10 @@ def _add_options_of_new(parser: Parser) -> None:
     parser.add_argument(
         "--cap-add", action="append", default=[], metavar="CAP", help="one capability more"
     )
+
+
+def _chosen(usual: Settings, options: argparse.Namespace) -> Settings:
+    return replace(usual.with_words(chosen_limits(options)), privileged=options.privileged)
 
 
 def _row(info: ContainerInfo, current: str) -> tuple[str, ...]:
