@@ -210,3 +210,21 @@ def test_time_spent_must_be_waited_off(pulse: Pulse, sampler: PipeSampler) -> No
     saved_s = CPU_SHARE * SAVED_S
     assert watch.spend(saved_s / 2) == 0.0
     assert watch.spend(saved_s) == pytest.approx(SAVED_S / 2, abs=0.1)
+
+
+def test_who_wants_to_be_told_rarely_is_told_rarely_whatever_happens(
+    pulse: Pulse, sampler: PipeSampler
+) -> None:
+    seldom, often, other = Listener(), Listener(), PipeSampler()
+    watches = [
+        pulse.watch(sampler, seldom.publish, seldom.fail, interval_s=3600.0),
+        pulse.watch(other, often.publish, often.fail),
+    ]
+    for number in range(1, 4):
+        sampler.say()
+        other.say()
+        assert often.wait(frames=number)
+    assert sampler.sampled == 1
+    for watch in watches:
+        watch.close()
+    assert pulse.wait_stopped(PATIENCE_S)

@@ -1,7 +1,8 @@
 """What a notebook asks of its container: image, limits, time for a cell.
 
-Three places say it, the later one winning: the kernelspec (``WARDIAN_IMAGE``,
-``WARDIAN_MEMORY``, … in its ``env``), the notebook's metadata, the cell's metadata
+Four places say it, the later one winning: JupyterLab's settings (`wardian.jupyter.defaults`), the
+kernelspec (``WARDIAN_IMAGE``, ``WARDIAN_MEMORY``, … in its ``env``), the notebook's metadata, the
+cell's metadata
 (``"wardian": {"image": …, "memory": "512m", "cpus": 1.5, "pids": 100, "timeout": 30}``).
 Only of ``require``, the lowest rung on which cells may run, the stricter one wins.
 """
@@ -23,16 +24,20 @@ RUNGS = (
     "pod",
     "bare",
 )  # `wardian.runtime.doctor.Rung`, not imported at a start
-WORDS = ("image", "memory", "cpus", "pids", "timeout", "python", "volumes", "require")
+WORDS = (
+    *("image", "memory", "cpus", "pids", "timeout", "python", "volumes"),
+    *("refresh", "require"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
 
-    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. ``require`` is a
-    rung of the doctor's ladder. ``network``, ``ip``, ``publish``, ``cap_add`` and ``privileged``
-    are docker's, and `%container`'s alone: a notebook does not get them by being opened.
+    ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. Views look
+    no more often than every ``refresh`` seconds. ``require`` is a rung of the doctor's ladder.
+    ``network``, ``ip``, ``publish``, ``cap_add`` and ``privileged`` are docker's, and
+    `%container`'s alone: a notebook does not get them by being opened.
     """
 
     image: str = DEFAULT_IMAGE
@@ -48,12 +53,12 @@ class Settings:
     cap_add: tuple[str, ...] = ()
     require: str | None = None
     privileged: bool = False
+    refresh: str | None = None
 
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """What ``WARDIAN_…`` variables say."""
+    def with_environment(self, environment: Mapping[str, str]) -> Settings:
+        """These settings with what ``WARDIAN_…`` variables say on top."""
         said = {word: environment.get(f"WARDIAN_{word.upper()}") for word in WORDS}
-        return cls().with_words({word: value for word, value in said.items() if value})
+        return self.with_words({word: value for word, value in said.items() if value})
 
     def with_words(self, words: object) -> Settings:
         """These settings with others on top; raises InvalidInput for what they cannot be."""
@@ -89,9 +94,9 @@ class Settings:
 
     @property
     def privileges(self) -> dict[str, Any]:
-        """Fields of the spec that take the walls down which `wardian run --privileged` does."""
+        """Fields of the spec: what is added; all that `wardian run --privileged` takes down."""
         if not self.privileged:
-            return {}
+            return {"cap_add": self.cap_add}
         return {"cap_add": ("ALL",), "seccomp": "unconfined", "hides_paths": False}
 
     def limits_over(self, usual: Limits) -> Limits:
@@ -107,15 +112,24 @@ class Settings:
     @property
     def timeout_s(self) -> float | None:
         """How long a cell may run; raises InvalidInput."""
-        if self.timeout in (None, "", "0"):
-            return None
-        try:
-            seconds = float(str(self.timeout).removesuffix("s"))
-        except ValueError:
-            seconds = -1.0
-        if not 0 < seconds < 1e7:
-            raise InvalidInput(f"not a time limit: {self.timeout}", hint="write seconds, like 30")
-        return seconds
+        return _seconds(self.timeout, "a time limit")
+
+    @property
+    def refresh_s(self) -> float:
+        """The least time between two looks of a view; raises InvalidInput."""
+        return _seconds(self.refresh, "a refresh rate") or 0.0
+
+
+def _seconds(word: str | None, what: str) -> float | None:
+    if word in (None, "", "0"):
+        return None
+    try:
+        seconds = float(str(word).removesuffix("s"))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e7:
+        raise InvalidInput(f"not {what}: {word}", hint="write seconds, like 30")
+    return seconds
 
 
 def _stricter(*rungs: str | None) -> str | None:

@@ -192,7 +192,6 @@ class ContainerSource:
             volumes=tuple(one for one in mounts if isinstance(one, VolumeMount)),
             attachments=attachments,
             ports=ports,
-            cap_add=settings.cap_add,
             best_effort=True,  # where a limit cannot be had the notebook runs, and is told so
             labels={
                 NOTEBOOK_LABEL: self.label,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wardian.cells.runner import Language, Runner
 from wardian.errors import AlreadyExists, InvalidInput, NotFound, WardianError
-from wardian.jupyter import languages
+from wardian.jupyter import defaults, languages
 from wardian.jupyter.notebook import Notebook
 from wardian.jupyter.settings import Settings
 from wardian.jupyter.source import MAIN, ContainerSource, local_name
@@ -46,7 +46,7 @@ class Workspaces:
         notebook = Notebook.of_session(session_name, Path.cwd())
 
         def read_settings() -> Settings:
-            settings = Settings.from_environment(environment)
+            settings = defaults.read().with_environment(environment)
             return settings.with_words(notebook.settings()) if notebook else settings
 
         if notebook is not None:

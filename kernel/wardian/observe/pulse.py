@@ -80,6 +80,7 @@ class Watch(Generic[F]):
 
     ``publish`` gets each frame, ``fail`` the error that ended the watch. Before each look
     ``is_wanted`` is asked whether anybody still cares. All are called from the pulse's thread.
+    Between two looks at least ``interval_s`` pass, whatever happens.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class Watch(Generic[F]):
         publish: Callable[[F], None],
         fail: Callable[[WardianError], None],
         is_wanted: Callable[[], bool],
+        interval_s: float = 0.0,
     ) -> None:
         self._pulse = pulse
         self.sampler = sampler
         self.publish = publish
         self.fail = fail
         self.is_wanted = is_wanted
+        self.interval_s = max(MIN_INTERVAL_S, interval_s)
         self.sources: tuple[int, ...] = ()
         self.is_armed = False
         self.arm_s = 0.0  # when to listen to the sources again, if not armed
@@ -143,9 +146,11 @@ class Pulse:
         publish: Callable[[F], None],
         fail: Callable[[WardianError], None],
         is_wanted: Callable[[], bool] = lambda: True,
+        *,
+        interval_s: float = 0.0,
     ) -> Watch[F]:
         """Sample until the watch is closed, fails or is no longer wanted."""
-        watch = Watch(self, sampler, publish, fail, is_wanted)
+        watch = Watch(self, sampler, publish, fail, is_wanted, interval_s)
         with self._lock:
             self._wanted.add(watch)
             self._ensure_thread()
@@ -269,7 +274,7 @@ class _Beat:
         if frame is not None:
             _guarded(lambda: watch.publish(frame))
         rest_s = self._charge(watch)
-        watch.not_before_s = begun + max(MIN_INTERVAL_S, rest_s)
+        watch.not_before_s = begun + max(watch.interval_s, rest_s)
         watch.due_s = max(begun + watch.sampler.period_s, watch.not_before_s)
         if not watch.is_armed:
             self._arm(watch)

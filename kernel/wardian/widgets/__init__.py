@@ -2,6 +2,8 @@
 
 ``image`` shows an image instead.
 
+A view looks at most every ``interval_s``, and no more often than ten times a second.
+
 The classes need anywidget and ipywidgets, which take a while to import: they are imported when the
 first view is made.
 """
@@ -43,33 +45,39 @@ __all__ = [
 ]
 
 
-def layers(container: Container | Subject | Locator) -> LayersView:
+def layers(container: Container | Subject | Locator, *, interval_s: float = 0.0) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
     from wardian.widgets.view import LayersView
 
-    return LayersView(_locator(container))
+    return LayersView(_locator(container), interval_s=interval_s)
 
 
-def processes(container: Container | Subject | Locator) -> ProcessesView:
+def processes(
+    container: Container | Subject | Locator, *, interval_s: float = 0.0
+) -> ProcessesView:
     """The processes of a container, live, with their pids on both sides."""
     from wardian.widgets.view import ProcessesView
 
-    return ProcessesView(_locator(container))
+    return ProcessesView(_locator(container), interval_s=interval_s)
 
 
-def resources(container: Container | Subject | Locator) -> ResourcesView:
+def resources(
+    container: Container | Subject | Locator, *, interval_s: float = 0.0
+) -> ResourcesView:
     """The memory, CPU time and processes that a container uses, live, and its limits."""
     from wardian.widgets.view import ResourcesView
 
-    return ResourcesView(_locator(container))
+    return ResourcesView(_locator(container), interval_s=interval_s)
 
 
-def network(container: Container, frame: NetworkFrame | None = None) -> NetworkView:
+def network(
+    container: Container, frame: NetworkFrame | None = None, *, interval_s: float = 0.0
+) -> NetworkView:
     """The networks of a container and of those beside it, live; ``frame`` if one was just taken."""
     from wardian.observe.surroundings import Surroundings
     from wardian.widgets.view import NetworkView
 
-    return NetworkView(lambda: Surroundings.of(container), frame=frame)
+    return NetworkView(lambda: Surroundings.of(container), frame=frame, interval_s=interval_s)
 
 
 def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:

@@ -59,7 +59,13 @@ class Net(Magic):
             call.display(dict(forms))
         else:
             forms["text/html"] = still(frame) + forms["text/html"]
-            show_made(call, lambda made: made.network(container, frame), forms, forms)
+            refresh_s = call.workspace.settings.refresh_s
+            show_made(
+                call,
+                lambda made: made.network(container, frame, interval_s=refresh_s),
+                forms,
+                forms,
+            )
 
 
 def _networks(frame: NetworkFrame, *, is_now: bool) -> Iterator[Table]:

@@ -13,9 +13,12 @@ def show_view(call: Call, kind: str, text: str) -> None:
 
     ``text`` is shown where there is none to be had.
     """
-    show_made(
-        call, lambda widgets: getattr(widgets, kind)(call.workspace.subject), {"text/plain": text}
-    )
+    workspace = call.workspace
+
+    def make(widgets: Any) -> Any:
+        return getattr(widgets, kind)(workspace.subject, interval_s=workspace.settings.refresh_s)
+
+    show_made(call, make, {"text/plain": text})
 
 
 def show_made(

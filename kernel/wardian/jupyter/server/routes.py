@@ -17,12 +17,14 @@ from tornado import web
 from tornado.ioloop import IOLoop
 
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound, WardianError
+from wardian.jupyter import defaults
 from wardian.jupyter.server import deeds
 from wardian.jupyter.server.views import RESOURCE, ImageSocket, Socket, ViewSocket
-from wardian.jupyter.server.watcher import Watcher
+from wardian.jupyter.server.watcher import PERIOD_S, Watcher
 from wardian.widgets.feed import VIEWS
 
 MOST_LINES = 5000
+FASTEST_S = 0.2
 STATUS = {NotFound: 404, FailedPrecondition: 409, InvalidInput: 400}
 NAME = r"(?P<name>[^/]+)"
 
@@ -73,6 +75,15 @@ class Thing(_Handler):
         await self._do(self._remove, name)
 
 
+class Defaults(_Handler):
+    """``PUT defaults``: what JupyterLab's settings give notebooks that say nothing else."""
+
+    @web.authenticated
+    @authorized
+    async def put(self) -> None:
+        await self._do(defaults.write, self.get_json_body())
+
+
 class Live(Socket):
     """What there is, now and whenever it changes, as long as the panel is looked at."""
 
@@ -85,7 +96,7 @@ class Live(Socket):
         def say(news: Any) -> None:
             loop.add_callback(self.say, msgspec.json.encode(news), binary=False)
 
-        self._watcher = Watcher(say)
+        self._watcher = Watcher(say, max(self.period_s or PERIOD_S, FASTEST_S))
         self._watcher.start()
 
     def on_message(self, message: str | bytes) -> None:
@@ -109,6 +120,7 @@ def routes(base_url: str) -> list[tuple[Any, ...]]:
 
     return [
         (at("live"), Live),
+        (at("defaults"), Defaults),
         (at("containers", NAME, "logs"), Logs),
         (at("containers", NAME, "views", f"(?P<view>{'|'.join(VIEWS)})"), ViewSocket),
         (at("containers", NAME, "(?P<deed>[a-z]+)"), Deed),

@@ -21,6 +21,7 @@ from wardian.widgets.feed import AnyFeed, Feed, Sight, sight
 from wardian.widgets.image_feed import ImageFeed
 
 RESOURCE = "wardian"
+SLOWEST_S = 3600.0
 
 
 class Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
@@ -32,6 +33,14 @@ class Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
     @authorized
     async def get(self, *arguments: Any, **named: Any) -> None:
         await super().get(*arguments, **named)
+
+    @property
+    def period_s(self) -> float | None:
+        """How often the page wants to be told; None if it does not say, or nonsense."""
+        with suppress(ValueError):
+            wanted = float(self.get_query_argument("period", ""))
+            return wanted if 0 < wanted <= SLOWEST_S else None
+        return None
 
     def say(self, message: bytes, *, binary: bool) -> None:
         """Send it, unless the page is gone; on the server's own thread."""
@@ -74,7 +83,8 @@ class ViewSocket(FeedSocket):
     """``containers/NAME/views/layers``."""
 
     def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
-        return Feed(named["view"], lambda: located(named["view"], named["name"]), send)
+        view, name = named["view"], named["name"]
+        return Feed(view, lambda: located(view, name), send, interval_s=self.period_s or 0.0)
 
 
 class ImageSocket(FeedSocket):

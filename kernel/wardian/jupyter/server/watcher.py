@@ -30,11 +30,13 @@ Say = Callable[[Mapping[str, Any]], None]
 class Watcher:
     """Says ``inventory`` when it has changed, ``figures`` of what runs, or an ``error``.
 
-    ``say`` is called in a thread of the watcher's own, until `close`.
+    ``say`` is called in a thread of the watcher's own, until `close`. Figures are told every
+    ``period_s``.
     """
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, period_s: float = PERIOD_S) -> None:
         self._say = say
+        self._period_s = period_s
         self._listener: Client | None = None
         self._closed = threading.Event()
         self._news = threading.Event()
@@ -88,7 +90,7 @@ class Watcher:
                 before, infos = changes, client.list()
                 self._tell(inventory.take(client, infos))
             self._say({"kind": "figures", "figures": self._figures(infos)})
-            if self._news.wait(PERIOD_S):
+            if self._news.wait(self._period_s):
                 time.sleep(SETTLE_S)
 
     def _tell(self, now: Inventory) -> None:
