@@ -6,5 +6,7 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     restoreMocks: true,
     setupFiles: "tests/setup.ts",
+    // JupyterLab's packages leave the endings of what they import to a bundler.
+    server: { deps: { inline: [/@jupyterlab/] } },
   },
 });

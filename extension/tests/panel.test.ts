@@ -1,34 +1,10 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import type { ContainerRow, Host, Inventory } from "../src/lab/inventory.js";
+import type { ContainerRow, Host } from "../src/lab/inventory.js";
 import { LogView } from "../src/lab/logs.js";
 import { figureWords, Panel, span, statusWords } from "../src/lab/panel.js";
+import { container, inventory } from "./rows.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
-
-function container(changes: Partial<ContainerRow> = {}): ContainerRow {
-  return {
-    id: "0123456789abcdef",
-    name: "web",
-    image: "wardian/base",
-    status: "running",
-    health: "",
-    created_at: 1000,
-    started_at: 1000,
-    finished_at: null,
-    exit_code: null,
-    exit_reason: "",
-    ports: [],
-    networks: [],
-    warnings: [],
-    is_of_a_notebook: false,
-    ...changes,
-  };
-}
-
-function inventory(...containers: ContainerRow[]): { kind: "inventory"; inventory: Inventory } {
-  const rest = { images: [], networks: [], volumes: [] };
-  return { kind: "inventory", inventory: { program: "/opt/wardian", containers, ...rest } };
-}
 
 const host = {
   act: vi.fn<Host["act"]>().mockResolvedValue(),

@@ -1,4 +1,7 @@
-/** What jsdom lacks and uPlot asks for while it is imported. */
+/** What jsdom lacks and uPlot asks for while it is imported; and English, as JupyterLab gives it. */
+
+import { Gettext } from "@jupyterlab/translation/lib/gettext.js";
+import { speak } from "../src/lab/words.js";
 
 window.matchMedia = (query) =>
   Object.assign(new EventTarget(), {
@@ -8,3 +11,5 @@ window.matchMedia = (query) =>
     addListener: () => undefined,
     removeListener: () => undefined,
   });
+
+speak(new Gettext({ domain: "wardian", locale: "en" }));

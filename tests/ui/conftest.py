@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.linux.conftest import keeper_pid, wait_until
+from tests.linux.program import Wardian, program
 from tests.ui.jupyter import REPOSITORY, JupyterServer, set_theme
 from tests.ui.notebook_page import NotebookPage
 from wardian.runtime.client import Client
@@ -40,6 +41,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
                 for info in client.list():
                     client.container(info.id).remove(force=True)
         wait_until(lambda: keeper_pid(state) is None)
+
+
+@pytest.fixture
+def wardian(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wardian]:
+    """The command line on the server's state, which is empty again afterwards."""
+    monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
+    state = server.home / "state"
+    yield program(state)
+    with Client.connect(state) as client:
+        for info in client.list():
+            client.container(info.id).remove(force=True, volumes=True)
+    program(state)("volume", "prune", "--all", "--force")
 
 
 @pytest.fixture(scope="session")

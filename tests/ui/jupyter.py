@@ -147,10 +147,21 @@ def _use_this_python(spec: Path) -> None:
 
 def set_theme(home: Path, name: str) -> None:
     """JupyterLab's theme; and no question about news on the first start."""
-    folder = home / "settings/@jupyterlab/apputils-extension"
+    package = "@jupyterlab/apputils-extension"
+    write_settings(home, package, "themes", {"theme": name})
+    write_settings(home, package, "notification", {"fetchNews": "false"})
+
+
+def set_language(home: Path, locale: str) -> None:
+    """JupyterLab's language; ``default`` is the server's."""
+    write_settings(home, "@jupyterlab/translation-extension", "plugin", {"locale": locale})
+
+
+def write_settings(home: Path, package: str, plugin: str, values: dict[str, Any]) -> None:
+    """What a user has chosen, as JupyterLab stores it."""
+    folder = home / "settings" / package
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": name}))
-    (folder / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+    (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
 
 
 def _free_port() -> int:

@@ -8,31 +8,17 @@ import re
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from tests.linux.conftest import keeper_pid, wait_until
-from tests.linux.program import IMAGE, Wardian, out, program
+from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES
 from tests.ui.jupyter import JupyterServer, set_theme
-from wardian.runtime.client import Client
 
 PATIENCE_MS = 10_000
 VIEW: FloatRect = {"x": 0, "y": 0, "width": 640, "height": 800}
-
-
-@pytest.fixture
-def wardian(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wardian]:
-    """The command line on the server's state, which is empty again afterwards."""
-    monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
-    state = server.home / "state"
-    yield program(state)
-    with Client.connect(state) as client:
-        for info in client.list():
-            client.container(info.id).remove(force=True, volumes=True)
-    program(state)("volume", "prune", "--all", "--force")
 
 
 def open_panel(page: Page, server: JupyterServer, theme: str = "JupyterLab Light") -> Locator:

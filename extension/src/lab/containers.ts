@@ -1,23 +1,22 @@
 /** The plugin of the side panel: what JupyterLab gives it, and what it does with that. */
 
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
-import {
-  Dialog,
-  ICommandPalette,
-  MainAreaWidget,
-  Notification,
-  showDialog,
-} from "@jupyterlab/apputils";
+import { ICommandPalette, MainAreaWidget } from "@jupyterlab/apputils";
+import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { Menu, Widget } from "@lumino/widgets";
 import type { View } from "../frames.js";
-import { panelWords as words, words as viewWords } from "../words.js";
+import { CATEGORY, OPEN } from "./commands.js";
+import { isSure, told } from "./dialogs.js";
 import type { ContainerRow, Deed, Host } from "./inventory.js";
 import { LogView } from "./logs.js";
 import { Panel } from "./panel.js";
+import { preferences } from "./preferences.js";
 import { doTo, Live, logLines, remove } from "./server.js";
+import { containerSymbol } from "./symbols.js";
+import { openTerminal } from "./terminals.js";
 import { showView, VIEWS } from "./views.js";
+import { speak, words } from "./words.js";
 
-const OPEN = "wardian:open-containers";
 const VIEW = "wardian:open-view";
 
 /** Looks at the server as long as it is seen. */
@@ -28,10 +27,12 @@ class PanelWidget extends Widget {
     super({ node: panel.element });
     this.live = new Live((news) => this.panel.hear(news));
     document.addEventListener("visibilitychange", this.look);
+    preferences.changed.connect(this.lookAnew);
   }
 
   override dispose(): void {
     document.removeEventListener("visibilitychange", this.look);
+    preferences.changed.disconnect(this.lookAnew);
     this.rest();
     super.dispose();
   }
@@ -59,6 +60,11 @@ class PanelWidget extends Widget {
     } else {
       this.rest();
     }
+  };
+
+  private readonly lookAnew = (): void => {
+    this.rest();
+    this.look();
   };
 
   private rest(): void {
@@ -105,25 +111,20 @@ class ViewWidget extends Widget {
   }
 }
 
-/** The parts of JupyterLab's terminal that we speak to. */
-interface TerminalWidget {
-  content: {
-    ready: Promise<unknown>;
-    session: { send(message: { type: "stdin"; content: string[] }): void };
-  };
-}
-
 class LabHost implements Host {
   constructor(private readonly app: JupyterFrontEnd) {}
 
   async act(container: ContainerRow, deed: Deed): Promise<void> {
-    if (deed !== "remove" || (await isSure(container.name, words.isLost))) {
+    if (
+      deed !== "remove" ||
+      (await isSure(words.reallyRemove(container.name), words.isLost, words.remove))
+    ) {
       await told(doTo(container.id, deed));
     }
   }
 
   async remove(kind: "images" | "networks" | "volumes", name: string): Promise<void> {
-    if (await isSure(name, words.isGone)) {
+    if (await isSure(words.reallyRemove(name), words.isGone, words.remove)) {
       await told(remove(kind, name));
     }
   }
@@ -133,6 +134,7 @@ class LabHost implements Host {
     for (const view of VIEWS) {
       menu.addItem({ command: VIEW, args: { view, id, name } });
     }
+    menu.aboutToClose.connect(() => beside.focus());
     const { left, bottom } = beside.getBoundingClientRect();
     menu.open(left, bottom);
   }
@@ -144,42 +146,14 @@ class LabHost implements Host {
   openLogs(container: ContainerRow): void {
     const content = new LogWidget(new LogView(() => logLines(container.id)));
     const tab = new MainAreaWidget({ content });
-    tab.title.label = `${container.name} — logs`;
+    tab.title.label = `${container.name} — ${words.logsTab}`;
     tab.title.closable = true;
     this.app.shell.add(tab, "main");
   }
 
   openTerminal(container: ContainerRow, program: string): void {
-    void told(this.terminal(container, program));
-  }
-
-  private async terminal(container: ContainerRow, program: string): Promise<void> {
-    const made: unknown = await this.app.commands.execute("terminal:create-new");
-    const { content } = made as TerminalWidget;
-    await content.ready;
-    const command = `exec ${program} exec -it ${container.id.slice(0, 12)} sh\r`;
-    content.session.send({ type: "stdin", content: [command] });
-  }
-}
-
-async function isSure(name: string, body: string): Promise<boolean> {
-  const { button } = await showDialog({
-    title: words.reallyRemove(name),
-    body,
-    buttons: [
-      Dialog.cancelButton({ label: words.cancel }),
-      Dialog.warnButton({ label: words.remove }),
-    ],
-  });
-  return button.accept;
-}
-
-/** Says why it could not be done. */
-async function told(deed: Promise<unknown>): Promise<void> {
-  try {
-    await deed;
-  } catch (error) {
-    Notification.error((error as Error).message, { autoClose: 8000 });
+    const command = `${program} exec -it ${container.id.slice(0, 12)} sh`;
+    void told(openTerminal(this.app, command));
   }
 }
 
@@ -187,27 +161,33 @@ export const containers: JupyterFrontEndPlugin<void> = {
   id: "wardian:containers",
   description: "The containers of this machine in a side panel.",
   autoStart: true,
-  optional: [ICommandPalette],
-  activate: (app: JupyterFrontEnd, palette: ICommandPalette | null) => {
+  optional: [ITranslator, ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    palette: ICommandPalette | null
+  ) => {
+    speak((translator ?? nullTranslator).load("wardian"));
     const widget = new PanelWidget(new Panel(new LabHost(app)));
     widget.id = "wardian-containers";
     widget.title.caption = words.title;
     widget.title.iconClass = "wdp-panel-icon jp-SideBar-tabIcon";
     app.shell.add(widget, "left", { rank: 350 });
     app.commands.addCommand(OPEN, {
-      label: "Show the containers",
+      label: words.showPanel,
+      icon: containerSymbol,
       execute: () => app.shell.activateById(widget.id),
     });
     app.commands.addCommand(VIEW, {
-      label: (args) => viewWords[args.view as View],
+      label: (args) => words[args.view as View],
       execute: (args) => {
         const { view, id, name } = args as { view: View; id: string; name: string };
         const tab = new MainAreaWidget({ content: new ViewWidget(view, { id, name }) });
-        tab.title.label = `${name} — ${viewWords[view].toLowerCase()}`;
+        tab.title.label = `${name} — ${words[view].toLowerCase()}`;
         tab.title.closable = true;
         app.shell.add(tab, "main");
       },
     });
-    palette?.addItem({ command: OPEN, category: "Wardian" });
+    palette?.addItem({ command: OPEN, category: CATEGORY });
   },
 };

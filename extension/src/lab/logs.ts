@@ -1,8 +1,8 @@
 /** What a container's main process printed, followed while it is looked at. */
 
 import { h } from "../dom.js";
-import { panelWords as words } from "../words.js";
 import type { LogLine } from "./inventory.js";
+import { words } from "./words.js";
 
 const PERIOD_MS = 1000;
 const NEAR_END_PX = 40;

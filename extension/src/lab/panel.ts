@@ -2,15 +2,16 @@
 
 import { type Child, fill, h, RowList, setText } from "../dom.js";
 import { bytes, limit, percent } from "../format.js";
-import { panelWords as words } from "../words.js";
 import { type Icon, icon } from "./icons.js";
 import type { ContainerRow, Deed, Figures, Host, Inventory, News } from "./inventory.js";
+import { Roving } from "./roving.js";
+import { words } from "./words.js";
 
 const TICK_MS = 15_000;
-const SPANS: [number, string][] = [
-  [86_400, "day"],
-  [3600, "hour"],
-  [60, "minute"],
+const SPANS: [number, "days" | "hours" | "minutes"][] = [
+  [86_400, "days"],
+  [3600, "hours"],
+  [60, "minutes"],
 ];
 
 /** A stretch of time in its largest unit: `3 minutes`. */
@@ -18,23 +19,24 @@ export function span(seconds: number): string {
   for (const [unit, name] of SPANS) {
     const many = Math.floor(seconds / unit);
     if (many >= 1) {
-      return `${many} ${name}${many === 1 ? "" : "s"}`;
+      return words[name](many);
     }
   }
-  return "less than a minute";
+  return words.instant;
 }
 
 /** Docker's words for how a container is, at a moment in seconds since the epoch. */
 export function statusWords(row: ContainerRow, now: number): string {
+  const up = span(now - (row.started_at ?? now));
   switch (row.status) {
     case "running":
-      return `Up ${span(now - (row.started_at ?? now))}${row.health ? ` (${row.health})` : ""}`;
+      return row.health ? words.upAnd(up, words.health[row.health] ?? row.health) : words.up(up);
     case "paused":
-      return `Up ${span(now - (row.started_at ?? now))} (paused)`;
+      return words.upAnd(up, words.paused);
     case "exited":
-      return `Exited (${row.exit_code ?? 0}) ${span(now - (row.finished_at ?? now))} ago`;
+      return words.exited(row.exit_code ?? 0, span(now - (row.finished_at ?? now)));
     case "created":
-      return "Created";
+      return words.created;
   }
 }
 
@@ -52,7 +54,8 @@ function button(
     class: "wdp-act",
     title: label,
     aria: { label },
-    attributes: { type: "button" },
+    data: { deed: name },
+    attributes: { type: "button", tabindex: "-1" },
     on: {
       click: (event) => {
         event.stopPropagation();
@@ -84,7 +87,7 @@ class ContainerLine {
     this.row = row;
     this.element = h(
       "li",
-      { class: "wdp-item", data: { name: row.name } },
+      { class: "wdp-item", data: { name: row.name }, attributes: { tabindex: "-1" } },
       h("div", { class: "wdp-head" }, this.dot, this.name, this.figures, this.acts),
       h("div", { class: "wdp-meter" }, this.meter),
       this.status,
@@ -112,8 +115,8 @@ class ContainerLine {
   /** Says anew how long it has been so. */
   tick(): void {
     const reason = this.row.status === "exited" && this.row.exit_reason;
-    const words = statusWords(this.row, Date.now() / 1000);
-    setText(this.status, reason ? `${words}: ${reason}` : words);
+    const said = statusWords(this.row, Date.now() / 1000);
+    setText(this.status, reason ? `${said}: ${reason}` : said);
   }
 
   /** What it uses; null while it does not run. */
@@ -163,7 +166,7 @@ class ThingLine {
   constructor(thing: Thing, remove: () => void, explore?: () => void) {
     this.element = h(
       "li",
-      { class: "wdp-item", data: { name: thing.name } },
+      { class: "wdp-item", data: { name: thing.name }, attributes: { tabindex: "-1" } },
       h(
         "div",
         { class: "wdp-head" },
@@ -182,7 +185,7 @@ class ThingLine {
   update(thing: Thing): void {
     setText(this.name, thing.name);
     this.name.title = thing.name;
-    const users = thing.users.length === 0 ? "" : words.usedBy + thing.users.join(", ");
+    const users = thing.users.length === 0 ? "" : words.usedBy(thing.users.join(", "));
     setText(this.remark, [thing.remark, users].filter(Boolean).join(" · "));
   }
 }
@@ -200,7 +203,7 @@ class Section<I, R extends { element: HTMLElement; update(item: I): void }> {
     this.element = h(
       "details",
       { class: "wdp-section", attributes: open ? { open: "" } : {} },
-      h("summary", {}, title, this.count),
+      h("summary", { attributes: { tabindex: "-1" } }, title, this.count),
       this.empty,
       list
     );
@@ -223,6 +226,7 @@ export class Panel {
   private readonly images: Section<Thing, ThingLine>;
   private readonly networks: Section<Thing, ThingLine>;
   private readonly volumes: Section<Thing, ThingLine>;
+  private readonly keys: Roving;
   private timer: ReturnType<typeof setInterval> | null = null;
   private ids: string[] = [];
   private program = "wardian";
@@ -248,13 +252,14 @@ export class Panel {
     const sections = [this.containers, this.images, this.networks, this.volumes];
     this.body = h("div", { class: "wdp-body" }, ...sections.map((section) => section.element));
     this.body.hidden = true;
+    this.keys = new Roving(this.body);
     this.element = h("div", { class: "wdp-panel" }, this.message, this.body);
   }
 
   hear(news: News): void {
     switch (news.kind) {
       case "inventory":
-        this.show(news.inventory);
+        this.keys.keep(() => this.show(news.inventory));
         break;
       case "figures":
         for (const id of this.ids) {
@@ -293,7 +298,7 @@ export class Panel {
         image.reference,
         {
           name: image.reference,
-          remark: `${bytes(image.size_bytes)} · ${image.layers} ${words.layers(image.layers)}`,
+          remark: `${bytes(image.size_bytes)} · ${words.layersOf(image.layers)}`,
           users: image.users,
         },
       ])

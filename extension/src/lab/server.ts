@@ -2,8 +2,9 @@
 
 import { URLExt } from "@jupyterlab/coreutils";
 import { ServerConnection } from "@jupyterlab/services";
-import { panelWords } from "../words.js";
 import type { Deed, LogLine, News } from "./inventory.js";
+import { preferences } from "./preferences.js";
+import { words } from "./words.js";
 
 const AGAIN_MS = 3000;
 
@@ -17,10 +18,10 @@ function address(base: string, ...path: string[]): string {
 }
 
 /** Asks for one thing; a refusal is an Error that says what and what to do. */
-async function ask(method: string, path: string[], query = ""): Promise<unknown> {
+async function ask(init: RequestInit, path: string[], query = ""): Promise<unknown> {
   const settings = ServerConnection.makeSettings();
   const url = address(settings.baseUrl, ...path) + query;
-  const response = await ServerConnection.makeRequest(url, { method }, settings);
+  const response = await ServerConnection.makeRequest(url, init, settings);
   if (response.ok) {
     return response.json();
   }
@@ -30,22 +31,44 @@ async function ask(method: string, path: string[], query = ""): Promise<unknown>
 }
 
 export async function doTo(container: string, deed: Deed): Promise<void> {
-  await ask("POST", ["containers", container, deed]);
+  await ask({ method: "POST" }, ["containers", container, deed]);
 }
 
 export async function remove(kind: string, name: string): Promise<void> {
-  await ask("DELETE", [kind, name]);
+  await ask({ method: "DELETE" }, [kind, name]);
 }
 
 export async function logLines(container: string): Promise<LogLine[]> {
-  return (await ask("GET", ["containers", container, "logs"], "?tail=1000")) as LogLine[];
+  return (await ask({}, ["containers", container, "logs"], "?tail=1000")) as LogLine[];
 }
 
-/** A WebSocket to one of our addresses. */
+/** What notebooks get that say nothing else; see `wardian.jupyter.defaults`. */
+export async function keepDefaults(words: Record<string, unknown>): Promise<void> {
+  await ask({ method: "PUT", body: JSON.stringify(words) }, ["defaults"]);
+}
+
+/** A WebSocket to one of our addresses, by which we are told as often as is chosen. */
 export function socketTo(...path: string[]): WebSocket {
   const settings = ServerConnection.makeSettings();
-  const token = settings.token === "" ? "" : `?token=${encodeURIComponent(settings.token)}`;
-  return new settings.WebSocket(address(settings.wsUrl, ...path) + token);
+  const query = new URLSearchParams();
+  if (settings.token !== "") query.set("token", settings.token);
+  if (preferences.refresh_s > 0) query.set("period", String(preferences.refresh_s));
+  return new settings.WebSocket(`${address(settings.wsUrl, ...path)}?${query}`);
+}
+
+/** What a terminal of the server has to be told for `wardian`. */
+export async function program(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const live = new Live((news) => {
+      live.close();
+      if (news.kind === "inventory") {
+        resolve(news.inventory.program);
+      } else {
+        reject(new Error(news.kind === "error" ? `${news.what} ${news.hint}` : news.kind));
+      }
+    });
+    live.open();
+  });
 }
 
 /** The stream of news, for as long as somebody looks; it comes back by itself. */
@@ -67,7 +90,7 @@ export class Live {
     socket.onclose = () => {
       if (this.socket === socket) {
         this.socket = null;
-        this.hear({ kind: "error", what: panelWords.noServer, hint: "" });
+        this.hear({ kind: "error", what: words.noServer, hint: "" });
         this.timer = setTimeout(() => this.open(), AGAIN_MS);
       }
     };

@@ -3,8 +3,11 @@
 import type { Kernel } from "@jupyterlab/services";
 import { decode } from "../channel.js";
 import { h, setText } from "../dom.js";
-import { bytes, limit, percent } from "../format.js";
+import { bytes, percent } from "../format.js";
 import { apply, type FrameMessage, type ResourcesFrame } from "../frames.js";
+import { preferences } from "./preferences.js";
+import { isOurs } from "./sessions.js";
+import { words } from "./words.js";
 
 const TARGET = "wardian";
 const REPEAT_MS = 15_000;
@@ -13,8 +16,9 @@ const PERIOD_S = 1;
 
 /** The figures in one line: `web · 12.3 MiB / 512 MiB · 3 %`; a limit is a container's. */
 export function statusText(frame: ResourcesFrame): string {
-  const most = frame.is_container === false ? "" : ` / ${limit(frame.memory_limit_bytes, bytes)}`;
-  const memory = `${bytes(frame.memory_current_bytes)}${most}`;
+  const limit = frame.memory_limit_bytes;
+  const most = limit === null ? words.noLimit : bytes(limit);
+  const memory = `${bytes(frame.memory_current_bytes)}${frame.is_container === false ? "" : ` / ${most}`}`;
   return `${frame.container} · ${memory} · ${percent(frame.cpu_percent)}`;
 }
 
@@ -24,13 +28,19 @@ export class Status {
   private comm: Kernel.IComm | null = null;
   private frame: ResourcesFrame | null = null;
   private timer: ReturnType<typeof setTimeout> | null = null;
+  private kernel: Kernel.IKernelConnection | null = null;
   private readonly id = `status-${Date.now().toString(36)}`;
   private readonly onPage = (): void => this.say();
+
+  constructor() {
+    preferences.changed.connect(() => this.follow(this.kernel));
+  }
 
   /** Follows another kernel, or none. */
   follow(kernel: Kernel.IKernelConnection | null): void {
     this.stop();
-    if (!kernel?.name.startsWith("wardian")) {
+    this.kernel = kernel;
+    if (!isOurs(kernel)) {
       return;
     }
     this.comm = kernel.createComm(TARGET);
@@ -40,7 +50,7 @@ export class Status {
       }
     };
     this.comm.onClose = () => this.stop();
-    this.comm.open({ view: "resources", period_s: PERIOD_S });
+    this.comm.open({ view: "resources", period_s: preferences.refresh_s || PERIOD_S });
     this.say();
     this.repeat();
     document.addEventListener("visibilitychange", this.onPage);

@@ -3,8 +3,8 @@
 import { type Channel, decode, type HostMessage, type Request } from "../channel.js";
 import type { View } from "../frames.js";
 import { mount } from "../shell.js";
-import { panelWords as words } from "../words.js";
 import { socketTo } from "./server.js";
+import { words } from "./words.js";
 
 export const VIEWS: readonly View[] = ["layers", "processes", "resources", "network"];
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
+Sight = Container | Subject | Locator
 __all__ = [
     "ContainerView",
     "ImageView",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-def layers(container: Container | Subject | Locator, *, interval_s: float = 0.0) -> LayersView:
+def layers(container: Sight, *, interval_s: float = 0.0) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
     from wardian.widgets.view import LayersView
 
@@ -87,7 +88,7 @@ def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:
     return ImageView(exhibit, frame=frame)
 
 
-def _locator(container: Container | Subject | Locator) -> Locator:
+def _locator(container: Sight) -> Locator:
     if isinstance(container, Subject):
         return lambda: container
     if isinstance(container, Container):
