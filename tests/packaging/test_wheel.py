@@ -129,9 +129,23 @@ def test_front_end_is_there(installed: Installed) -> None:
     package = json.loads((labextension / "package.json").read_text())
     assert (labextension / package["jupyterlab"]["_build"]["load"]).is_file()
     assert (labextension / "install.json").is_file()
+    assert {path.name for path in (labextension / "schemas/wardian").iterdir()} >= {
+        "notebooks.json",
+        "settings.json",
+    }
     config = installed.prefix / "etc/jupyter/jupyter_server_config.d/wardian.json"
     extensions = json.loads(config.read_text())["ServerApp"]["jpserver_extensions"]
     assert extensions == {"wardian.jupyter.server": True}
+
+
+@pytest.mark.timeout(600)
+def test_korean_is_there(installed: Installed) -> None:
+    ask = (
+        "from jupyterlab_server.translation_utils import get_language_pack as pack;"
+        "print(ascii(pack('ko_KR')[0]['wardian']['Stop']))"
+    )
+    said = installed.run(installed.prefix / "bin/python", "-c", ask)
+    assert said.strip() == ascii(["중지"])
 
 
 @pytest.mark.timeout(600)

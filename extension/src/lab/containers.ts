@@ -37,6 +37,10 @@ class PanelWidget extends Widget {
     super.dispose();
   }
 
+  protected override onActivateRequest(): void {
+    this.panel.focus();
+  }
+
   protected override onAfterShow(): void {
     this.look();
   }

@@ -108,6 +108,12 @@ class ActButton extends ToolbarButton {
     super.dispose();
   }
 
+  /** JupyterLab says of every such button that it is not pressed, as if one could stay so. */
+  override render(): ReturnType<ToolbarButton["render"]> {
+    const made = super.render();
+    return { ...made, props: { ...(made.props as object), pressed: undefined } };
+  }
+
   private readonly appear = (): void => {
     this.setHidden(!isOurs(this.context.session?.kernel));
   };

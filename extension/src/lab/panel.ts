@@ -253,13 +253,19 @@ export class Panel {
     this.body = h("div", { class: "wdp-body" }, ...sections.map((section) => section.element));
     this.body.hidden = true;
     this.keys = new Roving(this.body);
-    this.element = h("div", { class: "wdp-panel" }, this.message, this.body);
+    this.element = h(
+      "div",
+      { class: "wdp-panel", attributes: { tabindex: "-1" } },
+      this.message,
+      this.body
+    );
   }
 
   hear(news: News): void {
     switch (news.kind) {
       case "inventory":
         this.keys.keep(() => this.show(news.inventory));
+        if (document.activeElement === this.element) this.focus();
         break;
       case "figures":
         for (const id of this.ids) {
@@ -270,6 +276,15 @@ export class Panel {
         fill(this.message, h("strong", {}, news.what), news.hint && ` ${news.hint}`);
         this.message.hidden = false;
         this.element.dataset.state = "error";
+    }
+  }
+
+  /** Where keys go from now on. */
+  focus(): void {
+    if (this.body.hidden) {
+      this.element.focus(); // until there is something
+    } else {
+      this.keys.focus();
     }
   }
 

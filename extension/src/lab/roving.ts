@@ -15,6 +15,10 @@ export class Roving {
     root.addEventListener("toggle", () => this.settle(this.stop), true);
   }
 
+  focus(): void {
+    this.stop?.focus();
+  }
+
   /** Changes the list; who was in a line that goes finds herself in the one that takes its place. */
   keep(change: () => void): void {
     const focused = this.root.contains(document.activeElement) ? document.activeElement : null;

@@ -1,0 +1,132 @@
+"""What is ours in JupyterLab can be used by keys, and axe finds no serious fault in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.linux.program import IMAGE, Wardian, out
+from tests.ui.conftest import PICTURES, OpenNotebook
+from tests.ui.jupyter import REPOSITORY, JupyterServer
+from tests.ui.test_notebooks import press
+from tests.ui.test_panel import VIEW, line, open_panel
+
+AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+GRAVE = ("serious", "critical")
+PATIENCE_MS = 15_000
+
+
+def faults(page: Page, *selectors: str) -> list[str]:
+    """What axe finds there that is serious or worse; each selector is there."""
+    for selector in selectors:
+        expect(page.locator(selector).first).to_be_attached(timeout=PATIENCE_MS)
+    if not page.evaluate("'axe' in window"):
+        page.add_script_tag(path=AXE)
+    result: dict[str, Any] = page.evaluate(
+        "selectors => axe.run({include: selectors.map(s => [s])})", list(selectors)
+    )
+    assert result["passes"]
+    return [
+        f"{fault['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for fault in result["violations"]
+        for node in fault["nodes"]
+        if fault["impact"] in GRAVE
+    ]
+
+
+def focused(page: Page) -> Locator:
+    return page.locator(":focus")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_in_the_panel(
+    server: JupyterServer, page: Page, wardian: Wardian, theme: str
+) -> None:
+    out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
+    out(wardian("run", "-d", "--name", "idle", IMAGE, "sleep", "1000"))
+    out(wardian("pause", "idle"))
+    wardian("run", "--name", "broken", "-v", "data:/data", IMAGE, "sh", "-c", "exit 3")
+    panel = open_panel(page, server, theme)
+    for title in ("Images", "Networks", "Volumes"):
+        panel.locator("summary", has_text=title).click()
+    assert faults(page, ".wdp-panel", '[data-id="wardian-containers"]') == []
+    line(panel, "web").focus()
+    assert faults(page, ".wdp-panel") == []
+    page.screenshot(path=PICTURES / f"panel-{theme.rsplit(maxsplit=1)[-1].lower()}.png", clip=VIEW)
+    page.keyboard.press("Enter")
+    expect(focused(page)).to_have_attribute("aria-label", "Look through its walls")
+    page.keyboard.press("Enter")
+    assert faults(page, ".lm-Menu") == []
+    page.keyboard.press("Escape")
+    for label in ("Show its logs", "Look through its walls"):
+        line(panel, "web").get_by_role("button", name=label).click()
+    page.locator(".lm-Menu-item", has_text="Layers").click()
+    expect(page.locator(".wdp-view .wd-layers")).to_have_attribute("data-status", "live")
+    assert faults(page, ".wdp-view", ".wdp-logs") == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str) -> None:
+    work = (
+        "open('/srv/new', 'w').write('x'); import os; os.remove('/etc/passwd')\n"
+        "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
+    )
+    notebook = open_notebook([work, "%layers", "%ps", "%stats"], theme=theme)
+    for number in range(4):
+        notebook.run(number)
+    page = notebook.page
+    for view in ("layers", "processes", "resources"):
+        expect(notebook.view(view)).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    notebook.view("layers").locator('.wd-row[data-path="/srv/new"]').click()
+    expect(notebook.view("layers").locator(".wd-wins")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".wd-status-item")).not_to_be_empty(timeout=PATIENCE_MS)
+    buttons = [
+        f'[data-jp-item-name="{name}"]' for name in ("restart-interpreter", "reset-container")
+    ]
+    assert faults(page, ".wd-view", ".wd-status-item", *buttons) == []
+    short = theme.rsplit(maxsplit=1)[-1].lower()
+    page.screenshot(path=PICTURES / f"notebook-{short}.png")
+    press(page, "reset-container")
+    assert faults(page, ".jp-Dialog-content") == []
+
+
+def test_the_panel_is_used_by_keys_alone(
+    server: JupyterServer, page: Page, wardian: Wardian
+) -> None:
+    for name in ("web", "db"):
+        out(wardian("run", "-d", "--name", name, IMAGE, "sleep", "1000"))
+    panel = open_panel(page, server)
+    expect(line(panel, "web")).to_be_visible()
+    page.locator(".jp-Launcher:focus").wait_for()  # it takes the keys when it is there
+    page.locator(".jp-LauncherCard", has_text="Containers of This Machine").press("Enter")
+    expect(focused(page)).to_have_text(re.compile(r"^Containers\d+$"))
+    page.keyboard.press("ArrowDown")
+    expect(focused(page)).to_have_attribute("data-name", "db")
+    page.keyboard.press("Enter")
+    expect(focused(page)).to_have_attribute("aria-label", "Look through its walls")
+    page.keyboard.press("Enter")
+    expect(page.locator(".lm-Menu-item", has_text="Layers")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(focused(page)).to_have_attribute("aria-label", "Look through its walls")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(focused(page)).to_have_attribute("aria-label", "Pause")
+    page.keyboard.press("Enter")
+    expect(line(panel, "db")).to_have_attribute("data-status", "paused", timeout=PATIENCE_MS)
+    expect(focused(page)).to_have_attribute("data-name", "db")
+    page.keyboard.press("Delete")
+    expect(page.locator(".jp-Dialog")).to_contain_text("Remove db?")
+    page.keyboard.press("Escape")
+    expect(page.locator(".jp-Dialog")).to_be_hidden()
+    expect(focused(page)).to_have_attribute("data-name", "db")
+    page.keyboard.press("Delete")
+    page.locator(".jp-Dialog").wait_for()
+    page.keyboard.press("Enter")
+    expect(line(panel, "db")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(focused(page)).to_have_attribute("data-name", "web")
+    page.keyboard.press("Shift+Tab")
+    expect(panel.locator(":focus")).to_have_count(0)
