@@ -19,7 +19,7 @@ LABEXTENSION := $(VENV)/share/jupyter/labextensions/wardian
 FRONT_END_SOURCES := $(shell find extension/src extension/style extension/schema \
     extension/*.json extension/*.mjs -type f 2>/dev/null)
 
-.PHONY: help lab test check bench dist clean install-lab install-dev \
+.PHONY: help lab test check bench pictures dist clean install-lab install-dev \
     check-lint check-format check-types check-front-end check-shape
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo 'make test    run every test that this machine can run'
 	@echo 'make check   lint, format, types, front-end tests, import arrow'
 	@echo 'make bench   Wardian beside its peers'
+	@echo 'make pictures  make the pictures of README and course anew'
 	@echo 'make dist    wheel and sdist'
 	@echo 'make clean   remove what was made here'
 
@@ -75,6 +76,11 @@ check-shape: install-dev
 bench: install-dev $(FRONT_END)
 	@./bootstrap apt
 	python -m tests.benchmarks $(BENCH_FLAGS)
+
+# By hand, when what they show has changed: no two runs draw the same figures.
+pictures: install-dev $(FRONT_END)
+	@./bootstrap apt
+	WARDIAN_PICTURES=$(CURDIR)/notebooks/en/images pytest -q -p no:xdist tests/ui/pictures.py
 
 dist: install-dev
 	rm -rf dist

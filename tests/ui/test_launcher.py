@@ -45,6 +45,7 @@ def test_the_launcher_has_our_kernels_and_cards_with_pictures(
 def test_a_card_opens_a_shell_in_a_container_that_goes_with_it(
     server: JupyterServer, page: Page, wardian: Wardian
 ) -> None:
+    before = out(wardian("ps", "-aq"))
     write_settings(server.home, "wardian", "settings", {"image": "wardian/busybox"})
     try:
         open_launcher(page, server)
@@ -54,7 +55,7 @@ def test_a_card_opens_a_shell_in_a_container_that_goes_with_it(
         images = ("ps", "--format", "{{.Image}}")
         wait_until(lambda: out(wardian(*images)) == "wardian/busybox\n", timeout_s=30)
         terminal.press_sequentially("exit\n")
-        wait_until(lambda: out(wardian("ps", "-aq")) == "")
+        wait_until(lambda: out(wardian("ps", "-aq")) == before)
     finally:
         (server.home / "settings/wardian/settings.jupyterlab-settings").unlink()
 

@@ -50,11 +50,14 @@ def news(notebook: NotebookPage) -> Locator:
     return notebook.page.locator(".Toastify__toast")
 
 
-def test_buttons_are_there_only_where_the_kernel_is_ours(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook(["1"])
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_buttons_are_there_only_where_the_kernel_is_ours(
+    open_notebook: OpenNotebook, app: str
+) -> None:
+    notebook = open_notebook(["1"], app=app)
     for name in ("restart-interpreter", "reset-container"):
         expect(button(notebook.page, name)).to_be_visible(timeout=PATIENCE_MS)
-    notebook = open_notebook(["1"], kernel="python3")
+    notebook = open_notebook(["1"], kernel="python3", app=app)
     expect(notebook.page.locator('[data-jp-item-name="restart"]')).to_be_visible()
     for name in ("restart-interpreter", "reset-container"):
         expect(button(notebook.page, name)).to_be_hidden()

@@ -81,4 +81,6 @@ def _host_memory(meminfo: Path = Path("/proc/meminfo")) -> dict[str, int | float
         "percent": round(100 * (total - available) / total, 1),
         "used": total - available,
         "free": facts.get("MemFree", 0),
+        "active": facts.get("Active", 0),
+        "inactive": facts.get("Inactive", 0),
     }

@@ -2,7 +2,7 @@
 
 ``image`` shows an image instead.
 
-A view looks at most every ``interval_s``, and no more often than ten times a second.
+A view looks at most every ``period_s``.
 
 The classes need anywidget and ipywidgets, which take a while to import: they are imported when the
 first view is made.
@@ -46,39 +46,35 @@ __all__ = [
 ]
 
 
-def layers(container: Sight, *, interval_s: float = 0.0) -> LayersView:
+def layers(container: Sight, *, period_s: float = 0.0) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
     from wardian.widgets.view import LayersView
 
-    return LayersView(_locator(container), interval_s=interval_s)
+    return LayersView(_locator(container), period_s=period_s)
 
 
-def processes(
-    container: Container | Subject | Locator, *, interval_s: float = 0.0
-) -> ProcessesView:
+def processes(container: Sight, *, period_s: float = 0.0) -> ProcessesView:
     """The processes of a container, live, with their pids on both sides."""
     from wardian.widgets.view import ProcessesView
 
-    return ProcessesView(_locator(container), interval_s=interval_s)
+    return ProcessesView(_locator(container), period_s=period_s)
 
 
-def resources(
-    container: Container | Subject | Locator, *, interval_s: float = 0.0
-) -> ResourcesView:
+def resources(container: Sight, *, period_s: float = 0.0) -> ResourcesView:
     """The memory, CPU time and processes that a container uses, live, and its limits."""
     from wardian.widgets.view import ResourcesView
 
-    return ResourcesView(_locator(container), interval_s=interval_s)
+    return ResourcesView(_locator(container), period_s=period_s)
 
 
 def network(
-    container: Container, frame: NetworkFrame | None = None, *, interval_s: float = 0.0
+    container: Container, frame: NetworkFrame | None = None, *, period_s: float = 0.0
 ) -> NetworkView:
     """The networks of a container and of those beside it, live; ``frame`` if one was just taken."""
     from wardian.observe.surroundings import Surroundings
     from wardian.widgets.view import NetworkView
 
-    return NetworkView(lambda: Surroundings.of(container), frame=frame, interval_s=interval_s)
+    return NetworkView(lambda: Surroundings.of(container), frame=frame, period_s=period_s)
 
 
 def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:

@@ -76,8 +76,8 @@ class Feed:
 
     ``locate`` finds what is looked at (`sight`) anew each time that somebody begins to look, since
     it may have been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when
-    nobody looks any more. Both may be called from the pulse's thread. Between two looks at least
-    ``interval_s`` pass.
+    nobody looks any more. Both may be called from the pulse's thread. With ``period_s`` a view
+    looks no more often.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Feed:
         send: Callable[[Sequence[bytes]], None],
         rest: Callable[[], None] = lambda: None,
         *,
-        interval_s: float = 0.0,
+        period_s: float = 0.0,
     ) -> None:
         self.record = Recording(view, "")
         self._view = view
         self._locate = locate
         self._send = send
         self._when_resting = rest
-        self._interval_s = interval_s
+        self._period_s = period_s
         self._sampler: Sampler[Any] | None = None
         self._watch: Watch[Any] | None = None
         self._viewers: dict[str, float] = {}
@@ -162,7 +162,7 @@ class Feed:
             self._publish,
             self._fail,
             self._is_wanted,
-            interval_s=self._interval_s,
+            interval_s=self._period_s,
         )
 
     def _rest(self) -> None:

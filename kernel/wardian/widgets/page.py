@@ -1,7 +1,7 @@
 """The comm ``wardian``: how JupyterLab's own parts (status bar, side panel) see the container.
 
-The page opens the comm with ``{"view": "resources", "period_s": 1}``, to be told no more often than
-that, and then speaks as a widget's view does.
+The page opens the comm with ``{"view": "resources", "period_s": 1}`` and then speaks as a widget's
+view does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def answer(comm: BaseComm, message: dict[str, Any], locate: Callable[[str], Sigh
     if not isinstance(period_s, int | float):
         period_s = 0.0
     feed = Feed(
-        view, lambda: locate(view), lambda messages: _send(comm, messages), interval_s=period_s
+        view, lambda: locate(view), lambda messages: _send(comm, messages), period_s=period_s
     )
     comm.on_msg(lambda said: feed.hear(said["content"]["data"]))
     comm.on_close(lambda _: feed.close())

@@ -114,11 +114,11 @@ class ContainerView(FrameView):
         *,
         frame: Frame | None = None,
         replay: Recording | None = None,
-        interval_s: float = 0.0,
+        period_s: float = 0.0,
     ) -> None:
         feed = None
         if locate is not None:
-            feed = Feed(self.view, locate, self._send_bytes, self._rest, interval_s=interval_s)
+            feed = Feed(self.view, locate, self._send_bytes, self._rest, period_s=period_s)
             feed.look_once(frame)
         super().__init__(feed, replay)
 

@@ -62,7 +62,7 @@ class Net(Magic):
             refresh_s = call.workspace.settings.refresh_s
             show_made(
                 call,
-                lambda made: made.network(container, frame, interval_s=refresh_s),
+                lambda made: made.network(container, frame, period_s=refresh_s),
                 forms,
                 forms,
             )

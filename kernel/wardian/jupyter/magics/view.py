@@ -16,7 +16,7 @@ def show_view(call: Call, kind: str, text: str) -> None:
     workspace = call.workspace
 
     def make(widgets: Any) -> Any:
-        return getattr(widgets, kind)(workspace.subject, interval_s=workspace.settings.refresh_s)
+        return getattr(widgets, kind)(workspace.subject, period_s=workspace.settings.refresh_s)
 
     show_made(call, make, {"text/plain": text})
 

@@ -84,7 +84,7 @@ class ViewSocket(FeedSocket):
 
     def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
         view, name = named["view"], named["name"]
-        return Feed(view, lambda: located(view, name), send, interval_s=self.period_s or 0.0)
+        return Feed(view, lambda: located(view, name), send, period_s=self.period_s or 0.0)
 
 
 class ImageSocket(FeedSocket):

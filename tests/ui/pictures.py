@@ -1,0 +1,69 @@
+"""``make pictures``: the pictures of README and course, from a real JupyterLab.
+
+Tests by form, so that they have the tests' server, browser and tidying up; nothing runs them
+unless it names this file.
+"""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import FloatRect, Page, expect
+
+from tests.linux.program import IMAGE, Wardian, out
+from tests.ui.conftest import PICTURES, OpenNotebook
+from tests.ui.jupyter import JupyterServer
+from tests.ui.test_panel import act, line, open_panel
+
+PATIENCE_MS = 20_000
+PETS = """\
+from pathlib import Path
+import subprocess
+
+for name in ("cat", "dog", "bird"):
+    Path(f"/srv/{name}.txt").write_text(f"I am a {name}\\n")
+Path("/etc/profile").unlink()
+sleeper = subprocess.Popen(["sleep", "1000"])"""
+LOAD = """\
+import time
+
+block = bytearray(150 * 1024 * 1024)
+for _ in range(20_000_000):
+    pass
+time.sleep(1)
+del block"""
+LIMITS = "%limits --memory 256m --cpus 0.5 --pids 64"
+TOUR = [PETS, "%layers", "%ps", LIMITS, "%stats", LOAD, "bytearray(10**9)"]
+
+
+def test_tour(open_notebook: OpenNotebook, page: Page) -> None:
+    """A notebook whose last cell runs out of memory, and the views that saw it."""
+    page.set_viewport_size({"width": 1160, "height": 1700})
+    notebook = open_notebook(TOUR)
+    page.keyboard.press("Control+b")  # the side panel gives way
+    for number in range(len(TOUR)):
+        notebook.run(number)
+    expect(notebook.view("resources")).to_contain_text("Out of memory", timeout=PATIENCE_MS)
+    expect(notebook.view("processes")).to_contain_text("killed by SIGKILL", timeout=PATIENCE_MS)
+    page.locator(".jp-Notebook").screenshot(path=PICTURES / "tour.png")
+
+
+def test_panel(server: JupyterServer, page: Page, wardian: Wardian) -> None:
+    """The side panel, and beside it a view of a container that no notebook has."""
+    out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
+    out(wardian("run", "-d", "--name", "db", "-v", "data:/data", IMAGE, "sleep", "1000"))
+    out(wardian("pause", "db"))
+    panel = open_panel(page, server)
+    page.locator(".jp-Launcher").wait_for()
+    act(panel, "web", "Look through its walls")
+    page.locator(".lm-Menu-item", has_text="Layers").click()
+    layers = page.locator(".wd-view.wd-layers")
+    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    out(wardian("exec", "web", "sh", "-c", "echo hello > /tmp/greeting; rm /etc/group"))
+    row = layers.locator('.wd-row[data-path="/etc/group"]')
+    expect(row).to_have_attribute("data-mark", "deleted", timeout=PATIENCE_MS)
+    row.click()
+    expect(layers.locator(".wd-wins")).to_contain_text("whiteout", timeout=PATIENCE_MS)
+    expect(line(panel, "web").locator(".wdp-figures")).to_have_text(re.compile(r"64\.0 MiB · \d"))
+    view: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 440}
+    page.screenshot(path=PICTURES / "panel.png", clip=view)
