@@ -23,8 +23,8 @@ def read() -> Settings:
     path = state_root() / FILE
     try:
         return checked(json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return Settings()
+    except (FileNotFoundError, NotADirectoryError):
+        return Settings()  # of a state root that cannot be, the runtime tells
     except (OSError, ValueError, RecursionError, InvalidInput) as error:
         why = error.what if isinstance(error, InvalidInput) else str(error)
         raise InvalidInput(
