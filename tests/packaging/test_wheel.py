@@ -141,11 +141,14 @@ def test_front_end_is_there(installed: Installed) -> None:
 @pytest.mark.timeout(600)
 def test_korean_is_there(installed: Installed) -> None:
     ask = (
-        "from jupyterlab_server.translation_utils import get_language_pack as pack;"
-        "print(ascii(pack('ko_KR')[0]['wardian']['Stop']))"
+        "from importlib.metadata import entry_points\n"
+        "for group in ('jupyterlab.languagepack', 'jupyterlab.locale'):\n"
+        "    for one in entry_points(group=group): print(one.name, one.load().__file__)"
     )
     said = installed.run(installed.prefix / "bin/python", "-c", ask)
-    assert said.strip() == ascii(["중지"])
+    found = dict(line.split() for line in said.splitlines())
+    assert json.loads(Path(found["ko_KR"]).read_text())["Stop"] == ["중지"]
+    assert Path(found["ko_KR"]).is_relative_to(Path(found["wardian"]).parent / "locale/ko_KR")
 
 
 @pytest.mark.timeout(600)
