@@ -154,7 +154,10 @@ os.chdir("/")
     value = doctor_within(IN_MOUNT_NAMESPACE + overlay, tmp_path / "merged/state")
     assert value["rung"] == "full"
     assert value["host"]["root_filesystem"] == "overlayfs"
-    assert "layers on the state directory" in value["blocking"]
+    assert value["blocking"] == []
+    assert "layers on the state directory" in value["not_in_force"]
+    drivers = [probe for probe in value["probes"] if probe["name"] == "storage driver"]
+    assert [probe["detail"] for probe in drivers] == ["native (the best here)"]
     line = lift_of(value, "layers on the state directory")
     assert line.startswith("export WARDIAN_ROOT=/")
     assert not line.startswith(f"export WARDIAN_ROOT={tmp_path}/merged")

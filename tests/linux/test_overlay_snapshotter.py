@@ -1,138 +1,21 @@
-"""What every storage driver must do; and what only the overlay driver must know."""
+"""What only the overlay driver must know, and what becomes of a user's subordinate ids."""
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from wardian.errors import AlreadyExists, InvalidInput, NotFound, SetupError
-from wardian.storage import overlay
 from wardian.storage.overlay import OverlaySnapshotter, kernel_has_overlay
-from wardian.storage.snapshotter import Snapshotter
-
-DRIVERS: dict[str, Callable[[Path], Snapshotter]] = {"overlay": OverlaySnapshotter}
-
-
-@pytest.fixture(params=DRIVERS)
-def make(request: pytest.FixtureRequest) -> Callable[[Path], Snapshotter]:
-    return DRIVERS[request.param]
-
-
-@pytest.fixture
-def driver(make: Callable[[Path], Snapshotter], tmp_path: Path) -> Snapshotter:
-    return make(tmp_path / "state")
-
-
-# --- the conformance suite ---------------------------------------------------------------------
-
-
-def test_new_snapshot_is_empty_and_can_be_written(driver: Snapshotter) -> None:
-    snapshot = driver.prepare("one")
-    assert os.listdir(snapshot.upper) == []
-    assert os.listdir(snapshot.work) == []
-    assert snapshot.upper.parent == snapshot.work.parent
-    (snapshot.upper / "file").write_text("x")
-
-
-def test_snapshot_is_found_again_by_a_new_driver(
-    make: Callable[[Path], Snapshotter], tmp_path: Path
-) -> None:
-    snapshot = make(tmp_path).prepare("one")
-    again = make(tmp_path)
-    assert again.get("one") == snapshot
-    assert list(again.keys()) == ["one"]
-
-
-def test_key_names_one_snapshot(driver: Snapshotter) -> None:
-    (driver.prepare("one").upper / "file").write_text("x")
-    with pytest.raises(AlreadyExists):
-        driver.prepare("one")
-    assert os.listdir(driver.get("one").upper) == ["file"]
-
-
-def test_unknown_key_is_not_found(driver: Snapshotter) -> None:
-    for ask in (driver.get, driver.usage):
-        with pytest.raises(NotFound):
-            ask("nothing")
-
-
-@pytest.mark.parametrize("key", ["", ".", "..", "a/b", "../a", "/a", ".new-a", "a\0b", "a" * 300])
-def test_key_that_is_no_name_is_refused(driver: Snapshotter, tmp_path: Path, key: str) -> None:
-    before = sorted(tmp_path.rglob("*"))
-    for act in (driver.prepare, driver.get, driver.remove):
-        with pytest.raises(InvalidInput):
-            act(key)
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_removed_snapshot_is_gone_and_its_key_free(driver: Snapshotter) -> None:
-    snapshot = driver.prepare("one")
-    (snapshot.upper / "d").mkdir()
-    (snapshot.upper / "d/file").write_text("x")
-    driver.remove("one")
-    assert list(driver.keys()) == []
-    assert not snapshot.upper.parent.exists()
-    assert os.listdir(driver.prepare("one").upper) == []
-
-
-def test_removing_what_is_not_there_is_no_error(driver: Snapshotter) -> None:
-    driver.remove("nothing")
-
-
-def test_usage_counts_blocks_and_hard_links_once(driver: Snapshotter) -> None:
-    upper = driver.prepare("one").upper
-    empty = driver.usage("one")
-    assert (empty.size_bytes, empty.inodes) == (0, 0)
-    (upper / "file").write_bytes(bytes(1 << 20))
-    os.link(upper / "file", upper / "again")
-    with open(upper / "hole", "wb") as file:
-        file.truncate(1 << 40)
-    usage = driver.usage("one")
-    assert usage.inodes == 2
-    assert 1 << 20 <= usage.size_bytes < 2 << 20
-
-
-def test_nested_beyond_any_path_is_removed(driver: Snapshotter) -> None:
-    fd = os.open(driver.prepare("one").upper, os.O_RDONLY)
-    for _ in range(2500):
-        os.mkdir("directory", dir_fd=fd)
-        child = os.open("directory", os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = child
-    os.close(fd)
-    driver.remove("one")
-    assert list(driver.keys()) == []
-
-
-def test_removal_follows_no_symlink(driver: Snapshotter, tmp_path: Path) -> None:
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim/file").write_text("x")
-    (driver.prepare("one").upper / "out").symlink_to(tmp_path / "victim")
-    driver.remove("one")
-    assert (tmp_path / "victim/file").exists()
-
-
-def test_what_a_crash_left_half_made_is_swept(
-    make: Callable[[Path], Snapshotter], tmp_path: Path
-) -> None:
-    driver = make(tmp_path)
-    driver.prepare("kept")
-    home = driver.get("kept").upper.parents[1]
-    for name in (".new-half", ".old-half"):
-        (home.parent / name / "data" / "upper").mkdir(parents=True)
-    assert list(make(tmp_path).keys()) == ["kept"]
-    assert os.listdir(home.parent) == ["kept"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root; run the tests as root")
-def test_snapshot_carries_an_overlay(driver: Snapshotter, tmp_path: Path) -> None:
+def test_snapshot_carries_an_overlay(tmp_path: Path) -> None:
     """Mounted where only the child sees it; what is written there lands in the upper."""
+    driver = OverlaySnapshotter(tmp_path / "state")
     snapshot = driver.prepare("one")
     (tmp_path / "lower").mkdir()
     (tmp_path / "lower/file").write_text("from the image")
@@ -144,8 +27,6 @@ def test_snapshot_carries_an_overlay(driver: Snapshotter, tmp_path: Path) -> Non
     driver.remove("one")
     assert list(driver.keys()) == []
 
-
-# --- the overlay driver ------------------------------------------------------------------------
 
 PROGRAM = """
 import sys
@@ -202,13 +83,6 @@ def test_kernel_without_overlay_is_known(tmp_path: Path) -> None:
     (tmp_path / "modules.dep").unlink()
     (tmp_path / "filesystems").write_text("nodev\tsysfs\nnodev\toverlay\n")
     assert kernel_has_overlay(tmp_path, tmp_path)
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_errors_of_the_disk_say_what_to_do(number: int) -> None:
-    error = overlay._cannot_store(OSError(number, os.strerror(number)))
-    assert isinstance(error, SetupError)
-    assert "WARDIAN_ROOT" in error.hint
 
 
 # --- ids of a rootless user --------------------------------------------------------------------

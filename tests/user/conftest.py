@@ -24,6 +24,7 @@ USER_TESTS = (
     "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",
     "tests/linux/test_rootfs.py",
+    "tests/linux/test_snapshotter_conformance.py",
     "tests/security/test_leaving_the_cgroup.py",
     "tests/security/test_privileges.py",
     "tests/security/test_redirected_proc.py",

@@ -18,6 +18,7 @@ from wardian.build.stop import Stop
 from wardian.build.transfer import Order, Sent, Transfer
 from wardian.errors import FailedPrecondition, WardianError
 from wardian.images.ingest import Ingest
+from wardian.runtime import drivers
 from wardian.runtime import user as users
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
@@ -25,13 +26,12 @@ from wardian.runtime.spec import Bind, ContainerSpec, Keep, Network, ProcessSpec
 from wardian.runtime.visit import visit, visit_own
 from wardian.storage import foreign, tree, whiteout
 from wardian.storage import layers as unpacking
-from wardian.storage.changes import changes
+from wardian.storage.changes import Change, changes
 from wardian.storage.compression import decompressed, read_chunks
-from wardian.storage.packing import IdShift, pack
+from wardian.storage.driver import Driver
+from wardian.storage.packing import IdShift, pack, pack_changes
 from wardian.storage.promotion import promote
 from wardian.storage.snapshotter import Snapshot
-
-IDS = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class Workshop:
         home = self._ingest.work / name
         for part in ("snapshot/upper", "snapshot/work", "scratch"):
             (home / part).mkdir(parents=True, mode=0o755)
-        snapshot = Snapshot(name, home / "snapshot/upper", home / "snapshot/work")
+        driver = drivers.settle(self._root)
+        snapshot = Snapshot(name, home / "snapshot/upper", home / "snapshot/work", driver)
         fd = os.open(self._ingest.work, tree.OPEN_DIRECTORY)
         try:
             yield Ground(snapshot, tuple(map(str, shown(lowers))), home / "scratch")
@@ -180,28 +181,36 @@ class Workshop:
 
         In one ``is_at_rest`` nothing runs that could write, and it is removed next.
         """
-        snapshot, first = _snapshot(place)
-        upper = snapshot.upper
-        _remove_mount_points(upper, lowers, mounted)
-        found = tuple(changes(snapshot, shown(lowers)))
+        snapshot, below = _snapshot(place), shown(lowers)
+        is_whole = snapshot.driver is Driver.NATIVE
+        if is_whole:
+            below = _all_lowers(place)
+        _remove_mount_points(snapshot.upper, below, mounted)
+        found = tuple(changes(snapshot, below))
         if not found:
             return Made(None, ())
-        ids = IdShift(first, IDS) if first is not None else IdShift()
-        if os.geteuid() != 0:
-            ids = IdShift(os.geteuid(), 1)
+        ids = _ids(snapshot)
         archive = self._ingest.work / secrets.token_hex(8)
-        fd = os.open(upper, tree.OPEN_DIRECTORY)
-        try:
-            with open(archive, "wb") as output:
-                diff_id = pack(fd, output, ids=ids, latest_s=self._latest_s).diff_id
-        finally:
-            os.close(fd)
+        diff_id = self._pack(snapshot, found, archive)
         directory = self._ingest.work / secrets.token_hex(8)
-        if not (is_at_rest and os.geteuid() == 0 and self._promote(upper, directory, ids)):
+        may_promote = is_at_rest and not is_whole and os.geteuid() == 0
+        if not (may_promote and self._promote(snapshot.upper, directory, ids)):
             unpacking.unpack_file(archive, directory)
         layer = self._ingest.adopt(archive, directory, diff_id)
         self._ingest.settle(layer)
         return Made(layer, found)
+
+    def _pack(self, snapshot: Snapshot, found: Sequence[Change], archive: Path) -> str:
+        """Write the layer's archive; its diff_id."""
+        ids, latest_s = _ids(snapshot), self._latest_s
+        fd = os.open(snapshot.upper, tree.OPEN_DIRECTORY)
+        try:
+            with open(archive, "wb") as output:
+                if snapshot.driver is Driver.NATIVE:
+                    return pack_changes(fd, found, output, ids=ids, latest_s=latest_s).diff_id
+                return pack(fd, output, ids=ids, latest_s=latest_s).diff_id
+        finally:
+            os.close(fd)
 
     def _promote(self, upper: Path, directory: Path, ids: IdShift) -> bool:
         try:
@@ -282,7 +291,7 @@ class Workshop:
                 fds=fds,
                 lowers=place.lowers,
                 place=str(place.scratch),
-                snapshot=str(place.snapshot.upper.parent),
+                snapshot=place.snapshot,
             ).result()
         host_pid = place.info.host_pid
         if host_pid is None:
@@ -290,12 +299,22 @@ class Workshop:
         return visit(host_pid, action, fds=fds, without_mounts=True).result()
 
 
-def _snapshot(place: Place) -> tuple[Snapshot, int | None]:
-    """What was written, and the first of its host ids if they are not the caller's."""
-    if isinstance(place, Ground):
-        return place.snapshot, None
-    info = place.info
-    return Snapshot(info.id, Path(info.upper), Path(info.work)), info.first_host_id
+def _snapshot(place: Place) -> Snapshot:
+    """What was written."""
+    return place.snapshot if isinstance(place, Ground) else place.info.snapshot
+
+
+def _all_lowers(place: Place) -> list[Path]:
+    """Every layer that a place lies on, uppermost first, ours with the mount points, too."""
+    lowers = place.lowers if isinstance(place, Ground) else place.info.lowers
+    return [Path(lower) for lower in lowers]
+
+
+def _ids(snapshot: Snapshot) -> IdShift:
+    """How owners on disk become the image's; an ordinary user's layers are all root's."""
+    if os.geteuid() != 0:
+        return IdShift(os.geteuid(), 1)
+    return IdShift.of(snapshot.first_host_id)
 
 
 def shown(lowers: Sequence[Path]) -> list[Path]:

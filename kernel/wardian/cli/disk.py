@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wardian.storage.driver import Driver
+
 if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
 
@@ -28,11 +30,16 @@ def tree_bytes(top: Path) -> int:
 
 
 def container_sizer() -> Callable[[ContainerInfo], tuple[int, int]]:
-    """Measures containers: the writable layer, and all layers; each lower layer once."""
+    """Measures containers: the writable layer, and all layers; each lower layer once.
+
+    What is a copy holds its layers already.
+    """
     lower_bytes = cache(tree_bytes)
 
     def measure(info: ContainerInfo) -> tuple[int, int]:
         own_bytes = tree_bytes(Path(info.upper))
+        if info.driver is Driver.NATIVE:
+            return own_bytes, own_bytes
         return own_bytes, own_bytes + sum(lower_bytes(Path(lower)) for lower in info.lowers)
 
     return measure

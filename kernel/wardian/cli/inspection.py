@@ -18,6 +18,7 @@ from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
 from wardian.cli.sharing import borrowers, modes
 from wardian.errors import NotFound
+from wardian.storage.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,15 +126,7 @@ def describe(info: ContainerInfo) -> dict[str, Any]:
         "LogPath": f"{info.log_directory}/log.jsonl",
         "Name": info.name,
         "RestartCount": info.restart_count,
-        "GraphDriver": {
-            "Name": "overlay",
-            "Data": {
-                "LowerDir": ":".join(info.lowers),
-                "UpperDir": info.upper,
-                "MergedDir": info.merged,
-                "WorkDir": info.work,
-            },
-        },
+        "GraphDriver": {"Name": info.driver.value, "Data": _graph(info)},
         "HostConfig": _host_config(info),
         "Mounts": mounts_of(info),
         "NetworkSettings": network_settings(info),
@@ -289,6 +282,18 @@ def _seccomp(profile: str) -> list[str]:
     return [] if profile == "default" else [f"seccomp={profile}"]
 
 
+def _graph(info: ContainerInfo) -> dict[str, Any]:
+    """Docker's fields of overlay2; of a copy there is but the one directory."""
+    if info.driver is Driver.NATIVE:
+        return {"RootDir": info.upper, "MergedDir": info.merged}
+    return {
+        "LowerDir": ":".join(info.lowers),
+        "UpperDir": info.upper,
+        "MergedDir": info.merged,
+        "WorkDir": info.work,
+    }
+
+
 def _rules(spec: ContainerSpec) -> list[str]:
     hidden = [] if spec.hides_paths else ["systempaths=unconfined"]
     return [*hidden, *(f"landlock={rule.path}:{rule.access}" for rule in spec.landlock)]
@@ -303,14 +308,12 @@ def diff(name: str) -> None:
     from wardian.observe.label import label
     from wardian.runtime.client import Client
     from wardian.storage.changes import changes
-    from wardian.storage.snapshotter import Snapshot
 
     with Client.connect() as client:
         info = client.container(name).info
-    snapshot = Snapshot(key=info.id, upper=Path(info.upper), work=Path(info.work))
     found = {
         f"/{change.path.lstrip('/')}": change.kind.docker_letter
-        for change in changes(snapshot, [Path(lower) for lower in info.lowers])
+        for change in changes(info.snapshot, [Path(lower) for lower in info.lowers])
     }
     for path, letter in sorted(found.items()):
         click.echo(f"{letter} {label(path)}")

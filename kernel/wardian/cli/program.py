@@ -206,11 +206,18 @@ class Program(LazyGroup):
     type=click.Path(file_okay=False),
     help="Where containers and images are kept (instead of $WARDIAN_ROOT or the usual place).",
 )
+@click.option(
+    "--storage-driver",
+    metavar="NAME",
+    help="How a new state directory keeps containers' files: overlay or native.",
+)
 @click.version_option(package_name="wardian", message="wardian %(version)s")
-def program(root: str | None) -> None:
+def program(root: str | None, storage_driver: str | None) -> None:
     """Containers with walls of glass: run them, look inside, take nothing on trust."""
     if root is not None:
         os.environ["WARDIAN_ROOT"] = os.path.abspath(root)
+    if storage_driver is not None:
+        os.environ["WARDIAN_STORAGE_DRIVER"] = storage_driver
 
 
 def run(arguments: Sequence[str]) -> int:

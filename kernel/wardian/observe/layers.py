@@ -25,6 +25,7 @@ from wardian.observe.lowers import Lowers, kind_of
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
 from wardian.observe.upper import UpperTree
+from wardian.storage.driver import Driver
 
 
 class LayersSampler:
@@ -47,7 +48,12 @@ class LayersSampler:
         self._layers = _layers(subject)
 
     def open(self) -> None:
-        """Start watching. Raises SetupError if the layers can't be read."""
+        """Start watching. Raises SetupError if the layers can't be read or there are none."""
+        if self._subject.driver is Driver.NATIVE:
+            raise SetupError(
+                f"{self._subject.name!r} has no layers: the storage driver native copies them",
+                hint="%diff and `wardian diff` list what has changed",
+            )
         try:
             self._lowers = Lowers(self._subject.lowers)
             self._tree = UpperTree(self._subject.upper)

@@ -15,6 +15,7 @@ from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import FailedPrecondition
 from wardian.runtime.messages import ContainerInfo
+from wardian.storage.driver import Driver
 
 # The name by which a notebook knows its container, where that is not the container's whole name.
 NAME_LABEL = "wardian.name"
@@ -47,6 +48,7 @@ class Subject:
     upper: Path
     work: Path
     group: Group
+    driver: Driver = Driver.OVERLAY
     digests: tuple[str, ...] = ()
     cgroup_version: str = ""
     is_container: bool = True
@@ -63,6 +65,7 @@ class Subject:
             lowers=tuple(map(Path, info.lowers)),
             upper=Path(info.upper),
             work=Path(info.work),
+            driver=info.driver,
             group=group,
             digests=tuple(digest_of(lower) for lower in info.lowers),
             cgroup_version=version,

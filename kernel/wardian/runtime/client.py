@@ -46,6 +46,10 @@ class Client:
     def connect(cls, root: Path | None = None) -> Client:
         """A client of the keeper of ``root`` (default: `state_root`), started if need be."""
         client = cls(root or state_root())
+        if "WARDIAN_STORAGE_DRIVER" in os.environ:
+            from wardian.storage import driver
+
+            driver.check(client.root)
         client._open()
         return client
 

@@ -173,6 +173,8 @@ def rung_of(findings: tuple[Finding, ...], host: Host) -> Rung:
         return Rung.BARE
     if works["fresh /proc"] is Outcome.MISSING:
         return Rung.POD
+    if works["overlay"] is Outcome.MISSING:
+        return Rung.ROOTLESS  # nothing is shared
     # Where the state directory carries no layers at all, it says nothing of id maps.
     is_untold = works["layers on the state directory"] is Outcome.MISSING
     shares_layers = works["id-mapped layers"] is Outcome.WORKS or is_untold

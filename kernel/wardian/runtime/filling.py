@@ -12,19 +12,23 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.runtime import drivers
 from wardian.runtime import volume_messages as v
 from wardian.runtime.spec import Bind, ContainerSpec, Keep
 from wardian.runtime.visit import Visit, visit, visit_own
 from wardian.storage import layers, tree
 from wardian.storage.compression import decompressed, read_chunks
+from wardian.storage.driver import Driver
 from wardian.storage.foreign import own_ranges
 from wardian.storage.packing import pack_whole
+from wardian.storage.snapshotter import Snapshot
 from wardian.storage.volume import VolumeMount
 from wardian.storage.volumes import DATA, STAGING, Volumes
 
@@ -110,6 +114,7 @@ class _Porter:
     place: str
     container: Container | None = None
     lowers: Sequence[str] = ()
+    snapshot: Snapshot | None = None
 
     def begin(self, action: partial[bytes], fd: int | None = None, *, image: bool = False) -> Visit:
         """Begin one, perhaps in the image's tree; the descriptor is the visit's from then on."""
@@ -119,7 +124,8 @@ class _Porter:
                 return visit(_host_pid(self.container), action, fds=fds, without_mounts=image)
             if not image:
                 return visit_own(action, fds=fds)
-            return visit_own(action, fds=fds, lowers=self.lowers, place=f"{self.place}/{DATA}")
+            place, snapshot = f"{self.place}/{DATA}", self.snapshot
+            return visit_own(action, fds=fds, lowers=self.lowers, place=place, snapshot=snapshot)
         finally:
             if fd is not None:
                 os.close(fd)
@@ -131,7 +137,8 @@ def _porter(
 ) -> Iterator[_Porter]:
     """Root's has a container of its own, in which what is at the place is mounted."""
     if os.geteuid() != 0:
-        yield _Porter(place, lowers=lowers)
+        with _copy_of_image(client.root) if lowers else nullcontext() as snapshot:
+            yield _Porter(place, lowers=lowers, snapshot=snapshot)
         return
     spec = ContainerSpec(
         name=f"volume-{secrets.token_hex(6)}",
@@ -146,6 +153,21 @@ def _porter(
         yield _Porter(_PLACE, container)
     finally:
         container.remove(force=True)
+
+
+@contextmanager
+def _copy_of_image(root: Path) -> Iterator[Snapshot | None]:
+    """Where the image's files can be copied to, with a driver that cannot show them otherwise."""
+    snapshots = drivers.snapshotter(root)
+    if snapshots.driver is not Driver.NATIVE:
+        yield None
+        return
+    key = f"volume-{secrets.token_hex(6)}"
+    snapshot = snapshots.prepare(key)
+    try:
+        yield snapshot
+    finally:
+        snapshots.remove(key)
 
 
 def _host_pid(container: Container) -> int:

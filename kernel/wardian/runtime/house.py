@@ -39,6 +39,7 @@ from wardian.runtime.site import Site, Sites
 from wardian.runtime.spec import ContainerSpec, Keep, UserNamespace
 from wardian.runtime.state import Record, Records, Status
 from wardian.runtime.zygote import Zygote
+from wardian.storage.driver import Driver
 
 
 def _nothing(_live: Live) -> None:
@@ -71,6 +72,7 @@ class House:
             reserve=self._sites.reserve,
             site=self._sites.of,
             release=self._release,
+            may_guess=self._sites.driver is Driver.OVERLAY,
         )
         self._ledger = Ledger(self._disk, loop, self._follow)
         self.records = self._ledger.records

@@ -9,7 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
+
+import msgspec
 
 from wardian.errors import WardianError
 from wardian.linux import capabilities, namespaces, process, seccomp
@@ -23,7 +27,8 @@ from wardian.runtime.process import Privileges
 from wardian.runtime.rehearsal import rehearse
 from wardian.runtime.rootfs import BindMount, Overlay
 from wardian.runtime.sharing import PRIVATE
-from wardian.runtime.spec import ContainerSpec
+from wardian.runtime.spec import Bind, ContainerSpec
+from wardian.storage.driver import Driver
 
 INIT_NAME = "wardian-init"
 # Exists on every host, and nobody wants to mount it; what is there is seen by this child alone.
@@ -153,6 +158,8 @@ def _become_root() -> None:
 
 def _lay(order: m.Lay, fds: tuple[int, ...], furnish: m.Furnish) -> int:
     """Mount the container's root with its usual furniture; a descriptor of it."""
+    if order.driver is Driver.NATIVE:
+        return _lay_native(order, fds)
     sources = fds or trees.detach(order, None)
     lowers = len(order.lowers)
     overlay = Overlay(
@@ -162,9 +169,27 @@ def _lay(order: m.Lay, fds: tuple[int, ...], furnish: m.Furnish) -> int:
         work=order.work,
         in_user_namespace=furnish.in_user_namespace,
     )
-    root_fd = rootfs.mount_overlay(overlay)
+    return _furnished(rootfs.mount_overlay(overlay), sources[lowers + 1 :], order.binds)
+
+
+def _lay_native(order: m.Lay, fds: tuple[int, ...]) -> int:
+    """The same of a snapshot that has all files; where the keeper may not give us it, by us."""
+    if not fds:
+        from wardian.storage import native
+        from wardian.storage.packing import IdShift
+        from wardian.storage.snapshotter import Snapshot
+
+        home = Path(order.snapshot)
+        snapshot = Snapshot("", home / order.upper, home / order.work, order.driver)
+        native.fill(snapshot, [Path(lower) for lower in order.lowers], IdShift())
+    sources = fds or trees.detach(msgspec.structs.replace(order, lowers=()), None)
+    return _furnished(rootfs.mount_whole(sources[0]), sources[1:], order.binds)
+
+
+def _furnished(root_fd: int, sources: Sequence[int], binds: Sequence[Bind]) -> int:
+    """The root with /proc, /dev and /sys, and our files in /etc."""
     rootfs.move_in(root_fd, furniture.TREES)
-    for fd, bind in zip(sources[lowers + 1 :], order.binds, strict=True):
+    for fd, bind in zip(sources, binds, strict=True):
         rootfs.attach(root_fd, fd, bind.target, directory=False)
     return root_fd
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +20,10 @@ from wardian.runtime.health import Health, HealthStatus
 from wardian.runtime.restart_policy import RestartPolicy
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, ProcessSpec
 from wardian.runtime.state import Status
+from wardian.storage.driver import Driver
+
+if TYPE_CHECKING:
+    from wardian.storage.snapshotter import Snapshot
 
 ShortText = Annotated[str, Meta(max_length=4096)]
 MAIN_KEY = 0
@@ -152,7 +157,8 @@ class Lay(Struct, frozen=True):
     """The second order: put the root together from its layers.
 
     With ``plain_hostname`` the spec will add nothing to it (`ContainerSpec.is_plain`), so
-    the child confines itself at once.
+    the child confines itself at once. With the native driver ``upper`` is the root; the child is to
+    fill it if it gets no descriptors.
 
     Descriptors: the listening socket; then the trees of `wardian.runtime.trees`, unless the child
     is to make them itself from these paths.
@@ -164,6 +170,13 @@ class Lay(Struct, frozen=True):
     work: str
     binds: tuple[Bind, ...]
     plain_hostname: str = ""
+    driver: Driver = Driver.OVERLAY
+
+    @property
+    def tree(self) -> str:
+        """What is to be mounted of the snapshot."""
+        is_native = self.driver is Driver.NATIVE
+        return f"{self.snapshot}/{self.upper}" if is_native else self.snapshot
 
 
 # Between them, if the keeper asks: the child sends its network namespace.
@@ -379,6 +392,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     lowers: tuple[str, ...]
     upper: str
     work: str
+    driver: Driver = Driver.OVERLAY
     host_pid: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -398,6 +412,14 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     def merged(self) -> str | None:
         """The container's root as its processes see it, by way of init; None if not running."""
         return f"/proc/{self.host_pid}/root" if self.host_pid else None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it writes to."""
+        from wardian.storage.snapshotter import Snapshot  # hardly any command needs it
+
+        upper, work = Path(self.upper), Path(self.work)
+        return Snapshot(self.id, upper, work, self.driver, self.first_host_id)
 
 
 class Event(Struct, frozen=True):

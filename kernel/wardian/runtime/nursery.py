@@ -55,7 +55,11 @@ class Guess:
 
 
 class Nursery:
-    """A few spare sandboxes of the usual kind."""
+    """A few spare sandboxes of the usual kind.
+
+    Unless it ``may_guess`` none gets a root ahead: with a driver that copies, each would be a whole
+    image on disk.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Nursery:
         reserve: Callable[[str, IdMaps], None],
         site: Callable[[str, tuple[Path, ...]], Site],
         release: Callable[[str], None],
+        may_guess: bool,
     ) -> None:
         self._loop = loop
         self._zygote = zygote
@@ -75,6 +80,7 @@ class Nursery:
         self._reserve_place = reserve
         self._site = site
         self._release_place = release
+        self._may_guess = may_guess
         self._guess: Guess | None = None
         self._spares: deque[Spare] = deque()
         self._reserved: dict[str, Sandbox] = {}
@@ -86,7 +92,8 @@ class Nursery:
             return None
         if spec.sharing != Sharing() or spec.sysctls or not spec.hides_paths or spec.cgroup_parent:
             return None
-        self._guess = guess = Guess(lowers, spec.is_plain)
+        guess = Guess(lowers, spec.is_plain)
+        self._guess = guess if self._may_guess else None
         ready = (spare for spare in self._spares if guess.suits(spare.sandbox))
         bare = (spare for spare in self._spares if not spare.sandbox.is_laid)
         if spare := next(itertools.chain(ready, bare), None):

@@ -91,6 +91,16 @@ def mount_overlay(overlay: Overlay) -> int:
     return os.open("merged", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+def mount_whole(tree_fd: int) -> int:
+    """The same of a detached mount that has all files already."""
+    os.mkdir("merged")
+    mnt.move_mount(tree_fd, "merged")
+    os.close(tree_fd)
+    root_fd = os.open("merged", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mnt.mount_setattr(root_fd, attr_set=mnt.MOUNT_ATTR_NODEV)
+    return root_fd
+
+
 def _overlay_hint() -> str:
     release = os.uname().release
     numbers = [int(n) for n in re.findall(r"\d+", release)[:2]]

@@ -43,6 +43,7 @@ from wardian.runtime.lending import NOTHING, Loan
 from wardian.runtime.site import Site
 from wardian.runtime.spec import Bind, ContainerSpec, Network
 from wardian.runtime.zygote import Zygote, ZygoteLost
+from wardian.storage.driver import Driver
 from wardian.storage.mapped import MappedCopies
 
 COPIED = (
@@ -126,13 +127,18 @@ class Sandbox:
 
         With a hostname it confines itself at once, and is for a plain spec only.
         """
+        snapshot, lowers = site.snapshot, tuple(map(str, site.lowers))
+        if snapshot.driver is Driver.NATIVE and trees.may_clone():
+            self._fill(site)
+            lowers = ()
         order = m.Lay(
-            lowers=tuple(map(str, site.lowers)),
-            snapshot=str(site.upper.parent),
-            upper=site.upper.name,
-            work=site.work.name,
+            lowers=lowers,
+            snapshot=str(snapshot.upper.parent),
+            upper=snapshot.upper.name,
+            work=snapshot.work.name,
             binds=tuple(_identity_files(site.home)),
             plain_hostname=plain_hostname,
+            driver=snapshot.driver,
         )
         laid = tuple(map(_identity, site.lowers))
         copy = partial(self._copy, site.copies)
@@ -143,6 +149,13 @@ class Sandbox:
             self._send(m.encode(order), [listener.fileno(), *fds])
         self._laid = laid
         self.is_plain = bool(plain_hostname)
+
+    def _fill(self, site: Site) -> None:
+        from wardian.storage import native  # hardly any keeper needs all this
+        from wardian.storage.packing import IdShift
+
+        first_host_id = self.ids.first_host_id if self.ids else None
+        native.fill(site.snapshot, site.lowers, IdShift.of(first_host_id))
 
     def is_laid_on(self, lowers: Sequence[Path]) -> bool:
         """Whether it stands on these very directories, not on others of the same names."""

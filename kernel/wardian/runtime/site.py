@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wardian.runtime import drivers
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.spec import ContainerSpec
 from wardian.runtime.state import Record, Records
+from wardian.storage.driver import Driver
 from wardian.storage.mapped import MappedCopies
-from wardian.storage.overlay import OverlaySnapshotter
+from wardian.storage.snapshotter import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The paths of one container. Upper and work have one parent directory.
+    """The paths of one container.
 
     ``copies`` are layers whose owners are its ids, if the kernel cannot map them.
     """
@@ -24,8 +26,7 @@ class Site:
     home: Path
     copies: MappedCopies
     lowers: tuple[Path, ...]
-    upper: Path
-    work: Path
+    snapshot: Snapshot
 
 
 class Sites:
@@ -34,8 +35,13 @@ class Sites:
     def __init__(self, root: Path, records: Records) -> None:
         self._root = root
         self._records = records
-        self._snapshots = OverlaySnapshotter(root)
+        self._snapshots = drivers.snapshotter(root)
         self._copies = MappedCopies(root / "mapped")
+
+    @property
+    def driver(self) -> Driver:
+        """The storage driver."""
+        return self._snapshots.driver
 
     def reserve(self, container_id: str, maps: IdMaps | None) -> None:
         """Make a container's directories, owned by its root, whoever that is on the host."""
@@ -55,13 +61,7 @@ class Sites:
         """The site of a container on these layers (`lowers`); NotFound."""
         snapshot = self._snapshots.get(container_id)
         home = self._records.home(container_id)
-        return Site(
-            home=home,
-            copies=self._copies,
-            lowers=lowers,
-            upper=snapshot.upper,
-            work=snapshot.work,
-        )
+        return Site(home=home, copies=self._copies, lowers=lowers, snapshot=snapshot)
 
     def lowers(self, spec: ContainerSpec) -> tuple[Path, ...]:
         """All lower layers of a container, uppermost first: its image's and the skeleton."""

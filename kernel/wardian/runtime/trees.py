@@ -44,7 +44,7 @@ def detach(order: m.Lay | m.Enter, userns_fd: int | None, copy: Copy | None = No
     try:
         if isinstance(order, m.Lay):
             fds += (_layer(path, userns_fd, copy) for path in order.lowers)
-            fds.append(mnt.open_tree(order.snapshot, CLONE))
+            fds.append(mnt.open_tree(order.tree, CLONE))
         fds += (_bind(bind, userns_fd) for bind in order.binds)
     except BaseException:
         for fd in fds:

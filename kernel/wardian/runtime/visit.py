@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
@@ -33,7 +34,9 @@ from wardian.linux.mount import (
     umount2,
 )
 from wardian.linux.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
+from wardian.storage.driver import Driver
 from wardian.storage.foreign import own_ranges
+from wardian.storage.snapshotter import Snapshot
 
 _FILES = frozenset(
     {
@@ -109,18 +112,21 @@ def visit_own(
     fds: Collection[int] = (),
     lowers: Sequence[str] = (),
     place: str = "",
-    snapshot: str = "",
+    snapshot: Snapshot | None = None,
 ) -> Visit:
     """Begin an action as root of the caller's own ids and of nothing else.
 
     For an ordinary user, who may not enter a container from without: its init cannot be traced.
     With a ``place``, a directory that there is, the root is put together over it: an image's of the
-    ``lowers``. It can be written if there is a ``snapshot``, a directory of ``upper`` and ``work``.
+    ``lowers``. It can be written if there is a ``snapshot``; the native driver always needs one.
     """
     uids, gids = own_ranges()
     if len(uids) == 1 or len(gids) == 1:
         uids, gids = uids[:1], gids[:1]
     unshared, mapped = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+
+    if place and snapshot is not None and snapshot.driver is Driver.NATIVE:
+        import wardian.storage.native  # noqa: F401  # the child can import nothing
 
     def settle() -> None:
         _become_root_of_own_ids(unshared[1], mapped[0])
@@ -198,9 +204,12 @@ def _become_root_of_own_ids(unshared: int, mapped: int) -> None:
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
-def _show_image(lowers: Sequence[str], place: str, snapshot: str) -> None:
+def _show_image(lowers: Sequence[str], place: str, snapshot: Snapshot | None) -> None:
     """Make an image's layers, stacked, our root. Short names: all options must fit into a page."""
-    sources = [*lowers, snapshot] if snapshot else lowers
+    if snapshot is not None and snapshot.driver is Driver.NATIVE:
+        _show_copy(lowers, snapshot)
+        return
+    sources = [*lowers, str(snapshot.upper.parent)] if snapshot else lowers
     layers = [os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for source in sources]
     mount("tmpfs", place, "tmpfs", 0, "mode=700,size=1m")
     os.chdir(place)
@@ -212,10 +221,20 @@ def _show_image(lowers: Sequence[str], place: str, snapshot: str) -> None:
     count = len(lowers)
     options = "lowerdir=" + ":".join([*map(str, range(count)), "empty"])
     if snapshot:
-        options += f",upperdir={count}/upper,workdir={count}/work,index=off,metacopy=off"
+        upper, work = snapshot.upper.name, snapshot.work.name
+        options += f",upperdir={count}/{upper},workdir={count}/{work},index=off,metacopy=off"
     flags = 0 if snapshot else MS_RDONLY
     mount("overlay", "image", "overlay", flags, f"{options},userxattr")
     os.chdir("image")
+    os.chroot(".")
+
+
+def _show_copy(lowers: Sequence[str], snapshot: Snapshot) -> None:
+    from wardian.storage import native
+    from wardian.storage.packing import IdShift
+
+    native.fill(snapshot, [Path(lower) for lower in lowers], IdShift())
+    os.chdir(snapshot.upper)
     os.chroot(".")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wardian.errors import SetupError
 from wardian.storage import whiteout
+from wardian.storage.driver import Driver
 from wardian.storage.snapshotter import Snapshot
 from wardian.storage.stack import Folder, LayerStack, Visible
 from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
@@ -55,12 +56,17 @@ class Change:
 def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     """Every difference, directories before what is in them; ``lowers`` uppermost first.
 
-    A directory that the container only changed something in is modified, as docker says it. A
-    whiteout is a deletion; an opaque directory deletes what the layers have below it and the
-    upper does not. Raises SetupError when the layers cannot be read, FailedPrecondition for a
-    tree nested beyond any reason.
+    All of the snapshot's layers, as with the native driver they count as well. A directory that the
+    container only changed something in is modified, as docker says it. A whiteout is a deletion; an
+    opaque directory deletes what the layers have below it and the upper does not. Raises SetupError
+    when the layers cannot be read, FailedPrecondition for a tree nested beyond any reason.
     """
     try:
+        if snapshot.driver is Driver.NATIVE:
+            from wardian.storage.difference import differences  # which needs this module
+
+            yield from differences(snapshot, lowers)
+            return
         upper_fd = os.open(snapshot.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with LayerStack(lowers) as stack:

@@ -95,11 +95,19 @@ def _fill(target: Path, layer: Path, first_host_id: int, count: int) -> None:
 
 
 def _give_capabilities(path: str, first_host_id: int) -> None:
-    """File capabilities say of which user namespace's root they are (struct vfs_ns_cap_data)."""
     with suppress(OSError):
         value = os.getxattr(path, _CAPABILITY, follow_symlinks=False)
-        magic = int.from_bytes(value[:4], "little")
-        if magic & 0xFF000000 == _REVISION_2:
-            head = (magic & 0x00FFFFFF | _REVISION_3).to_bytes(4, "little")
-            value = head + value[4:20] + first_host_id.to_bytes(4, "little")
-            os.setxattr(path, _CAPABILITY, value, follow_symlinks=False)
+        value = namespaced_capability(value, first_host_id)
+        os.setxattr(path, _CAPABILITY, value, follow_symlinks=False)
+
+
+def namespaced_capability(value: bytes, first_host_id: int) -> bytes:
+    """File capabilities that say of which user namespace's root they are.
+
+    (linux/capability.h, struct vfs_ns_cap_data)
+    """
+    magic = int.from_bytes(value[:4], "little")
+    if magic & 0xFF000000 != _REVISION_2:
+        return value
+    head = (magic & 0x00FFFFFF | _REVISION_3).to_bytes(4, "little")
+    return head + value[4:20] + first_host_id.to_bytes(4, "little")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.storage import tree, whiteout
+from wardian.storage.changes import Change, ChangeKind
 from wardian.storage.tar import END, Entry, Kind, header, padding
 
 _CAPABILITY = "security.capability"
 _CHUNK_BYTES = 1 << 20
 _NOBODY = 65534
+_IDS = 65536
 # What is a file now may be a FIFO when it is opened, which must not block.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -27,10 +30,19 @@ class IdShift:
     first_host_id: int = 0
     count: int = 1 << 32
 
+    @classmethod
+    def of(cls, first_host_id: int | None) -> Self:
+        """That of a container: 65,536 ids of its own, or those of its user."""
+        return cls() if first_host_id is None else cls(first_host_id, _IDS)
+
     def image_id(self, host_id: int) -> int:
         """The id in the image; those outside become nobody's, as user_namespaces(7) shows them."""
         number = host_id - self.first_host_id
         return number if 0 <= number < self.count else _NOBODY
+
+    def host_id(self, image_id: int) -> int:
+        """The other way round."""
+        return self.first_host_id + (image_id if image_id < self.count else _NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,36 @@ def pack(
     packer.enter(dir_fd, "")
     for path, fd, name in tree.walk(dir_fd):
         packer.add(fd, name, f"{path}/{name}" if path else name)
+    packer.write(END)
+    return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
+
+
+def pack_changes(
+    dir_fd: int,
+    changes: Iterable[Change],
+    output: BinaryIO,
+    *,
+    ids: IdShift | None = None,
+    latest_s: int | None = None,
+) -> Packed:
+    """Write what changed in a whole tree as a layer, directories before what is in them.
+
+    Raises what `pack` does.
+    """
+    packer = _Packer(output, ids or IdShift(), latest_s)
+    for change in changes:
+        folder, _, name = change.path.rpartition("/")
+        if change.kind is ChangeKind.DELETED:
+            packer.add_whiteout(folder, name)
+            continue
+        try:
+            fd = tree.open_below(dir_fd, folder, tree.OPEN_DIRECTORY)
+        except FileNotFoundError as error:
+            raise _changed() from error
+        try:
+            packer.add_plain(fd, name, change.path)
+        finally:
+            os.close(fd)
     packer.write(END)
     return Packed(f"sha256:{packer.hash.hexdigest()}", packer.size_bytes, packer.entries)
 
@@ -118,19 +160,25 @@ class _Packer:
         if status is None:
             return
         folder = path[: -len(name)].rstrip("/")
-        if name.startswith(whiteout.PREFIX):
-            raise InvalidInput(
-                f"a file's name means a whiteout in a layer: {path!a}",
-                hint="rename it: names in an image cannot start with .wh.",
-            )
         if whiteout.is_whiteout(status) or (
             folder in self._with_whiteout_files and whiteout.is_whiteout_file(fd, name, status)
         ):
-            self._add_marker(path[: len(path) - len(name)] + whiteout.PREFIX + name)
+            self.add_whiteout(folder, name)
             return
         self._add(fd, name, path, status)
         if stat.S_ISDIR(status.st_mode):
             self._enter_child(fd, name, path)
+
+    def add_plain(self, fd: int, name: str, path: str) -> None:
+        """One name of a directory where nothing is a whiteout, whatever it looks like."""
+        status = tree.look_at(fd, name)
+        if status is not None:
+            self._add(fd, name, path, status)
+
+    def add_whiteout(self, folder: str, name: str) -> None:
+        """The mark that a name below is gone."""
+        _check_name(name, f"{folder}/{name}")
+        self._add_marker(f"{folder}/{whiteout.PREFIX}{name}".lstrip("/"))
 
     def _enter_child(self, fd: int, name: str, path: str) -> None:
         try:
@@ -147,6 +195,7 @@ class _Packer:
         self.write(header(Entry(path=path, kind=Kind.FILE, mode=0)))
 
     def _add(self, dir_fd: int, name: str, path: str, status: os.stat_result) -> None:
+        _check_name(name, path)
         kind = _kind(status.st_mode)
         if kind is None:
             return
@@ -206,6 +255,14 @@ class _Packer:
             target=target,
             device=(os.major(device), os.minor(device)),
             xattrs=attributes(dir_fd, name) if kind in (Kind.FILE, Kind.DIRECTORY) else {},
+        )
+
+
+def _check_name(name: str, path: str) -> None:
+    if name.startswith(whiteout.PREFIX):
+        raise InvalidInput(
+            f"a file's name means a whiteout in a layer: {path!a}",
+            hint="rename it: names in an image cannot start with .wh.",
         )
 
 

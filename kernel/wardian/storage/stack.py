@@ -116,9 +116,14 @@ class Folder:
 
     def look_up(self, name: str) -> os.stat_result | None:
         """What is seen under ``name``; None for nothing, be it absent or deleted."""
+        found = self.find(name)
+        return None if found is None else found[1]
+
+    def find(self, name: str) -> tuple[int, os.stat_result] | None:
+        """The same, with a descriptor of the layer's directory that it is in."""
         for fd in self._fds:
             if (status := look_at(fd, name)) is not None:
-                return None if self._is_whiteout(fd, name, status) else status
+                return None if self._is_whiteout(fd, name, status) else (fd, status)
         return None
 
     def names(self) -> set[str]:

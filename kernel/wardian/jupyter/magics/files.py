@@ -58,14 +58,12 @@ class Diff(Magic):
 def diff_lines(info: ContainerInfo, below: str) -> list[str]:
     """``A /path``, ``C /path``, ``D /path``, by path, of what lies at or below a directory."""
     from wardian.storage.changes import changes
-    from wardian.storage.snapshotter import Snapshot
 
-    snapshot = Snapshot(key=info.id, upper=Path(info.upper), work=Path(info.work))
     top = "/" + below.strip("/")
     lowers = [Path(lower) for lower in info.lowers]
     found = {
         f"/{change.path.lstrip('/')}": change.kind.docker_letter
-        for change in changes(snapshot, lowers)
+        for change in changes(info.snapshot, lowers)
     }
     return [
         f"{letter} {path}"

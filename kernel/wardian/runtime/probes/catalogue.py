@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from wardian.cgroups.hierarchy import Hierarchy
+from wardian.errors import WardianError
 from wardian.runtime.probes import layers, limits, senses, spaces, walls
 from wardian.runtime.probes.attempt import Result
 from wardian.runtime.probes.finding import Finding, Host, Outcome, Report
 from wardian.runtime.probes.host import look
+from wardian.storage import driver
+from wardian.storage.driver import Driver
 
 OLDEST_KERNEL = (5, 11)  # overlayfs in user namespaces
 GIB = 1 << 30
@@ -129,7 +132,22 @@ def _in_state_directory(
             yield _untried(name, "user namespace")
         else:
             with layers.scratch_below(root) as scratch:
-                yield _finding(name, tried(scratch))
+                finding = _finding(name, tried(scratch))
+            yield finding
+            if tried is layers.state_overlay:
+                yield _storage_driver(root, has_overlay=finding.works)
+
+
+def _storage_driver(root: Path, *, has_overlay: bool) -> Finding:
+    """The one that the state root has, or would get."""
+    best = Driver.OVERLAY if has_overlay else Driver.NATIVE
+    try:
+        known, wanted = driver.recorded(root), driver.asked()
+    except WardianError as error:
+        return Finding(name="storage driver", outcome=Outcome.PARTLY, detail=error.what)
+    why = "recorded" if known else ("asked for" if wanted else "the best here")
+    name = (known or wanted or best).value
+    return Finding(name="storage driver", outcome=Outcome.WORKS, detail=f"{name} ({why})")
 
 
 def _confinement(host: Host) -> Iterator[Finding]:

@@ -261,6 +261,7 @@ def _module(name: str) -> Lift:
 ESSENTIAL, PROMISE, EXTRA = Weight.ESSENTIAL, Weight.PROMISE, Weight.EXTRA
 _NONE = "no containers here"
 _SPACES = "containers cannot have one of their own"
+_COPIES = "each container is a copy of its image (storage driver native)"
 
 REMEDIES: dict[str, Remedy] = {
     "kernel": Remedy(Area.HOST, ESSENTIAL, "no overlay in user namespaces", _boot),
@@ -296,13 +297,12 @@ REMEDIES: dict[str, Remedy] = {
         _says("boot a kernel with CONFIG_POSIX_MQUEUE=y"),
     ),
     "pivot_root": Remedy(Area.FILES, ESSENTIAL, _NONE, _user_namespace),
-    "overlay": Remedy(Area.FILES, ESSENTIAL, "layers cannot be stacked", _overlay),
+    "overlay": Remedy(Area.FILES, PROMISE, _COPIES, _overlay),
     "overlay of many layers": Remedy(
         Area.FILES, PROMISE, "images of many layers cannot be run", _newer_kernel
     ),
-    "layers on the state directory": Remedy(
-        Area.FILES, ESSENTIAL, "its file system cannot carry an upper layer", _state_directory
-    ),
+    "layers on the state directory": Remedy(Area.FILES, PROMISE, _COPIES, _state_directory),
+    "storage driver": Remedy(Area.FILES, EXTRA, _COPIES, _says("set WARDIAN_STORAGE_DRIVER")),
     "id-mapped layers": Remedy(
         Area.FILES, PROMISE, "layers are copied for each container's ids", _id_mapped
     ),
