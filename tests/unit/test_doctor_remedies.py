@@ -159,7 +159,9 @@ def test_rung_is_the_highest_that_everything_carries() -> None:
     assert rung_of(findings(**{"id-mapped_layers": bad}), root) is Rung.ROOTLESS
     assert rung_of(findings(**{"fresh_/proc": bad}), root) is Rung.POD
     assert rung_of(findings(user_namespace=bad, **{"fresh_/proc": bad}), root) is Rung.BARE
-    assert rung_of(findings(overlay=bad), host()) is Rung.BARE
+    assert rung_of(findings(overlay=bad), host()) is Rung.ROOTLESS
+    assert rung_of(findings(overlay=bad), root) is Rung.ROOTLESS
+    assert rung_of(findings(tmpfs=bad), root) is Rung.BARE
 
 
 def test_rung_does_not_depend_on_conveniences_or_on_the_state_directory() -> None:
