@@ -448,6 +448,8 @@ def test_inspect_and_info_name_the_driver(storage: Driver, wardian: Wardian) -> 
     assert found["GraphDriver"]["Name"] == storage.value
     data = found["GraphDriver"]["Data"]
     assert os.path.isdir(data["UpperDir" if storage is Driver.OVERLAY else "RootDir"])
+    style = ("--format", "{{.Driver}} {{.Containers}}")
+    assert out(wardian("system", "info", *style)) == f"{storage.value} 1\n"
     assert refused(wardian("--storage-driver", "zfs", "ps"), 1).startswith("no storage driver")
 
 

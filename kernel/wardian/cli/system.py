@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
 
 STOP_PATIENCE_MS = 5000
+INFO_COLUMNS = {  # docker's fields
+    "Driver": "STORAGE DRIVER",
+    "Containers": "CONTAINERS",
+    "ContainersRunning": "RUNNING",
+    "Images": "IMAGES",
+    "KernelVersion": "KERNEL",
+    "DockerRootDir": "STATE DIRECTORY",
+}
 USE_COLUMNS = {
     "Type": "TYPE",
     "TotalCount": "TOTAL",
@@ -40,6 +48,7 @@ class System(LazyGroup):
     sections: ClassVar[Sections] = {
         "Commands": {
             "df": Entry("system:df", "Show how much disk images and containers take."),
+            "info": Entry("system:info", "Show the state directory and its storage driver."),
             "check": Entry("check:check", "Verify all that is stored, and say what is wrong."),
             "prune": Entry("system:prune", "Remove containers that have ended, and unused layers."),
             "keeper": Entry("system:keeper", "Show the keeper's state, or stop it."),
@@ -60,6 +69,29 @@ def version() -> None:
     click.echo(f"wardian {version_of('wardian')}")
     click.echo(f"python {platform.python_version()}")
     click.echo(f"linux {platform.release()} {platform.machine()}")
+
+
+@click.command(cls=Command)
+@format_option
+def info(style: str | None) -> None:
+    """Show the state directory, its storage driver, and how much is in it."""
+    from wardian.cli.format import emit
+    from wardian.images.store import ImageStore
+    from wardian.runtime.client import Client
+    from wardian.storage.driver import recorded
+
+    with Client.connect() as client:
+        containers, root = client.list(), client.root
+    driver = recorded(root)  # whoever is connected has a keeper, which has recorded it
+    facts = {
+        "DockerRootDir": str(root),
+        "Driver": driver.value if driver else "",
+        "Containers": len(containers),
+        "ContainersRunning": sum(one.host_pid is not None for one in containers),
+        "Images": len(ImageStore(root).list()),
+        "KernelVersion": platform.release(),
+    }
+    emit([facts], INFO_COLUMNS, style=style)
 
 
 # --- disk ------------------------------------------------------------------------------------
