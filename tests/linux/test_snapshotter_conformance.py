@@ -11,6 +11,8 @@ import io
 import json
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -531,6 +533,14 @@ def test_files_are_copied_and_exported(wardian: Wardian, tmp_path: Path) -> None
     assert "bin/vi" not in names
 
 
+@pytest.mark.usefixtures("storage")
+def test_volume_is_filled_from_the_image(wardian: Wardian, state: Path) -> None:
+    run = ("run", "--rm", "-v", "vol:/etc", IMAGE)
+    assert out(wardian(*run, "cat", "/etc/passwd")).startswith("root:")
+    assert (state / "volumes/vol/_data/passwd").exists()
+    assert out(wardian("system", "check")).endswith("nothing is wrong\n")
+
+
 def test_disk_use_is_that_of_the_files(storage: Driver, wardian: Wardian) -> None:
     out(wardian("run", "--name", "one", IMAGE, "true"))
     rows = [
@@ -615,3 +625,31 @@ def test_copying_that_was_cut_short_begins_anew(copied: tuple[Snapshot, Path]) -
     (snapshot.upper / "file").write_text("mine")
     native.fill(snapshot, [source], IdShift())
     assert (snapshot.upper / "file").read_text() == "mine"
+
+
+FULL = """
+import sys
+from pathlib import Path
+from wardian.errors import SetupError
+from wardian.storage import native
+from wardian.storage.packing import IdShift
+from wardian.storage.snapshotter import Snapshot
+snapshot = native.NativeSnapshotter(Path(sys.argv[1])).prepare("one")
+try:
+    native.fill(snapshot, [Path(sys.argv[2])], IdShift())
+except SetupError as error:
+    print(error.what, error.hint, native.filled_ns(snapshot), sep=chr(10))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts; run the tests as root")
+def test_copy_on_a_full_disk_is_no_copy(tmp_path: Path, layer: Callable[[str], Path]) -> None:
+    (layer("big") / "file").write_bytes(os.urandom(1 << 22))
+    (tmp_path / "small").mkdir()
+    script = f'mount -t tmpfs -o size=1m none {tmp_path}/small; exec "$0" -c "$@"'
+    command = ["unshare", "-m", "sh", "-ec", script, sys.executable, FULL]
+    places = [f"{tmp_path}/small/state", f"{tmp_path}/layers/big"]
+    what, hint, filled = subprocess.check_output([*command, *places], text=True).splitlines()
+    assert what.endswith("No space left on device")
+    assert hint.startswith("free some space")
+    assert filled == "None"
