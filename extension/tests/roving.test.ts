@@ -7,6 +7,7 @@ const host = {
   act: vi.fn<Host["act"]>().mockResolvedValue(),
   remove: vi.fn<Host["remove"]>().mockResolvedValue(),
   offerViews: vi.fn<Host["offerViews"]>(),
+  exploreImage: vi.fn<Host["exploreImage"]>(),
   openLogs: vi.fn<Host["openLogs"]>(),
   openTerminal: vi.fn<Host["openTerminal"]>(),
 };

@@ -13,9 +13,8 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import TIMEOUT_MS, NotebookPage
-from tests.ui.test_panel import line, open_panel, wardian  # a fixture, too
+from tests.ui.test_panel import line, open_panel
 
-__all__ = ["wardian"]
 PATIENCE_MS = 10_000
 EVIL = "<img src=x onerror=alert(1)>"
 DOCKERFILE = f"""\

@@ -16,9 +16,8 @@ from tests.linux.test_networks import own_address
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import TIMEOUT_MS, NotebookPage
-from tests.ui.test_panel import act, open_panel, wardian  # a fixture, too
+from tests.ui.test_panel import act, open_panel
 
-__all__ = ["wardian"]
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
     pytest.mark.xdist_group("networks"),  # who looks at the host's links wants no other's there
