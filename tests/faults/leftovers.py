@@ -10,7 +10,10 @@ from pathlib import Path
 from tests.linux.conftest import wait_until
 from wardian.runtime.paths import group_folder
 
-OF_A_KEEPER = {"containers", "snapshots", "keeper.lock", "keeper.log", "skeleton"}
+OF_A_KEEPER = {
+    *("containers", "snapshots", "skeleton", "storage-driver"),
+    *("keeper.lock", "keeper.log"),
+}
 OF_IMAGES = {"content", "layers", "toolbox"}
 
 
