@@ -35,7 +35,7 @@ def test_the_lectures_dockerfile_is_built_and_shown(page: Page, tmp_path: Path) 
     assert "not cached: --no-cache · layer of 5B" in told
     detailed = page.run(cell.replace("%%dockerfile", "%%dockerfile --details")).text()
     assert re.search(r"    cached · \d+\.\d\d s · [0-9a-f]{12}", detailed)
-    shown = page.run("%image lecture").text()
+    shown = page.run("%image --text lecture").text()
     assert "RUN /bin/sh -c make /app" in shown
     assert "A /app/made" in shown
     page.run("%container new lecture --image lecture")

@@ -33,6 +33,6 @@ def test_wrong_volumes_are_said(page: Page) -> None:
     assert wrong.error == ("InvalidInput", "not a volume name: 'n'")
     in_a_cell = page.run("1", metadata={"wardian": {"volumes": ["data:/data"]}})
     assert in_a_cell.error is not None
-    assert in_a_cell.error[1] == "a cell's metadata cannot choose another image or volumes"
+    assert in_a_cell.error[1] == "a cell's metadata cannot choose another image, volumes or a rung"
     no_list = page.run("1", metadata={"wardian": {"volumes": {"a": 1}}})
     assert no_list.error == ("InvalidInput", "the setting volumes is not a list of texts")
