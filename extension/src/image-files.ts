@@ -5,12 +5,11 @@ import { h, RowList, setText } from "./dom.js";
 import { bytes } from "./format.js";
 import type { FileRow, LayerRow, Mark } from "./frames.js";
 import { buildTree, visibleRows, type PathNode, type PathRow } from "./layers-tree.js";
-import { moveFocus } from "./rows.js";
+import { GLYPHS, MarkFilter } from "./mark-filter.js";
+import { keepOneTabStop, moveFocus } from "./rows.js";
 import { imageWords as words } from "./words.js";
 
-const GLYPHS: Record<Mark, string> = { unchanged: "", added: "+", modified: "~", deleted: "−" };
 const LETTERS: Record<string, Mark> = { A: "added", M: "modified", D: "deleted", U: "unchanged" };
-const COUNTED = ["added", "modified", "deleted"] as const;
 const MOST_ROWS = 1000;
 /** From so many on the directories are closed at first. */
 const MANY = 60;
@@ -30,23 +29,16 @@ export class Files {
   private readonly title = h("h4", {});
   private readonly hint = h("p", { class: "wd-more" });
   private readonly more = h("p", { class: "wd-more" });
-  private readonly text = h("input", {
-    class: "wd-filter",
-    attributes: { type: "search", placeholder: words.filter },
-    aria: { label: words.filter },
-    on: { input: () => this.draw(), keydown: (event) => event.stopPropagation() },
-  });
+  private readonly filter = new MarkFilter(words.filter, () => this.draw());
   private readonly tree = h("div", {
     class: "wd-tree",
     role: "tree",
     on: { keydown: (event) => this.onKey(event) },
   });
-  private readonly chips = new Map<Mark, HTMLElement>();
   private readonly rows = new RowList<PathRow<FileRow>, FileLine>(
     this.tree,
     (row) => new FileLine(row.node.path, (path) => this.toggle(path))
   );
-  private readonly off = new Set<Mark>();
   private readonly closed = new Set<string>();
   private layer: LayerRow | null = null;
   private root: PathNode<FileRow> = buildTree<FileRow>([]);
@@ -58,12 +50,7 @@ export class Files {
       "section",
       { class: "wd-files" },
       this.title,
-      h(
-        "div",
-        { class: "wd-filters", role: "toolbar" },
-        ...COUNTED.map((mark) => this.chip(mark)),
-        this.text
-      ),
+      this.filter.element,
       this.hint,
       this.tree,
       this.more
@@ -81,10 +68,7 @@ export class Files {
     }
     setText(this.title, words.files(layer.number));
     this.tree.setAttribute("aria-label", words.files(layer.number));
-    for (const mark of COUNTED) {
-      const chip = this.chips.get(mark);
-      if (chip !== undefined) setText(chip, `${layer[mark]}`);
-    }
+    this.filter.show(layer);
     this.take(layer.largest, 0);
   }
 
@@ -108,15 +92,13 @@ export class Files {
   }
 
   private draw(): void {
-    const looked = this.text.value;
-    const matches = (file: FileRow): boolean => {
-      return !this.off.has(file.mark) && file.path.includes(looked);
-    };
-    const found = visibleRows(this.root, matches, looked === "" ? this.closed : new Set());
+    const isFiltered = this.filter.text !== "";
+    const matches = (file: FileRow): boolean => this.filter.match(file);
+    const found = visibleRows(this.root, matches, isFiltered ? new Set() : this.closed);
     const shown = found.slice(0, MOST_ROWS);
     this.rows.show(shown.map((row) => [row.node.path, row]));
     for (const row of shown) {
-      const isOpen = looked !== "" || !this.closed.has(row.node.path);
+      const isOpen = isFiltered || !this.closed.has(row.node.path);
       this.rows.get(row.node.path)?.mark(isOpen);
     }
     const isEmpty = this.root.children.length === 0;
@@ -126,9 +108,7 @@ export class Files {
     const hidden = found.length - shown.length;
     setText(this.more, hidden > 0 ? words.leftOut(hidden) : words.smaller(this.leftOut));
     this.more.hidden = hidden === 0 && this.leftOut === 0;
-    const lines = [...this.tree.children] as HTMLElement[];
-    const current = lines.find((line) => line.tabIndex === 0) ?? lines[0];
-    lines.forEach((line) => (line.tabIndex = line === current ? 0 : -1));
+    keepOneTabStop([...this.tree.children] as HTMLElement[]);
   }
 
   private toggle(path: string): void {
@@ -152,31 +132,6 @@ export class Files {
     else return;
     event.preventDefault();
     event.stopPropagation(); // the notebook has its own idea of these keys
-  }
-
-  private chip(mark: Mark): HTMLElement {
-    const figure = h("span", { class: "wd-figure" }, "0");
-    this.chips.set(mark, figure);
-    const chip = h(
-      "button",
-      {
-        class: "wd-chip",
-        data: { mark },
-        attributes: { type: "button" },
-        aria: { pressed: "true" },
-        on: {
-          click: () => {
-            if (!this.off.delete(mark)) this.off.add(mark);
-            chip.setAttribute("aria-pressed", String(!this.off.has(mark)));
-            this.draw();
-          },
-        },
-      },
-      h("span", { class: "wd-mark", aria: { hidden: "true" } }, GLYPHS[mark]),
-      figure,
-      ` ${mark}`
-    );
-    return chip;
   }
 }
 

@@ -5,7 +5,7 @@ import { fill, h, svg, type Child } from "./dom.js";
 import { bytes, percent, shortDigest } from "./format.js";
 import type { Blob, ImageFrame, LayerRow, RelativeRow, StepRow } from "./frames.js";
 import { Files } from "./image-files.js";
-import { moveFocus } from "./rows.js";
+import { keepOneTabStop, moveFocus } from "./rows.js";
 import type { Panel } from "./shell.js";
 import { wire, type Box } from "./wires.js";
 import { imageWords as words } from "./words.js";
@@ -68,7 +68,7 @@ class ImagePanel implements Panel<ImageFrame> {
     );
     this.showRelatives(frame);
     this.showWasted(frame);
-    this.keepOneTabStop();
+    keepOneTabStop([...this.steps.querySelectorAll<HTMLElement>(".wd-has-layer")]);
     this.drawEdges();
   }
 
@@ -182,12 +182,6 @@ class ImagePanel implements Panel<ImageFrame> {
       return card === undefined ? [] : sharedEdges(one, boxOf(card), plates, at);
     });
     fill(this.edges, ...paths);
-  }
-
-  private keepOneTabStop(): void {
-    const rows = [...this.steps.querySelectorAll<HTMLElement>(".wd-has-layer")];
-    const current = rows.find((row) => row.tabIndex === 0) ?? rows[0];
-    rows.forEach((row) => (row.tabIndex = row === current ? 0 : -1));
   }
 
   /** The keys of a list (WAI-ARIA Authoring Practices). */

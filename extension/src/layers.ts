@@ -3,15 +3,12 @@
 import type { Channel, HostMessage, VersionsMessage } from "./channel.js";
 import { fill, h, RowList, setText } from "./dom.js";
 import { bytes, mode, shortDigest } from "./format.js";
-import type { Layer, LayersFrame, Mark, UpperEntry } from "./frames.js";
+import type { Layer, LayersFrame, UpperEntry } from "./frames.js";
 import { buildTree, visibleRows, type PathRow } from "./layers-tree.js";
-import { glow, moveFocus } from "./rows.js";
+import { GLYPHS, MarkFilter } from "./mark-filter.js";
+import { glow, keepOneTabStop, moveFocus } from "./rows.js";
 import { button, type Announce, type Panel } from "./shell.js";
 import { words } from "./words.js";
-
-const GLYPHS: Record<Mark, string> = { unchanged: "", added: "+", modified: "~", deleted: "−" };
-const COUNTED = ["added", "modified", "deleted"] as const;
-type Counted = (typeof COUNTED)[number];
 
 export function layersPanel(channel: Channel, announce: Announce): Panel<LayersFrame> {
   return new LayersPanel(channel, announce);
@@ -20,7 +17,7 @@ export function layersPanel(channel: Channel, announce: Announce): Panel<LayersF
 class LayersPanel implements Panel<LayersFrame> {
   readonly element: HTMLElement;
   private readonly stack: Stack;
-  private readonly filters: Filters;
+  private readonly filters: MarkFilter;
   private readonly detail: Detail;
   private readonly tree = h("div", {
     class: "wd-tree",
@@ -43,7 +40,7 @@ class LayersPanel implements Panel<LayersFrame> {
     announce: Announce
   ) {
     this.stack = new Stack(() => this.draw(), announce);
-    this.filters = new Filters(() => this.draw());
+    this.filters = new MarkFilter(words.filter, () => this.draw());
     this.detail = new Detail();
     this.element = h(
       "div",
@@ -115,17 +112,11 @@ class LayersPanel implements Panel<LayersFrame> {
       this.rows.get(row.node.path)?.mark(row.node.path === this.selected, this.collapsed);
     }
     this.tree.hidden = rows.length === 0;
-    this.keepOneTabStop();
+    keepOneTabStop([...this.tree.children] as HTMLElement[]);
     this.empty.hidden = rows.length > 0;
     setText(this.empty, frame.entries.length === 0 ? words.noChanges : words.noMatch);
     this.more.hidden = frame.left_out + frame.unreadable === 0;
     setText(this.more, leftOut(frame));
-  }
-
-  private keepOneTabStop(): void {
-    const rows = [...this.tree.children] as HTMLElement[];
-    const current = rows.find((row) => row.tabIndex === 0) ?? rows[0];
-    rows.forEach((row) => (row.tabIndex = row === current ? 0 : -1));
   }
 
   /** The keys of a tree (WAI-ARIA Authoring Practices). */
@@ -245,64 +236,6 @@ function lastPart(path: string): string {
 
 function sameLayers(a: readonly Layer[], b: readonly Layer[]): boolean {
   return a.length === b.length && a.every((layer, i) => layer.host_path === b[i]?.host_path);
-}
-
-/** Which marks to show, and a text to look for. */
-class Filters {
-  readonly element: HTMLElement;
-  private readonly off = new Set<Mark>();
-  private readonly counts = new Map<Counted, HTMLElement>();
-  private readonly text: HTMLInputElement;
-
-  constructor(private readonly changed: () => void) {
-    this.text = h("input", {
-      class: "wd-filter",
-      attributes: { type: "search", placeholder: words.filter },
-      aria: { label: words.filter },
-      on: { input: () => this.changed(), keydown: (event) => event.stopPropagation() },
-    });
-    this.element = h(
-      "div",
-      { class: "wd-filters", role: "toolbar" },
-      ...COUNTED.map((mark) => this.chip(mark)),
-      this.text
-    );
-  }
-
-  show(frame: LayersFrame): void {
-    for (const [mark, place] of this.counts) {
-      setText(place, String(frame[mark]));
-    }
-  }
-
-  match(entry: UpperEntry): boolean {
-    return !this.off.has(entry.mark) && entry.path.includes(this.text.value);
-  }
-
-  private chip(mark: Counted): HTMLElement {
-    const figure = h("span", { class: "wd-figure" }, "0");
-    this.counts.set(mark, figure);
-    const chip = h(
-      "button",
-      {
-        class: "wd-chip",
-        data: { mark },
-        attributes: { type: "button" },
-        aria: { pressed: "true" },
-        on: {
-          click: () => {
-            if (!this.off.delete(mark)) this.off.add(mark);
-            chip.setAttribute("aria-pressed", String(!this.off.has(mark)));
-            this.changed();
-          },
-        },
-      },
-      h("span", { class: "wd-mark", aria: { hidden: "true" } }, GLYPHS[mark]),
-      figure,
-      ` ${mark}`
-    );
-    return chip;
-  }
 }
 
 /** One path. It glows for a moment when it appears or changes while somebody looks. */

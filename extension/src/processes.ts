@@ -3,7 +3,7 @@
 import { h, fill, RowList, setText } from "./dom.js";
 import { bytes, count, percent, UNKNOWN } from "./format.js";
 import { processKey, type ProcessesFrame, type ProcessRow } from "./frames.js";
-import { glow, moveFocus } from "./rows.js";
+import { glow, keepOneTabStop, moveFocus } from "./rows.js";
 import { treeItems, type TreeItem } from "./processes-tree.js";
 import type { Panel } from "./shell.js";
 import { words } from "./words.js";
@@ -98,9 +98,7 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
     this.empty.hidden = items.length > 0;
     this.more.hidden = frame.left_out === 0;
     setText(this.more, `${frame.left_out} more are not listed`);
-    const lines = [...this.body.children] as HTMLElement[];
-    const current = lines.find((line) => line.tabIndex === 0) ?? lines[0];
-    lines.forEach((line) => (line.tabIndex = line === current ? 0 : -1));
+    keepOneTabStop([...this.body.children] as HTMLElement[]);
     this.showDetail();
   }
 

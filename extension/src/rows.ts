@@ -7,6 +7,12 @@ export function glow(element: HTMLElement): void {
   element.classList.add("wd-glow");
 }
 
+/** Of a list one row is in the tab order, whatever has come and gone. */
+export function keepOneTabStop(rows: readonly HTMLElement[]): void {
+  const current = rows.find((row) => row.tabIndex === 0) ?? rows[0];
+  for (const row of rows) row.tabIndex = row === current ? 0 : -1;
+}
+
 /** One row of a list is in the tab order (a roving tabindex); the arrows move it. */
 export function moveFocus(from: HTMLElement, to: Element | null): void {
   if (to instanceof HTMLElement) {
