@@ -1,39 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Channel, FilesMessage, HostMessage, Request } from "../src/channel.js";
+import { beforeEach, expect, test, vi } from "vitest";
+import type { FilesMessage } from "../src/channel.js";
 import type { FileRow, ImageFrame, LayerRow } from "../src/frames.js";
 import { filesOf } from "../src/image-files.js";
 import { imagePanel } from "../src/image.js";
-import { mount } from "../src/shell.js";
+import { all, host, mountView, one } from "./host.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
 const HEX = "0123456789abcdef";
-
-class Host implements Channel {
-  readonly requests: Request[] = [];
-  private listener: ((message: HostMessage) => void) | null = null;
-
-  listen(listener: (message: HostMessage) => void): () => void {
-    this.listener = listener;
-    return () => (this.listener = null);
-  }
-
-  send(request: Request): void {
-    this.requests.push(request);
-  }
-
-  say(message: HostMessage): void {
-    this.listener?.(message);
-    vi.advanceTimersToNextFrame();
-  }
-
-  show(frame: ImageFrame): void {
-    this.say({ kind: "full", view: "image", frame });
-  }
-
-  get asked(): Request[] {
-    return this.requests.filter((request) => request.kind === "files");
-  }
-}
 
 function file(path: string, facts: Partial<FileRow> = {}): FileRow {
   return { path, mark: "added", size_bytes: 10, is_directory: false, ...facts };
@@ -104,40 +77,16 @@ function answer(facts: Partial<FilesMessage> = {}): FilesMessage {
   };
 }
 
-let host: Host;
-let place: HTMLElement;
-let unmount: () => void;
-
-const all = (selector: string): HTMLElement[] => [...place.querySelectorAll<HTMLElement>(selector)];
-const one = (selector: string): HTMLElement => {
-  const found = place.querySelector<HTMLElement>(selector);
-  if (found === null) throw new Error(`no ${selector}`);
-  return found;
-};
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  host = new Host();
-  place = document.createElement("div");
-  document.body.append(place);
-  const beginning = { view: "image", container: "a/web", frame: null, recording: null } as const;
-  unmount = mount("image", place, beginning, host, imagePanel);
-});
-
-afterEach(() => {
-  unmount();
-  place.remove();
-  vi.useRealTimers();
-});
+beforeEach(() => mountView("image", imagePanel, { container: "a/web" }));
 
 test("an image is never live, and has nothing to pause", () => {
-  host.show(image());
+  host.show("image", image());
   expect(one(".wd-status").textContent).toContain("never changes");
   expect(one(".wd-controls").hidden).toBe(true);
 });
 
 test("documents have their digests, media types and sizes, one after another", () => {
-  host.show(image());
+  host.show("image", image());
   expect(all(".wd-document strong").map((e) => e.textContent)).toEqual([
     "index.json",
     "manifest",
@@ -149,7 +98,7 @@ test("documents have their digests, media types and sizes, one after another", (
 });
 
 test("each step stands beside its layer, or says that it made none", () => {
-  host.show(image());
+  host.show("image", image());
   const rows = all(".wd-image-step").map((row) => row.textContent);
   expect(rows[0]).toContain("ADD rootfslayer 0");
   expect(rows[1]).toContain("configuration only");
@@ -159,21 +108,21 @@ test("each step stands beside its layer, or says that it made none", () => {
 });
 
 test("a shared layer is there once and says who else has it", () => {
-  host.show(image());
+  host.show("image", image());
   expect(one('[data-layer="0"] .wd-shared').textContent).toBe("shared: stored once, also in a/db");
   expect(one(".wd-relative").textContent).toContain("1 of its 3 layers");
 });
 
 test("the efficiency and what is wasted are said", () => {
-  host.show(image());
+  host.show("image", image());
   expect(one(".wd-efficiency").textContent).toBe("efficiency 87 % · 4.0 KiB in several layers");
   expect(one(".wd-wasted").textContent).toContain("in 2 layers/etc/passwd");
 });
 
 test("a layer shows its largest files at once and all of them when they come", () => {
-  host.show(image());
+  host.show("image", image());
   one('[data-layer="1"]').click();
-  expect(host.asked).toEqual([{ kind: "files", layer: 1 }]);
+  expect(host.asked("files")).toEqual([{ kind: "files", layer: 1 }]);
   expect(one(".wd-files").textContent).toContain("What layer 1 does");
   expect(all(".wd-files .wd-row").map((e) => e.dataset.path)).toEqual(["/bin", "/bin/big"]);
   host.say(answer({ layer: 0, paths: ["/not/asked"], marks: "A" }));
@@ -192,7 +141,7 @@ test("a layer shows its largest files at once and all of them when they come", (
 });
 
 test("the keyboard goes from layer to layer, opens one, and leaves the notebook alone", () => {
-  host.show(image());
+  host.show("image", image());
   const reached = vi.fn();
   document.body.addEventListener("keydown", reached);
   const press = (key: string): boolean => {
@@ -203,13 +152,13 @@ test("the keyboard goes from layer to layer, opens one, and leaves the notebook 
   press("ArrowDown");
   expect(document.activeElement).toBe(one('[data-layer="1"]'));
   press("Enter");
-  expect(host.asked).toEqual([{ kind: "files", layer: 1 }]);
+  expect(host.asked("files")).toEqual([{ kind: "files", layer: 1 }]);
   document.body.removeEventListener("keydown", reached);
   expect(reached).not.toHaveBeenCalled();
 });
 
 test("ten thousand files are closed at first, found by the filter, and never all drawn", () => {
-  host.show(image());
+  host.show("image", image());
   one('[data-layer="1"]').click();
   const many = Array.from({ length: 10_000 }, (_, at) => `/d${at % 100}/f${at}`);
   const sizes = many.map(() => 1);
@@ -231,6 +180,7 @@ test("ten thousand files are closed at first, found by the filter, and never all
 test("what an image says of itself is text, never markup", () => {
   const step = { instruction: MARKUP, created_by: MARKUP, comment: MARKUP, layer: 0 };
   host.show(
+    "image",
     image({
       names: [MARKUP],
       platform: MARKUP,

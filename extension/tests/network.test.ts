@@ -1,40 +1,13 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Channel, HostMessage, Request, WayMessage } from "../src/channel.js";
+import { beforeEach, expect, test } from "vitest";
+import type { WayMessage } from "../src/channel.js";
 import { apply, type NetworkFrame } from "../src/frames.js";
 import { linkName, mapOf, structureOf } from "../src/network-map.js";
 import { arc, wire } from "../src/wires.js";
 import { networkPanel } from "../src/network.js";
-import { mount } from "../src/shell.js";
 import { DNAT_WORDS, lab, link, rule, space, street } from "./network-frames.js";
+import { all, host, mountView, one } from "./host.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
-
-class Host implements Channel {
-  readonly requests: Request[] = [];
-  private listener: ((message: HostMessage) => void) | null = null;
-
-  listen(listener: (message: HostMessage) => void): () => void {
-    this.listener = listener;
-    return () => (this.listener = null);
-  }
-
-  send(request: Request): void {
-    this.requests.push(request);
-  }
-
-  say(message: HostMessage): void {
-    this.listener?.(message);
-    vi.advanceTimersToNextFrame();
-  }
-
-  show(frame: NetworkFrame): void {
-    this.say({ kind: "full", view: "network", frame });
-  }
-
-  get ways(): Request[] {
-    return this.requests.filter((request) => request.kind === "way");
-  }
-}
 
 const WAY: WayMessage = {
   kind: "way",
@@ -52,31 +25,7 @@ const WAY: WayMessage = {
   ends: "web",
 };
 
-let host: Host;
-let place: HTMLElement;
-let unmount: () => void;
-
-const all = (selector: string): HTMLElement[] => [...place.querySelectorAll<HTMLElement>(selector)];
-const one = (selector: string): HTMLElement => {
-  const found = place.querySelector<HTMLElement>(selector);
-  if (found === null) throw new Error(`no ${selector}`);
-  return found;
-};
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  host = new Host();
-  place = document.createElement("div");
-  document.body.append(place);
-  const beginning = { view: "network", container: "main", frame: null, recording: null } as const;
-  unmount = mount("network", place, beginning, host, networkPanel);
-});
-
-afterEach(() => {
-  unmount();
-  place.remove();
-  vi.useRealTimers();
-});
+beforeEach(() => mountView("network", networkPanel, { container: "main" }));
 
 test("a pair's ends are named with each other's numbers", () => {
   const { links } = mapOf(street());
@@ -138,7 +87,7 @@ test("wires go across between columns, along the edge in one column", () => {
 });
 
 test("each namespace is a card, and links, ports and packets are said", () => {
-  host.show(street());
+  host.show("network", street());
   expect(all(".wd-card .wd-end").map((e) => e.textContent)).toEqual([
     "host",
     "asker",
@@ -154,17 +103,17 @@ test("each namespace is a card, and links, ports and packets are said", () => {
 
 test("no network at all is said, not blank", () => {
   const alone = { networks: [], namespaces: [space("host"), space("main")], links: [] };
-  host.show(street(alone));
+  host.show("network", street(alone));
   expect(one(".wd-host-card").textContent).toContain("No network is up");
 });
 
 test("a user's bridges are not said to be the host's", () => {
-  host.show(street({ is_on_host: false }));
+  host.show("network", street({ is_on_host: false }));
   expect(one(".wd-role").textContent).toContain("a network namespace of your own");
 });
 
 test("wires, ports and connections are edges with a legend that can switch them off", () => {
-  host.show(street());
+  host.show("network", street());
   const edges = (kind: string): number => all(`.wd-edge-${kind}`).length;
   expect([edges("wire"), edges("port"), edges("connection")]).toEqual([2, 1, 1]);
   one('.wd-chip[data-edges="connections"]').click();
@@ -173,12 +122,12 @@ test("wires, ports and connections are edges with a legend that can switch them 
 });
 
 test("two names that are chosen ask for a way, which is drawn and said to be computed", () => {
-  host.show(street());
+  host.show("network", street());
   one('[data-end="asker"]').click();
-  expect(host.ways).toEqual([]);
+  expect(host.asked("way")).toEqual([]);
   one('[data-end="web"]').click();
   const asked = { kind: "way", source: "asker", destination: "web", port: 80, protocol: "tcp" };
-  expect(host.ways).toEqual([asked]);
+  expect(host.asked("way")).toEqual([asked]);
   host.say(WAY);
   expect(one(".wd-way").textContent).toContain("computed, not traced");
   expect(one(".wd-verdict-line").textContent).toContain("arrives");
@@ -190,29 +139,31 @@ test("two names that are chosen ask for a way, which is drawn and said to be com
 });
 
 test("a way is asked anew when the networks have changed, not when packets were counted", () => {
-  host.show(street());
+  host.show("network", street());
   one('[data-end="asker"]').click();
   one('[data-end="web"]').click();
   host.say(WAY);
   const patch: [(string | number)[], unknown][] = [[["networks", 0, "rules", 0, "packets"], 6]];
   host.say({ kind: "delta", view: "network", set: { time_s: 1002 }, patch });
-  expect(host.ways).toHaveLength(1);
+  expect(host.asked("way")).toHaveLength(1);
   expect(one(".wd-port").textContent).toContain("6 packets");
   host.say({ kind: "delta", view: "network", set: { networks: [] } });
-  expect(host.ways).toHaveLength(2);
+  expect(host.asked("way")).toHaveLength(2);
 });
 
 test("a published port shows its rule and the way from the world", () => {
-  host.show(street());
+  host.show("network", street());
   one(".wd-port").click();
   expect(one(".wd-detail").textContent).toContain(DNAT_WORDS);
   expect(one(".wd-detail").textContent).toContain("-A PREROUTING");
-  expect(host.ways).toMatchObject([{ source: "world", destination: "192.0.2.7", port: 8080 }]);
+  expect(host.asked("way")).toMatchObject([
+    { source: "world", destination: "192.0.2.7", port: 8080 },
+  ]);
 });
 
 test("names of containers and links are text, never markup", () => {
   const evil = street();
-  host.show({
+  host.show("network", {
     ...evil,
     namespaces: [...evil.namespaces, space(MARKUP, { residents: [MARKUP] })],
     links: [...evil.links, link(MARKUP, MARKUP, { addresses: [MARKUP] })],
@@ -226,6 +177,7 @@ test("ten thousand rules, links and containers are counted, not all drawn", () =
   const many = Array.from({ length: 10_000 }, (_, at) => at);
   const rules = many.map((handle) => rule({ handle }));
   host.show(
+    "network",
     street({
       networks: [lab({ rules, words: many.map(String), iptables: many.map(() => "") })],
       namespaces: [space("host"), ...many.slice(0, 500).map((at) => space(`c${at}`))],

@@ -1,19 +1,10 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import type { ContainerRow, Host } from "../src/lab/inventory.js";
+import type { ContainerRow } from "../src/lab/inventory.js";
 import { LogView } from "../src/lab/logs.js";
 import { figureWords, Panel, span, statusWords } from "../src/lab/panel.js";
-import { container, inventory } from "./rows.js";
+import { container, host, inventory } from "./rows.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
-
-const host = {
-  act: vi.fn<Host["act"]>().mockResolvedValue(),
-  remove: vi.fn<Host["remove"]>().mockResolvedValue(),
-  offerViews: vi.fn<Host["offerViews"]>(),
-  exploreImage: vi.fn<Host["exploreImage"]>(),
-  openLogs: vi.fn<Host["openLogs"]>(),
-  openTerminal: vi.fn<Host["openTerminal"]>(),
-};
 
 function offered(panel: Panel): (string | null)[] {
   return [...panel.element.querySelectorAll(".wdp-act")].map((b) => b.getAttribute("aria-label"));

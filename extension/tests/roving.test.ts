@@ -1,16 +1,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import type { Host } from "../src/lab/inventory.js";
 import { Panel } from "../src/lab/panel.js";
-import { container, inventory } from "./rows.js";
+import { container, host, inventory } from "./rows.js";
 
-const host = {
-  act: vi.fn<Host["act"]>().mockResolvedValue(),
-  remove: vi.fn<Host["remove"]>().mockResolvedValue(),
-  offerViews: vi.fn<Host["offerViews"]>(),
-  exploreImage: vi.fn<Host["exploreImage"]>(),
-  openLogs: vi.fn<Host["openLogs"]>(),
-  openTerminal: vi.fn<Host["openTerminal"]>(),
-};
 let panel: Panel;
 
 function show(...names: string[]): void {

@@ -1,6 +1,7 @@
 /** Rows of the side panel, as the server tells of them. */
 
-import type { ContainerRow, Inventory } from "../src/lab/inventory.js";
+import { vi } from "vitest";
+import type { ContainerRow, Host, Inventory } from "../src/lab/inventory.js";
 
 export function container(changes: Partial<ContainerRow> = {}): ContainerRow {
   return {
@@ -29,3 +30,13 @@ export function inventory(...containers: ContainerRow[]): {
   const rest = { images: [], networks: [], volumes: [] };
   return { kind: "inventory", inventory: { program: "/opt/wardian", containers, ...rest } };
 }
+
+/** What the panel asks for, kept. */
+export const host = {
+  act: vi.fn<Host["act"]>().mockResolvedValue(),
+  remove: vi.fn<Host["remove"]>().mockResolvedValue(),
+  offerViews: vi.fn<Host["offerViews"]>(),
+  exploreImage: vi.fn<Host["exploreImage"]>(),
+  openLogs: vi.fn<Host["openLogs"]>(),
+  openTerminal: vi.fn<Host["openTerminal"]>(),
+};

@@ -1,80 +1,18 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Beginning, Channel, HostMessage, Request } from "../src/channel.js";
-import type { Frame, Frames, View } from "../src/frames.js";
+import { expect, test, vi } from "vitest";
+import type { HostMessage } from "../src/channel.js";
+import type { Frame, View } from "../src/frames.js";
 import { layersPanel } from "../src/layers.js";
 import { processesPanel } from "../src/processes.js";
-import { mount, type BuildPanel } from "../src/shell.js";
 import { oomTimes, resourcesPanel } from "../src/resources.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
-
-/** The other end of a view: says what the host would, keeps what the page says. */
-class Host implements Channel {
-  readonly requests: Request[] = [];
-  private listener: ((message: HostMessage) => void) | null = null;
-
-  listen(listener: (message: HostMessage) => void): () => void {
-    this.listener = listener;
-    return () => (this.listener = null);
-  }
-
-  send(request: Request): void {
-    this.requests.push(request);
-  }
-
-  say(message: HostMessage): void {
-    this.listener?.(message);
-    vi.advanceTimersToNextFrame();
-  }
-
-  get isHeard(): boolean {
-    return this.listener !== null;
-  }
-}
-
-let host: Host;
-let place: HTMLElement;
-let unmount: () => void;
-
-function show<V extends View>(
-  view: V,
-  build: BuildPanel<Frames[V]>,
-  beginning: Partial<Beginning> = {}
-): void {
-  unmount = mount(
-    view,
-    place,
-    { view, container: "web", frame: null, recording: null, ...beginning },
-    host,
-    build
-  );
-}
+import { all, host, mountView, one, unmount } from "./host.js";
 
 function full(view: View, frame: Frame): HostMessage {
   return { kind: "full", view, frame };
 }
 
-const all = (selector: string): HTMLElement[] => [...place.querySelectorAll<HTMLElement>(selector)];
-const one = (selector: string): HTMLElement => {
-  const found = place.querySelector<HTMLElement>(selector);
-  if (found === null) throw new Error(`no ${selector}`);
-  return found;
-};
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  host = new Host();
-  place = document.createElement("div");
-  document.body.append(place);
-});
-
-afterEach(() => {
-  unmount();
-  place.remove();
-  vi.useRealTimers();
-});
-
 test("a view says that it is seen, repeats it, and says goodbye", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   expect(host.requests).toMatchObject([{ kind: "visible", visible: true }]);
   vi.advanceTimersByTime(15_000);
   expect(host.requests).toHaveLength(2);
@@ -84,7 +22,7 @@ test("a view says that it is seen, repeats it, and says goodbye", () => {
 });
 
 test("a view in a hidden tab asks for nothing", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   vi.spyOn(document, "hidden", "get").mockReturnValue(true);
   document.dispatchEvent(new Event("visibilitychange"));
   expect(host.requests[1]).toMatchObject({ kind: "visible", visible: false });
@@ -93,14 +31,14 @@ test("a view in a hidden tab asks for nothing", () => {
 });
 
 test("the stack reads merged, upper, lower n to lower 0, work", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([])));
   const names = all(".wd-stack .wd-layer-name").map((e) => e.textContent);
   expect(names).toEqual(["merged", "upper", "lower 1", "lower 0", "work"]);
 });
 
 test("a whiteout is a ghost row that names what it hides", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   const gone = entry("/etc/motd", {
     mark: "deleted",
     kind: "whiteout",
@@ -115,14 +53,14 @@ test("a whiteout is a ghost row that names what it hides", () => {
 });
 
 test("file names are text, never markup", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([entry("/<img src=x onerror=alert(1)>")])));
   expect(all("img")).toHaveLength(0);
   expect(one(".wd-row .wd-name").textContent).toBe("<img src=x onerror=alert(1)>");
 });
 
 test("choosing a path asks which layer wins and shows the losers struck out", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([entry("/f", { mark: "modified", hides: "lower 0" })])));
   one('[data-path="/f"]').click();
   expect(host.requests.at(-1)).toEqual({ kind: "versions", path: "/f" });
@@ -140,7 +78,7 @@ test("choosing a path asks which layer wins and shows the losers struck out", ()
 });
 
 test("a mark that is switched off hides its paths", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([entry("/a"), entry("/m", { mark: "modified" })])));
   one('.wd-chip[data-mark="added"]').click();
   expect(all(".wd-row").map((e) => e.dataset.path)).toEqual(["/m"]);
@@ -148,7 +86,7 @@ test("a mark that is switched off hides its paths", () => {
 });
 
 test("arrow keys move through the tree and do not reach the notebook", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([entry("/a"), entry("/b")])));
   const reached = vi.fn();
   document.body.addEventListener("keydown", reached);
@@ -163,7 +101,7 @@ test("arrow keys move through the tree and do not reach the notebook", () => {
 });
 
 test("a row keeps its element while the frame changes around it", () => {
-  show("layers", layersPanel);
+  mountView("layers", layersPanel);
   host.say(full("layers", layersFrame([entry("/b")])));
   const element = one('[data-path="/b"]');
   host.say({ kind: "delta", view: "layers", set: {}, put: [entry("/a")], drop: [] });
@@ -172,13 +110,13 @@ test("a row keeps its element while the frame changes around it", () => {
 });
 
 test("a process has its pid on both sides", () => {
-  show("processes", processesPanel);
+  mountView("processes", processesPanel);
   host.say(full("processes", processesFrame([row(4711, { container_pids: [12, 1] })])));
   expect(one(".wd-line[data-key] .wd-pids").textContent).toBe("4711⇄12 ⇄ 1");
 });
 
 test("an ended process says how it ended", () => {
-  show("processes", processesPanel);
+  mountView("processes", processesPanel);
   host.say(
     full(
       "processes",
@@ -195,7 +133,7 @@ test("an ended process says how it ended", () => {
 });
 
 test("a paused view stands still and comes back to live", () => {
-  show("processes", processesPanel);
+  mountView("processes", processesPanel);
   host.say(full("processes", processesFrame([row(101)])));
   one(".wd-toggle").click();
   host.say(full("processes", processesFrame([row(101), row(102)])));
@@ -207,7 +145,7 @@ test("a paused view stands still and comes back to live", () => {
 });
 
 test("an error of the host is shown, and what was seen last stays", () => {
-  show("processes", processesPanel);
+  mountView("processes", processesPanel);
   host.say(full("processes", processesFrame([row(101)])));
   host.say({ kind: "error", what: "container 'web' is not running", hint: "start it" });
   expect(one(".wd-notice").textContent).toBe("container 'web' is not running (start it)");
@@ -215,7 +153,7 @@ test("an error of the host is shown, and what was seen last stays", () => {
 });
 
 test("a recording is labelled, asks nothing of a host and can be stepped through", () => {
-  show("processes", processesPanel, {
+  mountView("processes", processesPanel, {
     recording: {
       format: "wardian-recording/1",
       view: "processes",
@@ -234,7 +172,7 @@ test("a recording is labelled, asks nothing of a host and can be stepped through
 });
 
 test("the frame that a notebook saved is shown before any host answers", () => {
-  show("processes", processesPanel, {
+  mountView("processes", processesPanel, {
     frame: { kind: "full", view: "processes", frame: processesFrame([row(101)]) },
   });
   expect(all(".wd-line[data-key]")).toHaveLength(1);
@@ -242,7 +180,7 @@ test("the frame that a notebook saved is shown before any host answers", () => {
 });
 
 test("figures read current / limit (peak) and % of one core (throttled %)", () => {
-  show("resources", resourcesPanel);
+  mountView("resources", resourcesPanel);
   host.say(full("resources", resourcesFrame()));
   expect(all(".wd-figures").map((e) => e.textContent)).toEqual([
     "20.0 MiB / 64.0 MiB(peak 30.0 MiB)",
@@ -252,14 +190,14 @@ test("figures read current / limit (peak) and % of one core (throttled %)", () =
 });
 
 test("figures that the kernel does not give are dashes", () => {
-  show("resources", resourcesPanel);
+  mountView("resources", resourcesPanel);
   const unknown = { memory_current_bytes: null, memory_peak_bytes: null, memory_limit_bytes: null };
   host.say(full("resources", resourcesFrame(unknown)));
   expect(one(".wd-figures").textContent).toBe("– / no limit(peak –)");
 });
 
 test("an OOM kill raises an alarm and a pin at its moment", () => {
-  show("resources", resourcesPanel);
+  mountView("resources", resourcesPanel);
   host.say(full("resources", resourcesFrame({ oom_kills: 0 })));
   expect(one(".wd-alarm").hidden).toBe(true);
   host.say({ kind: "delta", view: "resources", set: { oom_kills: 1, time_s: 1002 } });
