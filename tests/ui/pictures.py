@@ -13,7 +13,7 @@ from playwright.sync_api import FloatRect, Page, expect
 from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
-from tests.ui.test_panel import act, line, open_panel
+from tests.ui.test_panel import line, look_through, open_panel
 
 PATIENCE_MS = 20_000
 PETS = """\
@@ -55,10 +55,7 @@ def test_panel(server: JupyterServer, page: Page, wardian: Wardian) -> None:
     out(wardian("pause", "db"))
     panel = open_panel(page, server)
     page.locator(".jp-Launcher").wait_for()
-    act(panel, "web", "Look through its walls")
-    page.locator(".lm-Menu-item", has_text="Layers").click()
-    layers = page.locator(".wd-view.wd-layers")
-    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    layers = look_through(page, panel, "web")
     out(wardian("exec", "web", "sh", "-c", "echo hello > /tmp/greeting; rm /etc/group"))
     row = layers.locator('.wd-row[data-path="/etc/group"]')
     expect(row).to_have_attribute("data-mark", "deleted", timeout=PATIENCE_MS)

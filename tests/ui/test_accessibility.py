@@ -12,7 +12,7 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import REPOSITORY, JupyterServer
 from tests.ui.test_notebooks import press
-from tests.ui.test_panel import VIEW, line, open_panel
+from tests.ui.test_panel import VIEW, line, open_panel, run_three
 
 AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
@@ -46,10 +46,7 @@ def focused(page: Page) -> Locator:
 def test_axe_finds_nothing_in_the_panel(
     server: JupyterServer, page: Page, wardian: Wardian, theme: str
 ) -> None:
-    out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
-    out(wardian("run", "-d", "--name", "idle", IMAGE, "sleep", "1000"))
-    out(wardian("pause", "idle"))
-    wardian("run", "--name", "broken", "-v", "data:/data", IMAGE, "sh", "-c", "exit 3")
+    run_three(wardian)
     panel = open_panel(page, server, theme)
     for title in ("Images", "Networks", "Volumes"):
         panel.locator("summary", has_text=title).click()

@@ -41,14 +41,28 @@ def act(panel: Locator, name: str, label: str) -> None:
     line(panel, name).get_by_role("button", name=label, exact=True).click()
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_the_panel_lists_what_there_is(
-    server: JupyterServer, page: Page, wardian: Wardian, theme: str
-) -> None:
+def run_three(wardian: Wardian) -> None:
+    """One that runs, one that is paused, one that has failed; and a volume."""
     out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
     out(wardian("run", "-d", "--name", "idle", IMAGE, "sleep", "1000"))
     out(wardian("pause", "idle"))
     wardian("run", "--name", "broken", "-v", "data:/data", IMAGE, "sh", "-c", "exit 3")
+
+
+def look_through(page: Page, panel: Locator, name: str) -> Locator:
+    """Open the live view of a container's layers in a tab."""
+    act(panel, name, "Look through its walls")
+    page.locator(".lm-Menu-item", has_text="Layers").click()
+    layers = page.locator(".wd-view.wd-layers")
+    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    return layers
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_the_panel_lists_what_there_is(
+    server: JupyterServer, page: Page, wardian: Wardian, theme: str
+) -> None:
+    run_three(wardian)
     panel = open_panel(page, server, theme)
     expect(line(panel, "web")).to_have_attribute("data-status", "running")
     expect(line(panel, "web")).to_contain_text("Up less than a minute")
@@ -152,11 +166,7 @@ def test_a_view_opens_in_a_tab_without_a_kernel(
     server: JupyterServer, page: Page, wardian: Wardian, theme: str
 ) -> None:
     out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
-    panel = open_panel(page, server, theme)
-    act(panel, "web", "Look through its walls")
-    page.locator(".lm-Menu-item", has_text="Layers").click()
-    layers = page.locator(".wd-view.wd-layers")
-    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    layers = look_through(page, open_panel(page, server, theme), "web")
     out(wardian("exec", "web", "sh", "-c", "echo x > /tmp/seen"))
     seen = layers.locator('.wd-row[data-path="/tmp/seen"]')
     expect(seen).to_have_attribute("data-mark", "added", timeout=PATIENCE_MS)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.archives import archive
 from tests.linux.conftest import wait_until
-from tests.unit.test_comparison import BASE, CONFIG
+from tests.unit.test_comparison import BASE, make
 from wardian.errors import NotFound
-from wardian.images.store import Image, ImageStore
+from wardian.images.store import ImageStore
 from wardian.observe import image as observe
 from wardian.observe import wire
 from wardian.observe.frames import Mark
@@ -39,12 +38,6 @@ LAYERS = {
 @pytest.fixture
 def store(tmp_path: Path) -> ImageStore:
     return ImageStore(tmp_path / "state")
-
-
-def make(store: ImageStore, name: str, *layers: bytes, **config: Any) -> Image:
-    with store.ingest() as ingest:
-        made = [ingest.unpack(ingest.add_blob(iter([layer]))) for layer in layers]
-        return ingest.commit_image(f"docker.io/a/{name}:1", {**CONFIG, **config}, made)
 
 
 @pytest.fixture
