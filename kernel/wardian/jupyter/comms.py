@@ -67,14 +67,14 @@ def install(kernel: WardianKernel) -> CommManager:
 def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any]) -> None:
     """Show JupyterLab's own parts the current container; imported when they first ask."""
     from wardian.observe.network_frame import NetworkFrame
+    from wardian.observe.surroundings import Surroundings
     from wardian.widgets import page
-    from wardian.widgets.feed import sight
 
     def locate(view: str) -> Sight:
         workspace = kernel.workspaces.current
-        if workspace.place is not None and view != NetworkFrame.view:
-            return workspace.subject()
-        return sight(view, workspace.container)
+        if view == NetworkFrame.view:
+            return Surroundings.of(workspace.container)
+        return workspace.subject()
 
     page.answer(opened, message, locate)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
 
 Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
-Sight = Container | Subject | Locator
+Target = Container | Subject | Locator
 __all__ = [
     "ContainerView",
     "ImageView",
@@ -46,21 +46,21 @@ __all__ = [
 ]
 
 
-def layers(container: Sight, *, period_s: float = 0.0) -> LayersView:
+def layers(container: Target, *, period_s: float = 0.0) -> LayersView:
     """The overlay of a container, live: its layers, and what was written to the upper one."""
     from wardian.widgets.view import LayersView
 
     return LayersView(_locator(container), period_s=period_s)
 
 
-def processes(container: Sight, *, period_s: float = 0.0) -> ProcessesView:
+def processes(container: Target, *, period_s: float = 0.0) -> ProcessesView:
     """The processes of a container, live, with their pids on both sides."""
     from wardian.widgets.view import ProcessesView
 
     return ProcessesView(_locator(container), period_s=period_s)
 
 
-def resources(container: Sight, *, period_s: float = 0.0) -> ResourcesView:
+def resources(container: Target, *, period_s: float = 0.0) -> ResourcesView:
     """The memory, CPU time and processes that a container uses, live, and its limits."""
     from wardian.widgets.view import ResourcesView
 
@@ -84,7 +84,7 @@ def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:
     return ImageView(exhibit, frame=frame)
 
 
-def _locator(container: Sight) -> Locator:
+def _locator(container: Target) -> Locator:
     if isinstance(container, Subject):
         return lambda: container
     if isinstance(container, Container):
