@@ -55,8 +55,9 @@ def wardian(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     program(state)("volume", "prune", "--all", "--force")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Gone before other tests: Playwright keeps an event loop running in this thread."""
     if not CHROMIUM.exists():
         pytest.skip("no /usr/bin/chromium; apt-get install chromium")
     with sync_playwright() as playwright:
