@@ -17,6 +17,7 @@ from pathlib import Path
 from wardian.cells.runner import Language
 from wardian.jupyter.connection_file import connection_file
 from wardian.jupyter.deferred import defer
+from wardian.jupyter.parent import ParentEnded, open_parent
 from wardian.jupyter.workspaces import Workspaces
 
 # While libraries are imported in one thread, the loop's thread has short but urgent work.
@@ -24,7 +25,7 @@ SWITCH_INTERVAL_S = 0.0005
 FIRST_S = 0.2
 
 
-async def serve(file: Path, language: Language) -> None:
+async def serve(file: Path, language: Language, parent: int | None) -> None:
     """Run a kernel until it is told to end."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -46,15 +47,19 @@ async def serve(file: Path, language: Language) -> None:
     gc.enable()
     gc.freeze()  # what was imported stays: no collection need look at it
     app.set_up_log()
-    await app.KernelApp(file, bound, workspaces, language).run()
+    await app.KernelApp(file, bound, workspaces, language, parent).run()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse the command line, which kernel.json writes."""
+    try:
+        parent = open_parent()
+    except ParentEnded:
+        return
     gc.disable()  # imports make hardly any garbage, and much to look at
     words = sys.argv[1:] if arguments is None else arguments
     language = Language.SHELL if "--language=shell" in words else Language.PYTHON
-    asyncio.run(serve(connection_file(words), language))
+    asyncio.run(serve(connection_file(words), language, parent))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -37,7 +36,10 @@ class KernelApp:
         bound: tuple[Sockets, Connection],
         workspaces: Workspaces,
         language: Language,
+        parent: int | None,
     ) -> None:
+        """``parent`` is a pidfd: the kernel ends when that process does."""
+        self._parent = parent
         self._ended = asyncio.Event()
         self._workspaces = workspaces
         self._sockets, connection = bound
@@ -78,7 +80,8 @@ class KernelApp:
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGINT, self._kernel.execution.interrupt)
-        self._watch_parent(loop)
+        if self._parent is not None:
+            loop.add_reader(self._parent, self._parent_ended, loop, self._parent)
         self._iopub.start()
         self._stdin.start(self._kernel.stdin.receive)
         self._control.start(self._kernel.on_control)
@@ -96,15 +99,6 @@ class KernelApp:
         content = {"subscription": topic.decode("utf-8", "replace")}
         message = self._session.msg("iopub_welcome", content)
         return self._session.serialize(message)
-
-    def _watch_parent(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End with the process that started us, when it says so by ``JPY_PARENT_PID``."""
-        parent = int(os.environ.get("JPY_PARENT_PID") or 0)
-        if parent <= 1 or os.getppid() != parent:
-            return
-        with suppress(OSError):
-            fd = os.pidfd_open(parent)
-            loop.add_reader(fd, self._parent_ended, loop, fd)
 
     def _parent_ended(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         loop.remove_reader(fd)
