@@ -129,7 +129,7 @@ def assert_only_the_notebooks_is_left(watcher: Client, notebook: Path) -> None:
             {main: Status.EXITED},
         )
 
-    wait_until(is_so, timeout_s=20)
+    wait_until(is_so)
 
 
 @pytest.mark.usefixtures("host")
@@ -175,13 +175,13 @@ client = BlockingKernelClient(connection_file=sys.argv[1])
 client.load_connection_file()
 client.start_channels()
 client.wait_for_ready(timeout=60)
-assert client.execute_interactive(sys.argv[2], timeout=30)["content"]["status"] == "ok"
+assert client.execute_interactive(sys.argv[2], timeout=60)["content"]["status"] == "ok"
 client.execute("while True:\\n    print('x' * 1000)")
-client.get_iopub_msg(timeout=30)
+client.get_iopub_msg(timeout=60)
 """
 
 
 def _run_for_ever(file: Path, code: str) -> None:
     """Wait for a kernel, run one cell and begin another that prints without end."""
-    wait_until(lambda: file.exists() and file.read_text().endswith("}"), timeout_s=30)
+    wait_until(lambda: file.exists() and file.read_text().endswith("}"), timeout_s=60)
     subprocess.run([sys.executable, "-c", CLIENT, str(file), code], check=True, timeout=90)

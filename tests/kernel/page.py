@@ -18,7 +18,7 @@ from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 
 Message = dict[str, Any]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from wardian.cells.runner import (
 )
 from wardian.linux.proc import children
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kernel.page import Outcome, Page
 
-FOREVER = 60
+FOREVER = 1000
 
 
 def _started(page: Page, code: str) -> str:
@@ -53,9 +53,49 @@ def test_interrupt_by_signal_works_too(page: Page) -> None:
     assert page.wait(sent).error[0] == "KeyboardInterrupt"
 
 
+def test_interrupt_that_the_main_thread_does_not_notice_comes_again(page: Page) -> None:
+    """A signal that another thread gets ends no sleep of the main thread."""
+    code = (
+        "import signal, threading, time\n"
+        "def get() -> None:\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGINT)\n"
+        "threading.Timer(0.2, get).start()\n"
+        f"time.sleep({FOREVER})"
+    )
+    assert page.run(code).error[0] == "KeyboardInterrupt"
+
+
+def test_interrupt_comes_once_to_a_handler_of_the_cells_own(page: Page) -> None:
+    code = (
+        "import signal, time\n"
+        "seen = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+        "print(1)\n"
+        "while not seen: time.sleep(0.01)\n"
+        "time.sleep(0.5)\n"
+        "seen"
+    )
+    assert _interrupted(page, _started(page, code)).result == "[1]"
+
+
+def test_interrupt_of_a_forked_child_is_not_the_cells(page: Page) -> None:
+    code = (
+        "import os, signal, time\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.signal(signal.SIGINT, lambda *_: os._exit(7))\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os._exit(0)\n"
+        "status = os.waitpid(child, 0)[1]\n"
+        "time.sleep(0.5)\n"
+        "os.waitstatus_to_exitcode(status)"
+    )
+    assert page.run(code).result == "7"
+
+
 def test_interrupt_while_input_waits_ends_the_cell(page: Page) -> None:
     sent = page.send("input('? ')", allow_stdin=True)
-    page.client.get_stdin_msg(timeout=10)
+    page.client.get_stdin_msg(timeout=60)
     assert _interrupted(page, sent).error[0] == "KeyboardInterrupt"
     assert page.run("print('got', input())", answer="x").text() == "got x\n"
 

@@ -100,7 +100,7 @@ def test_input_asks_the_page(page: Page) -> None:
 
 def test_getpass_asks_without_echo(page: Page) -> None:
     sent = page.send("import getpass; print(len(getpass.getpass('word: ')))", allow_stdin=True)
-    request = page.client.get_stdin_msg(timeout=10)
+    request = page.client.get_stdin_msg(timeout=60)
     assert request["content"] == {"prompt": "word: ", "password": True}
     page.client.input("secret")
     assert page.wait(sent).text() == "6\n"

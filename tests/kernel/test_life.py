@@ -20,7 +20,7 @@ from wardian.runtime.client import Client
 from wardian.runtime.messages import ContainerInfo
 
 
-def _until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+def _until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "not true in time"
@@ -93,7 +93,7 @@ def test_restart_keeps_processes_and_files_but_not_the_interpreter(
     page.run("x = 1; open('/root/kept', 'w').close()")
     page.run("%%sh\nsleep 1000 &")
     page.manager.restart_kernel()
-    page.client.wait_for_ready(timeout=30)
+    page.client.wait_for_ready(timeout=60)
     assert page.run("'x' in globals()").result == "False"
     assert page.run("import os; os.path.exists('/root/kept')").result == "True"
     assert "sleep" in page.run("%ps --text").text()
@@ -104,7 +104,7 @@ def test_restart_keeps_processes_and_files_but_not_the_interpreter(
 def test_restart_of_a_kernel_without_a_notebook_keeps_its_container(own_page: Page) -> None:
     own_page.run("open('/root/kept', 'w').close()")
     own_page.manager.restart_kernel()
-    own_page.client.wait_for_ready(timeout=30)
+    own_page.client.wait_for_ready(timeout=60)
     assert own_page.run("import os; os.path.exists('/root/kept')").result == "True"
 
 
@@ -201,7 +201,7 @@ def test_kernel_ends_when_its_parent_does(tmp_path: Path, client: Client) -> Non
         parent.kill()
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    assert poll.poll(20_000)
+    assert poll.poll(60_000)
     os.close(pidfd)
     _until(lambda: "kernel-orphan.main" not in [info.name for info in client.list()])
 

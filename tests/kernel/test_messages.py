@@ -50,6 +50,13 @@ def test_unknown_request_is_survived(any_page: Page) -> None:
     assert any_page.ask("kernel_info_request", {})["status"] == "ok"
 
 
+def test_request_whose_type_is_no_word_is_survived(any_page: Page) -> None:
+    message = any_page.client.session.msg("kernel_info_request", {})
+    message["header"]["msg_type"] = ["no", "word"]
+    any_page.client.shell_channel.send(message)
+    assert any_page.ask("kernel_info_request", {})["status"] == "ok"
+
+
 def test_message_with_a_wrong_signature_is_dropped(any_page: Page) -> None:
     session = any_page.client.session.clone()
     session.key = b"not the key"

@@ -46,7 +46,7 @@ def test_container_has_its_address_name_and_published_port(garden: Page) -> None
     garden.run(SERVER)
 
     def answers() -> bool:
-        with urllib.request.urlopen("http://10.213.9.1:8076/", timeout=5) as page:
+        with urllib.request.urlopen("http://10.213.9.1:8076/", timeout=60) as page:
             return bool(page.status == 200)
 
     wait_until(answers)

@@ -211,7 +211,7 @@ async def test_syntax_error_and_sys_exit_are_errors_and_the_runner_lives(python:
 async def test_exit_asks_to_exit_and_the_process_ends_well(python: Bench) -> None:
     reply = await python.run("exit()")
     assert reply["payload"] == [{"source": "ask_exit", "keepkernel": False}]
-    reason = await asyncio.wait_for(asyncio.shield(python.runner.exited), 10)
+    reason = await asyncio.wait_for(asyncio.shield(python.runner.exited), 60)
     assert reason.exit_code == 0
 
 
@@ -229,7 +229,7 @@ async def test_killed_runner_ends_all_requests(python: Bench) -> None:
     os.kill(python.runner.process.host_pid, signal.SIGKILL)
     for task in (cell, question):
         with pytest.raises(RunnerExited) as caught:
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
         assert caught.value.reason.exit_code == 137
 
 

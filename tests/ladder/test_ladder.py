@@ -292,7 +292,7 @@ try:
     client = BlockingKernelClient(connection_file=file)
     client.load_connection_file()
     client.start_channels()
-    client.wait_for_ready(timeout=30)
+    client.wait_for_ready(timeout=60)
     said = []
     def hear(message):
         content = message["content"]

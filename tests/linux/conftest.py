@@ -27,7 +27,7 @@ BUSYBOX = Path("/bin/busybox")
 UID = 60_123  # an ordinary user's
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
     """Poll a condition; fail loudly if it does not come true."""
     deadline = time.monotonic() + timeout_s
     while not condition():

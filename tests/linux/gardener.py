@@ -180,7 +180,7 @@ def delegated(hierarchy: Hierarchy) -> Iterator[tuple[Path, ...]]:
     try:
         yield groups
     finally:
-        wait_until(lambda: _are_removed(groups), timeout_s=20)
+        wait_until(lambda: _are_removed(groups))
 
 
 def _are_removed(groups: Iterable[Path]) -> bool:

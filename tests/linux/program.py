@@ -14,7 +14,7 @@ Done = subprocess.CompletedProcess[str]
 Wardian = Callable[..., Done]
 
 
-def program(root: Path, *, timeout_s: float = 60) -> Wardian:
+def program(root: Path, *, timeout_s: float = 120) -> Wardian:
     """Runs one command line on a state root; keyword arguments are its environment."""
 
     def run(*arguments: str, stdin: str = "", **environment: str) -> Done:

@@ -359,7 +359,7 @@ def test_forks_above_the_limit_fail_and_are_counted(group: Cgroup) -> None:
 # --- being told of limits that were hit ------------------------------------------------------
 
 
-def is_ringing(alarm: Alarm[str], timeout_s: float = 10.0) -> bool:
+def is_ringing(alarm: Alarm[str], timeout_s: float = 60.0) -> bool:
     return bool(select.select([alarm], [], [], timeout_s)[0])
 
 

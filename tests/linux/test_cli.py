@@ -129,7 +129,7 @@ def test_created_container_is_started_and_followed(wardian: Wardian) -> None:
 
 def spawn(*arguments: str) -> pexpect.spawn:
     """A command line on a terminal of 30 rows and 90 columns."""
-    return pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *arguments], dimensions=(30, 90), timeout=30)
+    return pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *arguments], dimensions=(30, 90), timeout=60)
 
 
 @pytest.mark.usefixtures("wardian")
@@ -225,7 +225,7 @@ def test_life_of_a_container_from_pause_to_rm(wardian: Wardian, web: str) -> Non
 def test_kill_sends_the_signal_to_the_main_process(wardian: Wardian, web: str) -> None:
     waiting = subprocess.Popen([*PROGRAM, "wait", web], stdout=subprocess.PIPE, text=True)
     assert out(wardian("kill", "-s", "SIGHUP", web)) == "web\n"
-    assert waiting.communicate(timeout=30)[0] == "129\n"
+    assert waiting.communicate(timeout=60)[0] == "129\n"
     assert "is not running" in refused(wardian("kill", web), 1)
 
 

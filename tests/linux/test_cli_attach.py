@@ -29,7 +29,7 @@ def attached(*arguments: str) -> subprocess.Popen[bytes]:
 
 def spawn(*arguments: str) -> pexpect.spawn:
     """A command line on a terminal of 30 rows and 90 columns."""
-    return pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *arguments], dimensions=(30, 90), timeout=30)
+    return pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *arguments], dimensions=(30, 90), timeout=60)
 
 
 def hear(process: subprocess.Popen[bytes], expected: bytes) -> None:
@@ -96,7 +96,7 @@ def test_terminal_is_left_with_other_keys_and_come_back_to(wardian: Wardian) -> 
             PROGRAM[0],
             [*PROGRAM[1:], "attach", "--detach-keys", "ctrl-x,x", "box"],
             dimensions=size,
-            timeout=30,
+            timeout=60,
         )
         line = "while [ \"$(stty size)\" != '{} {}' ]; do sleep 0.05; done; echo it $((6 * 7))"
         shell.sendline(line.format(*size))

@@ -192,7 +192,7 @@ def test_foreground_prints_and_is_stopped_by_ctrl_c(app: Compose, state: Path) -
     lines = sorted(process.stdout.readline() for _ in range(2))
     assert lines == ["one-1    | here\n", "other-1  | there\n"]
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert " Container garden-one-1  Stopped\n" in told
     assert app.out("ps", "-q") == ""

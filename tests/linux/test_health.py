@@ -95,7 +95,7 @@ def test_healthcheck_of_the_image_is_honoured_unless_refused(
     assert wardian("run", "--name", "seed", IMAGE, "touch", "/etc/ok").returncode == 0
     out(wardian("commit", "--change", instruction, "seed", "checked"))
     out(wardian("run", "-d", "--name", "on", "checked", "sleep", "1000"))
-    client.container("on").wait_healthy(timeout_s=30)
+    client.container("on").wait_healthy(timeout_s=60)
     shown = json.loads(out(wardian("inspect", "on")))[0]["Config"]["Healthcheck"]["Test"]
     assert shown[: len(test)] == test
     out(wardian("run", "-d", "--name", "off", "--no-healthcheck", "checked", "sleep", "1000"))

@@ -35,7 +35,7 @@ from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 MIB = 1 << 20
 
 

@@ -139,7 +139,7 @@ show({
     "host": get(asker, "198.51.100.1"),
     "gateway": get(asker, web.info.endpoints[0].gateway),
     "world": get(asker, "198.51.100.2"),
-    "published": [urlopen(f"http://{host}:8080/", timeout=3).read().decode()
+    "published": [urlopen(f"http://{host}:8080/", timeout=60).read().decode()
                   for host in ("127.0.0.1", "198.51.100.1")],
     "warnings": [*asker.info.warnings],
 })

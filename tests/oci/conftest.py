@@ -60,7 +60,7 @@ class Oci:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
             stdin=subprocess.DEVNULL,
         )
 
@@ -69,7 +69,7 @@ class Oci:
         command = [str(self.program), "--root", str(self.root), *words]
         null = subprocess.DEVNULL
         done = subprocess.run(
-            command, stdin=null, stdout=null, stderr=null, check=False, timeout=30
+            command, stdin=null, stdout=null, stderr=null, check=False, timeout=60
         )
         return done.returncode
 

@@ -75,7 +75,7 @@ def test_in_a_paused_container_only_if_asked(running: Oci) -> None:
     null = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as process:
         assert running("resume", "one").returncode == 0  # it is frozen before it is ready
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_terminal_goes_to_the_console_socket(running: Oci, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_terminal_in_the_foreground_is_shown_on_ours(oci: Oci) -> None:
         read_until(master, b"31 97")
         os.write(master, b"fern\n")
         read_until(master, b"got fern")
-        assert process.wait(timeout=20) == 7
+        assert process.wait(timeout=60) == 7
     os.close(slave)
     os.close(master)
 

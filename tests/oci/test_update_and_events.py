@@ -59,7 +59,7 @@ def test_events_end_with_the_container(running: Oci) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["type"] == "stats"
         assert running("kill", "one", "KILL").returncode == 0
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_events_tell_that_memory_ran_out_and_only_then(oci: Oci) -> None:
@@ -78,7 +78,7 @@ def test_events_tell_that_memory_ran_out_and_only_then(oci: Oci) -> None:
         kinds += [json.loads(process.stdout.readline())["type"] for _ in range(5)]
         assert oci("kill", "one", "KILL").returncode == 0
         kinds += [json.loads(line)["type"] for line in process.stdout]
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     assert kinds[:3] == ["stats"] * 3
     assert kinds.count("oom") == 1
 

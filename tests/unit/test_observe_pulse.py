@@ -12,7 +12,7 @@ from wardian.errors import FailedPrecondition, WardianError
 from wardian.observe.frames import ResourcesFrame, Source
 from wardian.observe.pulse import CPU_SHARE, SAVED_S, Notice, Pulse, Watch
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def frame(number: int) -> ResourcesFrame:

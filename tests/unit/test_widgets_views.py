@@ -19,7 +19,7 @@ from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesV
 from wardian.widgets import page as page_comm
 from wardian.widgets.feed import PULSE, Feed
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 UNUSED: Any = None
 VIEWS = (LayersView, ProcessesView, ResourcesView)
 

@@ -123,10 +123,12 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
     def _receive(self, frames: Frames) -> tuple[list[bytes], Message] | None:
         try:
             idents, parts = self.session.feed_identities(frames)
-            return idents, self.session.deserialize(parts)
+            message = self.session.deserialize(parts)
+            message["msg_type"] = str(message["msg_type"])
         except (ValueError, TypeError, KeyError) as error:
             self.log.warning("invalid message: %s", error)
             return None
+        return idents, message
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

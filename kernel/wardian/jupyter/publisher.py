@@ -165,6 +165,7 @@ class Publisher:
             is_brisk = now - self._progress_s < SLOW_RETRY_S
             delay_s = RETRY_S if is_brisk else SLOW_RETRY_S
             self._timer = self._loop.call_later(delay_s, self._retry)
+        self._channel.look()
 
     def _go_on(self) -> None:
         while self._waiting:

@@ -21,7 +21,7 @@ from wardian.errors import SetupError
 from wardian.runtime.probes.finding import Area, Finding, Host, Outcome, Report, Weight
 from wardian.runtime.probes.remedies import REMEDIES
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 # What decides between full and rootless, or can be had by another state directory.
 NOT_OF_THE_HOST = (
     "state directory",

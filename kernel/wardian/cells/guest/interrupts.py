@@ -8,6 +8,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Callable, Optional, Type
 
+from .insistence import Insistence
+
 
 class Interrupts:
     """The SIGINT handler of the main thread.
@@ -22,12 +24,21 @@ class Interrupts:
         self.on_interrupt: Optional[Callable[[], None]] = None
         self._masks = 0
         self._is_pending = False
+        self._insistence: Optional[Insistence] = None
+
+    def insist(self) -> None:
+        """From now on see to it that a SIGINT reaches the main thread; it takes a thread."""
+        self._insistence = Insistence(self._handle)
 
     def install(self) -> None:
         """Be the handler (again: a cell may have set its own)."""
         signal.signal(signal.SIGINT, self._handle)
+        if self._insistence is not None:
+            self._insistence.begin()
 
     def _handle(self, _number: int, _frame: Optional[FrameType]) -> None:
+        if self._insistence is not None:
+            self._insistence.take()
         if not self.cell_is_running:
             return
         if self._masks:

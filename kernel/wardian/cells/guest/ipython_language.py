@@ -29,6 +29,7 @@ class IPythonLanguage:
         self._interrupts = interrupts
         _set_environment()
         self.shell = make_shell(kernel)
+        interrupts.insist()  # IPython has a thread already: forks find one more, not a first one
         kernel.shell = self.shell
         self._comms: Any = None
         self._install_comms()

@@ -12,6 +12,7 @@ from collections import deque
 from contextvars import ContextVar
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
+from .descriptors import write_all
 from .frames import HEADER, Bytes, FrameReader, Marks, send_parts
 from .interrupts import Interrupts
 from .packing import Pieces, is_large, pack
@@ -183,13 +184,3 @@ class Link:
                     self._arrived.append((message, frame.buffers(message.get("b", ()))))
             except BlockingIOError:
                 pass
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write everything, also where a program made the pipe non-blocking."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # noqa: PERF203  # rare
-            select.select([], [fd], [])

@@ -10,11 +10,12 @@ import sys
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
+from .descriptors import private_descriptor
 from .frames import Marks
 from .interrupts import Interrupts
 from .kernel import Kernel
 from .link import Link, Message
-from .streams import Flusher, OutStream, private_descriptor
+from .streams import Flusher, OutStream
 
 EXIT_DELAY_S = 0.1
 

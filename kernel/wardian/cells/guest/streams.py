@@ -8,7 +8,8 @@ import threading
 import time
 from typing import Any, Iterable, List, Optional, Tuple
 
-from .link import Link, write_all
+from .descriptors import private_descriptor, write_all
+from .link import Link
 
 LULL_S = 0.02  # the first line goes at once; what follows it sooner than this waits a little
 LUMP_CHARS = 1 << 15
@@ -181,13 +182,6 @@ def hide_from_debugger(thread: threading.Thread) -> None:
     """Keep pydevd from stopping a thread of ours together with the user's."""
     thread.pydev_do_not_trace = True  # type: ignore[attr-defined]
     thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
-
-
-def private_descriptor(fd: int) -> int:
-    """A copy that no cell sees, no program inherits, and high enough to be in nobody's way."""
-    import fcntl
-
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200)
 
 
 def encoded(text: str) -> bytes:

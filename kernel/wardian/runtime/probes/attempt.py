@@ -19,7 +19,7 @@ from wardian.errors import KernelRefused, WardianError
 from wardian.linux import mount as mnt
 from wardian.linux import namespaces, process
 
-PATIENCE_MS = 3000
+PATIENCE_MS = 20_000  # on a crowded host a network namespace alone may take seconds
 # A directory of every host; what is mounted there is seen by the child alone.
 STAGING = "/proc"
 Deed = Callable[[], str]
@@ -47,6 +47,8 @@ def attempt(deed: Deed) -> Result:
         os.kill(pid, signal.SIGKILL)  # nobody else's: it is not reaped yet; pidfds may be missing
         os.waitpid(pid, 0)
         os.close(read_fd)
+    if text is None:
+        return Result(works=False, detail=f"no answer within {PATIENCE_MS // 1000} s")
     if not text:
         return Result(works=False, detail="the attempt ended without an answer")
     return Result(**json.loads(text))
@@ -84,8 +86,8 @@ def _try(deed: Deed) -> Result:
         return Result(works=False, detail=f"{error.strerror} ({name})", errno=error.errno)
 
 
-def _read_all(fd: int) -> str:
-    """Until the other end is closed; nothing if that takes too long."""
+def _read_all(fd: int) -> str | None:
+    """Until the other end is closed; None if that takes too long."""
     data = b""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
@@ -94,7 +96,7 @@ def _read_all(fd: int) -> str:
         if not piece:
             return data.decode()
         data += piece
-    return ""
+    return None
 
 
 def in_namespaces(flags: int, deed: Deed, *, own_user: bool = True) -> Result:
