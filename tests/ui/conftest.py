@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import Wardian, program
@@ -23,6 +23,8 @@ FLAGS = (
 PICTURES = Path(os.environ.get("WARDIAN_PICTURES", REPOSITORY / "build/ui"))
 
 FAILED = pytest.StashKey[bool]()
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +68,15 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="package")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all windows: JupyterLab's scripts are fetched and compiled once."""
+    made = browser.new_context(viewport={"width": 1280, "height": 1600}, device_scale_factor=1.5)
+    made.set_default_timeout(PATIENCE_MS)
+    yield made
+    made.close()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -78,9 +89,9 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A browser window; of a test that failed a picture stays."""
-    made = browser.new_page(viewport={"width": 1280, "height": 1600}, device_scale_factor=1.5)
+    made = context.new_page()
     yield made
     if request.node.stash.get(FAILED, False):
         PICTURES.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
 
-TIMEOUT_MS = 60_000
 _NUMBERED = re.compile(r"\[\d+\]:")
 
 
@@ -25,9 +24,8 @@ class NotebookPage:
         notebook = cls(page)
         page.on("pageerror", notebook._on_error)
         page.on("console", notebook._on_console)
-        page.set_default_timeout(TIMEOUT_MS)
         page.goto(url)
-        expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=TIMEOUT_MS)
+        expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible()
         return notebook
 
     def run(self, number: int) -> None:
@@ -35,7 +33,7 @@ class NotebookPage:
         cell = self.cell(number)
         cell.locator(".jp-InputArea-editor").click()
         self.page.keyboard.press("Control+Enter")
-        expect(cell.locator(".jp-InputArea-prompt")).to_have_text(_NUMBERED, timeout=TIMEOUT_MS)
+        expect(cell.locator(".jp-InputArea-prompt")).to_have_text(_NUMBERED)
 
     def start(self, number: int) -> None:
         """Start a cell and don't wait for it."""

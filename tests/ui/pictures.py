@@ -15,7 +15,6 @@ from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.test_panel import line, look_through, open_panel
 
-PATIENCE_MS = 20_000
 PETS = """\
 from pathlib import Path
 import subprocess
@@ -43,8 +42,8 @@ def test_tour(open_notebook: OpenNotebook, page: Page) -> None:
     page.keyboard.press("Control+b")  # the side panel gives way
     for number in range(len(TOUR)):
         notebook.run(number)
-    expect(notebook.view("resources")).to_contain_text("Out of memory", timeout=PATIENCE_MS)
-    expect(notebook.view("processes")).to_contain_text("killed by SIGKILL", timeout=PATIENCE_MS)
+    expect(notebook.view("resources")).to_contain_text("Out of memory")
+    expect(notebook.view("processes")).to_contain_text("killed by SIGKILL")
     page.locator(".jp-Notebook").screenshot(path=PICTURES / "tour.png")
 
 
@@ -58,9 +57,9 @@ def test_panel(server: JupyterServer, page: Page, wardian: Wardian) -> None:
     layers = look_through(page, panel, "web")
     out(wardian("exec", "web", "sh", "-c", "echo hello > /tmp/greeting; rm /etc/group"))
     row = layers.locator('.wd-row[data-path="/etc/group"]')
-    expect(row).to_have_attribute("data-mark", "deleted", timeout=PATIENCE_MS)
+    expect(row).to_have_attribute("data-mark", "deleted")
     row.click()
-    expect(layers.locator(".wd-wins")).to_contain_text("whiteout", timeout=PATIENCE_MS)
+    expect(layers.locator(".wd-wins")).to_contain_text("whiteout")
     expect(line(panel, "web").locator(".wdp-figures")).to_have_text(re.compile(r"64\.0 MiB · \d"))
     view: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 440}
     page.screenshot(path=PICTURES / "panel.png", clip=view)

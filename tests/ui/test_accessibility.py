@@ -17,13 +17,12 @@ from tests.ui.test_panel import VIEW, line, open_panel, run_three
 AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 GRAVE = ("serious", "critical")
-PATIENCE_MS = 15_000
 
 
 def faults(page: Page, *selectors: str) -> list[str]:
     """What axe finds there that is serious or worse; each selector is there."""
     for selector in selectors:
-        expect(page.locator(selector).first).to_be_attached(timeout=PATIENCE_MS)
+        expect(page.locator(selector).first).to_be_attached()
     if not page.evaluate("'axe' in window"):
         page.add_script_tag(path=AXE)
     result: dict[str, Any] = page.evaluate(
@@ -77,10 +76,10 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
         notebook.run(number)
     page = notebook.page
     for view in ("layers", "processes", "resources"):
-        expect(notebook.view(view)).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+        expect(notebook.view(view)).to_have_attribute("data-status", "live")
     notebook.view("layers").locator('.wd-row[data-path="/srv/new"]').click()
-    expect(notebook.view("layers").locator(".wd-wins")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".wd-status-item")).not_to_be_empty(timeout=PATIENCE_MS)
+    expect(notebook.view("layers").locator(".wd-wins")).to_be_visible()
+    expect(page.locator(".wd-status-item")).not_to_be_empty()
     buttons = [
         f'[data-jp-item-name="{name}"]' for name in ("restart-interpreter", "reset-container")
     ]
@@ -113,7 +112,7 @@ def test_the_panel_is_used_by_keys_alone(
         page.keyboard.press("ArrowRight")
     expect(focused(page)).to_have_attribute("aria-label", "Pause")
     page.keyboard.press("Enter")
-    expect(line(panel, "db")).to_have_attribute("data-status", "paused", timeout=PATIENCE_MS)
+    expect(line(panel, "db")).to_have_attribute("data-status", "paused")
     expect(focused(page)).to_have_attribute("data-name", "db")
     page.keyboard.press("Delete")
     expect(page.locator(".jp-Dialog")).to_contain_text("Remove db?")
@@ -123,7 +122,7 @@ def test_the_panel_is_used_by_keys_alone(
     page.keyboard.press("Delete")
     page.locator(".jp-Dialog").wait_for()
     page.keyboard.press("Enter")
-    expect(line(panel, "db")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(line(panel, "db")).to_be_hidden()
     expect(focused(page)).to_have_attribute("data-name", "web")
     page.keyboard.press("Shift+Tab")
     expect(panel.locator(":focus")).to_have_count(0)

@@ -12,10 +12,9 @@ from playwright.sync_api import Locator, Page, expect
 from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
-from tests.ui.notebook_page import TIMEOUT_MS, NotebookPage
+from tests.ui.notebook_page import NotebookPage
 from tests.ui.test_panel import line, open_panel
 
-PATIENCE_MS = 10_000
 EVIL = "<img src=x onerror=alert(1)>"
 DOCKERFILE = f"""\
 FROM {IMAGE}
@@ -43,7 +42,7 @@ def shop(wardian: Wardian, tmp_path: Path) -> Iterator[str]:
 def show(notebook: NotebookPage) -> Locator:
     notebook.run(0)
     view = notebook.view("image")
-    expect(view).to_be_visible(timeout=TIMEOUT_MS)
+    expect(view).to_be_visible()
     return view
 
 
@@ -69,7 +68,7 @@ def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: 
     marks = {"/srv/shop/goods": "deleted", "/srv/shop/name": "modified", f"/srv/{EVIL}": "added"}
     for path, mark in marks.items():
         row = files.and_(view.locator(f'[data-path="{path}"]'))
-        expect(row).to_have_attribute("data-mark", mark, timeout=PATIENCE_MS)
+        expect(row).to_have_attribute("data-mark", mark)
     view.locator(".wd-filter").fill("name")
     expect(files).to_have_count(3)  # with the two directories that lead there
     view.locator(".wd-filter").fill("")
@@ -106,7 +105,7 @@ def test_an_image_opens_from_the_panel_without_a_kernel(
         "button", name="Explore its layers"
     ).click()
     view = page.locator(".wd-view.wd-image")
-    expect(layer(view, 2)).to_be_visible(timeout=PATIENCE_MS)
+    expect(layer(view, 2)).to_be_visible()
     layer(view, 2).click()
-    expect(view.locator(".wd-files")).to_contain_text(re.compile("page.html"), timeout=PATIENCE_MS)
+    expect(view.locator(".wd-files")).to_contain_text(re.compile("page.html"))
     page.screenshot(path=PICTURES / "image-tab.png")

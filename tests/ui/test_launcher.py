@@ -10,7 +10,6 @@ from tests.linux.program import Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer, set_theme, write_settings
 
-PATIENCE_MS = 15_000
 COMMANDS = (
     "Containers of This Machine",
     "Shell in a New Container",
@@ -22,7 +21,7 @@ COMMANDS = (
 def open_launcher(page: Page, server: JupyterServer, theme: str = "JupyterLab Light") -> None:
     set_theme(server.home, theme)
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/launcher?token={server.token}&reset")
-    page.locator(".jp-Launcher:focus").wait_for(timeout=60_000)
+    page.locator(".jp-Launcher:focus").wait_for()
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
@@ -51,7 +50,7 @@ def test_a_card_opens_a_shell_in_a_container_that_goes_with_it(
         open_launcher(page, server)
         page.locator(".jp-LauncherCard", has_text="Shell in a New Container").click()
         terminal = page.locator(".jp-Terminal textarea")
-        terminal.wait_for(state="attached", timeout=PATIENCE_MS)
+        terminal.wait_for(state="attached")
         images = ("ps", "--format", "{{.Image}}")
         wait_until(lambda: out(wardian(*images)) == "wardian/busybox\n", timeout_s=30)
         terminal.press_sequentially("exit\n")
@@ -66,5 +65,5 @@ def test_every_command_is_in_the_palette(open_notebook: OpenNotebook) -> None:
     for command in COMMANDS:
         page.locator(".lm-CommandPalette-input").fill(command)
         item = page.locator(".lm-CommandPalette-item", has_text=command)
-        expect(item).to_be_visible(timeout=PATIENCE_MS)
+        expect(item).to_be_visible()
     expect(page.locator(".lm-CommandPalette-header", has_text="Wardian")).to_be_attached()

@@ -15,14 +15,13 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.linux.test_networks import own_address
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
-from tests.ui.notebook_page import TIMEOUT_MS, NotebookPage
+from tests.ui.notebook_page import NotebookPage
 from tests.ui.test_panel import act, open_panel
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
     pytest.mark.xdist_group("networks"),  # who looks at the host's links wants no other's there
 ]
-PATIENCE_MS = 10_000
 SERVE = "mkdir -p /srv; echo fern > /srv/index.html; exec httpd -f -p 80 -h /srv"
 GET = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc web 80"
 
@@ -62,7 +61,7 @@ def sh(script: str) -> tuple[str, str, str]:
 def show(notebook: NotebookPage, cell: int = 0) -> Locator:
     notebook.run(cell)
     view = notebook.view("network")
-    expect(view).to_have_attribute("data-status", "live", timeout=TIMEOUT_MS)
+    expect(view).to_have_attribute("data-status", "live")
     return view
 
 
@@ -84,11 +83,11 @@ def test_a_published_port_is_a_wire_and_its_rule_counts(
     expect(published).to_contain_text("0 packets")
     by_host = GET.replace("web 80", f"{own_address()} {street.port}")
     out(street.wardian("exec", "asker", *sh(by_host)))
-    expect(published).to_contain_text(re.compile(r"[1-9]\d* packet"), timeout=PATIENCE_MS)
+    expect(published).to_contain_text(re.compile(r"[1-9]\d* packet"))
     published.click()
     rule = f"tcp dport {street.port} counter dnat ip to"
     expect(view.locator(".wd-detail")).to_contain_text(rule)
-    expect(view.locator(".wd-verdict-line")).to_contain_text("arrives", timeout=PATIENCE_MS)
+    expect(view.locator(".wd-verdict-line")).to_contain_text("arrives")
     pictures(notebook, view, f"network-{'dark' if 'Dark' in theme else 'light'}")
 
 
@@ -114,7 +113,7 @@ def test_a_packet_s_way_is_drawn_step_by_step_and_called_computed(
     view.locator('[data-end="asker"]').click()
     view.locator('[data-end="web"]').click()
     verdict = view.locator(".wd-verdict-line")
-    expect(verdict).to_contain_text("arrives", timeout=PATIENCE_MS)
+    expect(verdict).to_contain_text("arrives")
     expect(view.locator(".wd-way")).to_contain_text("computed, not traced")
     expect(view.locator(".wd-hop").first).to_contain_text("asker")
     expect(view.locator(".wd-hop").last).to_contain_text("web")
@@ -125,11 +124,11 @@ def test_a_packet_s_way_is_drawn_step_by_step_and_called_computed(
     to = view.get_by_label("to", exact=True)
     to.fill("web")
     to.press("Enter")
-    expect(verdict).to_contain_text("does not arrive", timeout=PATIENCE_MS)
+    expect(verdict).to_contain_text("does not arrive")
     expect(verdict).to_contain_text("stranger has no route")
     # Once it has a network with web it has a way.
     out(street.wardian("network", "connect", "lab", "stranger"))
-    expect(verdict).to_contain_text("✓ arrives", timeout=PATIENCE_MS)
+    expect(verdict).to_contain_text("✓ arrives")
 
 
 def test_a_view_follows_who_comes_and_goes_and_what_is_connected(
@@ -140,14 +139,14 @@ def test_a_view_follows_who_comes_and_goes_and_what_is_connected(
     expect(own).to_contain_text("this container")
     expect(own).to_contain_text("Loopback only")
     out(street.wardian("run", "-d", "--name", "late", "--network", "lab", IMAGE, *sh("sleep 99")))
-    expect(plug(view, "late/eth0")).to_be_visible(timeout=PATIENCE_MS)
+    expect(plug(view, "late/eth0")).to_be_visible()
     hold = "(sleep 1000) | nc web 80"
     out(street.wardian("exec", "-d", "late", *sh(hold)))
     edge = view.locator(".wd-edge-connection title")
-    expect(edge).to_have_text("late → web: tcp 80 (1)", timeout=PATIENCE_MS)
+    expect(edge).to_have_text("late → web: tcp 80 (1)")
     out(street.wardian("rm", "-f", "late"))
-    expect(view.locator('.wd-card[data-space="late"]')).to_have_count(0, timeout=PATIENCE_MS)
-    expect(edge).to_have_count(0, timeout=PATIENCE_MS)
+    expect(view.locator('.wd-card[data-space="late"]')).to_have_count(0)
+    expect(edge).to_have_count(0)
 
 
 def test_the_networks_stay_to_be_seen_when_the_kernel_is_gone(
@@ -170,9 +169,9 @@ def test_the_network_of_a_container_opens_from_the_panel(
     act(panel, "web", "Look through its walls")
     page.locator(".lm-Menu-item", has_text="Network").click()
     view = page.locator(".wd-view.wd-network")
-    expect(view).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    expect(view).to_have_attribute("data-status", "live")
     expect(plug(view, "asker/eth0")).to_be_visible()
     view.locator('[data-end="asker"]').click()
     view.locator('[data-end="web"]').click()
-    expect(view.locator(".wd-verdict-line")).to_contain_text("arrives", timeout=PATIENCE_MS)
+    expect(view.locator(".wd-verdict-line")).to_contain_text("arrives")
     page.screenshot(path=PICTURES / "network-tab.png")

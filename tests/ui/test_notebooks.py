@@ -12,7 +12,6 @@ from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 
-PATIENCE_MS = 15_000
 BEGIN = (
     "x = 1; open('/srv/made', 'w').write('x'); "
     "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
@@ -38,7 +37,7 @@ def press(page: Page, name: str) -> Locator:
     """Presses one of our buttons; returns the dialog that asks."""
     button(page, name).locator("jp-button, button").first.click()
     dialog = page.locator(".jp-Dialog")
-    expect(dialog).to_be_visible(timeout=PATIENCE_MS)
+    expect(dialog).to_be_visible()
     return dialog
 
 
@@ -56,7 +55,7 @@ def test_buttons_are_there_only_where_the_kernel_is_ours(
 ) -> None:
     notebook = open_notebook(["1"], app=app)
     for name in ("restart-interpreter", "reset-container"):
-        expect(button(notebook.page, name)).to_be_visible(timeout=PATIENCE_MS)
+        expect(button(notebook.page, name)).to_be_visible()
     notebook = open_notebook(["1"], kernel="python3", app=app)
     expect(notebook.page.locator('[data-jp-item-name="restart"]')).to_be_visible()
     for name in ("restart-interpreter", "reset-container"):
@@ -92,9 +91,9 @@ def test_a_reset_says_what_is_lost_and_loses_it(open_notebook: OpenNotebook, the
     notebook.run(1)
     expect(output(notebook, 1)).to_have_text("True True True")
     press(notebook.page, "reset-container").locator(".jp-mod-warn").click()
-    expect(news(notebook)).to_have_text("The container main is new", timeout=PATIENCE_MS)
+    expect(news(notebook)).to_have_text("The container main is new")
     notebook.run(1)
-    expect(output(notebook, 1)).to_have_text("False False False", timeout=PATIENCE_MS)
+    expect(output(notebook, 1)).to_have_text("False False False")
 
 
 def test_a_reset_does_not_wait_for_a_cell_that_runs(open_notebook: OpenNotebook) -> None:
@@ -103,9 +102,9 @@ def test_a_reset_does_not_wait_for_a_cell_that_runs(open_notebook: OpenNotebook)
     notebook.start(1)
     expect(notebook.cell(1).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
     press(notebook.page, "reset-container").locator(".jp-mod-warn").click()
-    expect(news(notebook)).to_have_text("The container main is new", timeout=30_000)
+    expect(news(notebook)).to_have_text("The container main is new")
     notebook.run(2)
-    expect(output(notebook, 2)).to_have_text("False False False", timeout=PATIENCE_MS)
+    expect(output(notebook, 2)).to_have_text("False False False")
 
 
 def coloured(notebook: NotebookPage, number: int, word: str) -> Locator:
@@ -116,7 +115,7 @@ def coloured(notebook: NotebookPage, number: int, word: str) -> Locator:
 def colour(notebook: NotebookPage, number: int, word: str) -> str:
     """How a word of a cell is coloured, as the browser shows it."""
     found = coloured(notebook, number, word).first
-    expect(found).to_be_visible(timeout=PATIENCE_MS)
+    expect(found).to_be_visible()
     said: str = found.evaluate("element => getComputedStyle(element).color")
     return said
 

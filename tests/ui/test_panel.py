@@ -17,7 +17,6 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES
 from tests.ui.jupyter import JupyterServer, set_theme
 
-PATIENCE_MS = 10_000
 VIEW: FloatRect = {"x": 0, "y": 0, "width": 640, "height": 800}
 
 
@@ -26,9 +25,9 @@ def open_panel(page: Page, server: JupyterServer, theme: str = "JupyterLab Light
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/panel?token={server.token}&reset")
     tab = page.locator('.jp-SideBar [data-id="wardian-containers"]')
-    tab.click(timeout=60_000)
+    tab.click()
     panel = page.locator(".wdp-panel")
-    expect(panel).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
+    expect(panel).to_have_attribute("data-state", "live")
     return panel
 
 
@@ -54,7 +53,7 @@ def look_through(page: Page, panel: Locator, name: str) -> Locator:
     act(panel, name, "Look through its walls")
     page.locator(".lm-Menu-item", has_text="Layers").click()
     layers = page.locator(".wd-view.wd-layers")
-    expect(layers).to_have_attribute("data-status", "live", timeout=PATIENCE_MS)
+    expect(layers).to_have_attribute("data-status", "live")
     return layers
 
 
@@ -67,7 +66,7 @@ def test_the_panel_lists_what_there_is(
     expect(line(panel, "web")).to_have_attribute("data-status", "running")
     expect(line(panel, "web")).to_contain_text("Up less than a minute")
     expect(line(panel, "web").locator(".wdp-figures")).to_have_text(
-        re.compile(r"^[\d.]+ [KM]iB / 64.0 MiB · [\d.]+ %$"), timeout=PATIENCE_MS
+        re.compile(r"^[\d.]+ [KM]iB / 64.0 MiB · [\d.]+ %$")
     )
     expect(line(panel, "idle")).to_contain_text("(paused)")
     expect(line(panel, "broken")).to_contain_text("Exited (3) less than a minute ago")
@@ -87,7 +86,7 @@ def test_the_panel_follows_what_happens_elsewhere(
     panel = open_panel(page, server)
     expect(panel).to_contain_text("None yet. Run a cell")
     out(wardian("run", "-d", "--name", "web", IMAGE, "sleep", "1000"))
-    expect(line(panel, "web")).to_have_attribute("data-status", "running", timeout=1000)
+    expect(line(panel, "web")).to_have_attribute("data-status", "running")
     out(wardian("rename", "web", "shop"))
     expect(line(panel, "shop")).to_be_visible(timeout=1000)
     out(wardian("rm", "-f", "shop"))
@@ -104,9 +103,9 @@ def test_the_panel_goes_on_with_another_keeper(
     assert keeper is not None
     os.kill(keeper, signal.SIGKILL)
     out(wardian("run", "-d", "--name", "second", IMAGE, "sleep", "1000"))
-    expect(line(panel, "second")).to_have_attribute("data-status", "running", timeout=PATIENCE_MS)
+    expect(line(panel, "second")).to_have_attribute("data-status", "running")
     out(wardian("pause", "web"))
-    expect(line(panel, "web")).to_have_attribute("data-status", "paused", timeout=PATIENCE_MS)
+    expect(line(panel, "web")).to_have_attribute("data-status", "paused")
 
 
 def test_the_panel_does_what_it_is_asked(
@@ -117,9 +116,9 @@ def test_the_panel_does_what_it_is_asked(
     web = line(panel, "web")
     for label, status in (("Pause", "paused"), ("Unpause", "running"), ("Stop", "exited")):
         act(panel, "web", label)
-        expect(web).to_have_attribute("data-status", status, timeout=PATIENCE_MS + 10_000)
+        expect(web).to_have_attribute("data-status", status)
     act(panel, "web", "Start")
-    expect(web).to_have_attribute("data-status", "running", timeout=PATIENCE_MS)
+    expect(web).to_have_attribute("data-status", "running")
 
     panel.locator("summary", has_text="Volumes").click()
     act(panel, "data", "Remove")
@@ -138,7 +137,7 @@ def test_the_panel_does_what_it_is_asked(
     expect(web).to_be_visible()
     act(panel, "web", "Remove")
     page.locator(".jp-Dialog .jp-mod-warn").click()
-    expect(web).to_be_hidden(timeout=PATIENCE_MS)
+    expect(web).to_be_hidden()
     assert out(wardian("ps", "-aq")) == ""
 
 
@@ -150,12 +149,12 @@ def test_logs_and_a_terminal_open_in_tabs(
     panel = open_panel(page, server)
     act(panel, "web", "Show its logs")
     logs = page.locator(".wdp-logs")
-    expect(logs).to_contain_text("<b>hello</b>", timeout=PATIENCE_MS)
+    expect(logs).to_contain_text("<b>hello</b>")
     expect(logs.locator(".wdp-stderr")).to_have_text("oh\n")
-    expect(logs).to_contain_text("more\nmore\nmore", timeout=PATIENCE_MS)
+    expect(logs).to_contain_text("more\nmore\nmore")
     act(panel, "web", "Open a terminal in it")
     terminal = page.locator(".jp-Terminal textarea")
-    terminal.wait_for(state="attached", timeout=PATIENCE_MS)
+    terminal.wait_for(state="attached")
     wait_until(lambda: len(out(wardian("top", "web", "-o", "pid,args")).split("sh")) > 2)
     terminal.press_sequentially("touch /tmp/by-hand\n")
     wait_until(lambda: "A /tmp/by-hand" in out(wardian("diff", "web")))
@@ -169,12 +168,12 @@ def test_a_view_opens_in_a_tab_without_a_kernel(
     layers = look_through(page, open_panel(page, server, theme), "web")
     out(wardian("exec", "web", "sh", "-c", "echo x > /tmp/seen"))
     seen = layers.locator('.wd-row[data-path="/tmp/seen"]')
-    expect(seen).to_have_attribute("data-mark", "added", timeout=PATIENCE_MS)
+    expect(seen).to_have_attribute("data-mark", "added")
     seen.click()
-    expect(layers).to_contain_text("wins", timeout=PATIENCE_MS)
+    expect(layers).to_contain_text("wins")
     page.screenshot(path=PICTURES / f"panel-view-{'dark' if 'Dark' in theme else 'light'}.png")
     out(wardian("stop", "-t", "0", "web"))
-    expect(layers).to_have_attribute("data-status", "ended", timeout=PATIENCE_MS)
+    expect(layers).to_have_attribute("data-status", "ended")
 
 
 @pytest.mark.parametrize(

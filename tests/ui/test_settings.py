@@ -13,8 +13,6 @@ from tests.linux.conftest import wait_until
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer, set_theme, write_settings
 
-PATIENCE_MS = 15_000
-
 
 @pytest.fixture(autouse=True)
 def usual(server: JupyterServer) -> Iterator[None]:
@@ -27,10 +25,10 @@ def usual(server: JupyterServer) -> Iterator[None]:
 def open_settings(page: Page, server: JupyterServer, limit: str = "Memory limit") -> None:
     set_theme(server.home, "JupyterLab Light")
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/settings?token={server.token}&reset")
-    page.locator("#jp-main-dock-panel").wait_for(timeout=60_000)
+    page.locator("#jp-main-dock-panel").wait_for()
     page.keyboard.press("Control+,")
-    page.locator(".jp-PluginList-entry", has_text="Wardian").click(timeout=60_000)
-    expect(page.locator(".jp-SettingsForm")).to_contain_text(limit, timeout=PATIENCE_MS)
+    page.locator(".jp-PluginList-entry", has_text="Wardian").click()
+    expect(page.locator(".jp-SettingsForm")).to_contain_text(limit)
 
 
 def test_limits_chosen_in_the_editor_are_a_new_notebooks(
@@ -52,7 +50,7 @@ def test_limits_chosen_in_the_editor_are_a_new_notebooks(
 def test_a_choice_that_no_container_can_have_is_refused(server: JupyterServer, page: Page) -> None:
     write_settings(server.home, "wardian", "settings", {"memory": "1k"})
     page.goto(f"http://127.0.0.1:{server.port}/lab?token={server.token}&reset")
-    expect(page.locator(".Toastify__toast").first).to_contain_text("memory", timeout=60_000)
+    expect(page.locator(".Toastify__toast").first).to_contain_text("memory")
     assert not (server.home / "state/defaults.json").exists()
 
 
@@ -68,10 +66,9 @@ def test_the_refresh_rate_is_the_views(
     wait_until(lambda: server.ask("kernels")[-1]["execution_state"] == "idle")
     notebook.run(0)
     figure = notebook.view("resources").locator(".wd-big").first
-    expect(figure).to_have_text(re.compile("MiB"), timeout=PATIENCE_MS)
-    before = figure.inner_text()
+    expect(figure).to_have_text(re.compile("MiB"))
     notebook.run(1)
     page.locator('.jp-SideBar [data-id="wardian-containers"]').click()
     expect(page.locator(".wdp-panel")).to_have_attribute("data-state", "live")
-    assert figure.inner_text() == before
+    assert float(figure.inner_text().split()[0]) < 80  # the cell's memory is not seen yet
     assert any("/wardian/api/live?" in url and "period=600" in url for url in asked)

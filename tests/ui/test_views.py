@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
-from tests.ui.notebook_page import TIMEOUT_MS, NotebookPage
+from tests.ui.notebook_page import NotebookPage
 
 VIEWS = ("layers", "processes", "resources")
 SHOW = ["%layers", "%ps", "%stats"]
@@ -20,13 +20,12 @@ WORK = [
     "held = bytearray(80 << 20)",
     "child.kill(); child.wait(); del held",
 ]
-PATIENCE_MS = 10_000
 
 
 def show_views(notebook: NotebookPage) -> None:
     for number, view in enumerate(VIEWS):
         notebook.run(number)
-        expect(notebook.view(view)).to_have_attribute("data-status", "live", timeout=TIMEOUT_MS)
+        expect(notebook.view(view)).to_have_attribute("data-status", "live")
 
 
 def picture(notebook: NotebookPage, name: str) -> None:
@@ -49,25 +48,25 @@ def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: 
 
     notebook.run(3)
     new = layers.locator('.wd-row[data-path="/srv/new"]')
-    expect(new).to_have_attribute("data-mark", "added", timeout=PATIENCE_MS)
+    expect(new).to_have_attribute("data-mark", "added")
     expect(new.locator(".wd-size")).to_have_text("4.9 KiB")
 
     notebook.run(4)
     sleep = processes.locator(".wd-line[data-key]", has_text=re.compile(r"^sleep"))
-    expect(sleep).to_be_visible(timeout=PATIENCE_MS)
+    expect(sleep).to_be_visible()
     expect(sleep.locator(".wd-pids")).to_have_text(re.compile(r"^\d+⇄\d+$"))
 
     before = memory_mib(notebook)
     notebook.run(5)
     expect(notebook.view("resources").locator(".wd-big").first).to_have_text(
-        re.compile(r"^(\d{3}|[89]\d)(\.\d)? MiB"), timeout=PATIENCE_MS
+        re.compile(r"^(\d{3}|[89]\d)(\.\d)? MiB")
     )
     assert memory_mib(notebook) > before + 60
 
     short = f"{app}-{'dark' if 'Dark' in theme else 'light'}"
     picture(notebook, short)
     notebook.run(6)
-    expect(sleep.locator(".wd-state")).to_have_text("killed by SIGKILL", timeout=PATIENCE_MS)
+    expect(sleep.locator(".wd-state")).to_have_text("killed by SIGKILL")
 
 
 def test_views_move_while_a_cell_runs(open_notebook: OpenNotebook) -> None:
@@ -77,11 +76,11 @@ def test_views_move_while_a_cell_runs(open_notebook: OpenNotebook) -> None:
     show_views(notebook)
     notebook.start(3)
     row = notebook.view("layers").locator('.wd-row[data-path="/srv/f3"]')
-    expect(row).to_be_visible(timeout=PATIENCE_MS)
+    expect(row).to_be_visible()
     expect(notebook.cell(3).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
     row.click()
     detail = notebook.view("layers").locator(".wd-wins")
-    expect(detail).to_contain_text("upper", timeout=PATIENCE_MS)
+    expect(detail).to_contain_text("upper")
     expect(notebook.cell(3).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
 
 
@@ -93,10 +92,10 @@ def test_names_from_the_container_are_never_markup(open_notebook: OpenNotebook) 
     show_views(notebook)
     notebook.run(3)
     name = notebook.view("layers").locator(".wd-row .wd-name", has_text="onerror")
-    expect(name).to_have_text(evil, timeout=PATIENCE_MS)
+    expect(name).to_have_text(evil)
     notebook.run(4)
     args = notebook.view("processes").locator(".wd-args", has_text="onerror")
-    expect(args).to_contain_text(evil, timeout=PATIENCE_MS)
+    expect(args).to_contain_text(evil)
     assert notebook.page.locator(".wd-view img").count() == 0
 
 
@@ -105,7 +104,7 @@ def test_whiteout_is_a_ghost_row(open_notebook: OpenNotebook) -> None:
     show_views(notebook)
     notebook.run(3)
     row = notebook.view("layers").locator('.wd-row[data-path="/etc/passwd"]')
-    expect(row).to_have_attribute("data-mark", "deleted", timeout=PATIENCE_MS)
+    expect(row).to_have_attribute("data-mark", "deleted")
     expect(row.locator(".wd-ghost")).to_have_text("c 0, 0")
     row.click()
     expect(notebook.view("layers").locator(".wd-wins")).to_contain_text("whiteout")
@@ -119,7 +118,7 @@ def test_paused_view_stands_still_and_comes_back(open_notebook: OpenNotebook) ->
     expect(layers).to_have_attribute("data-status", "paused")
     notebook.run(3)
     layers.locator(".wd-toggle").click()
-    expect(layers.locator('.wd-row[data-path="/srv/a"]')).to_be_visible(timeout=PATIENCE_MS)
+    expect(layers.locator('.wd-row[data-path="/srv/a"]')).to_be_visible()
     expect(layers).to_have_attribute("data-status", "live")
 
 
@@ -130,7 +129,7 @@ def test_last_state_stays_when_the_kernel_is_gone(
     show_views(notebook)
     notebook.run(3)
     row = notebook.view("layers").locator('.wd-row[data-path="/srv/a"]')
-    expect(row).to_be_visible(timeout=PATIENCE_MS)
+    expect(row).to_be_visible()
     for kernel in server.ask("kernels"):
         server.ask(f"kernels/{kernel['id']}", "DELETE")
     expect(row).to_be_visible()
@@ -141,16 +140,16 @@ def test_views_work_under_the_shell_kernel(open_notebook: OpenNotebook) -> None:
     show_views(notebook)
     notebook.run(3)
     row = notebook.view("layers").locator('.wd-row[data-path="/srv/b"]')
-    expect(row).to_be_visible(timeout=PATIENCE_MS)
+    expect(row).to_be_visible()
     sleep = notebook.view("processes").locator(".wd-line[data-key]", has_text=re.compile("^sleep"))
-    expect(sleep).to_be_visible(timeout=PATIENCE_MS)
+    expect(sleep).to_be_visible()
 
 
 def test_status_bar_says_what_the_container_uses(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook(["1 + 1"])
     notebook.run(0)
     expect(notebook.page.locator(".wd-status-item")).to_have_text(
-        re.compile(r".+ · [\d.]+ MiB / .+ · .+ %$"), timeout=PATIENCE_MS
+        re.compile(r".+ · [\d.]+ MiB / .+ · .+ %$")
     )
     PICTURES.mkdir(parents=True, exist_ok=True)
     notebook.page.locator("#jp-main-statusbar").screenshot(path=Path(PICTURES, "status.png"))
