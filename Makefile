@@ -6,7 +6,9 @@ export PATH := $(VENV)/bin:$(PATH)
 
 LAB_FLAGS ?=
 # In their order, not the largest first: the guest of tests/vm, which runs beside, is waited for last.
-PYTEST_FLAGS ?= --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+# In CI a test that fails is tried once more; the run's last lines name it (tests/conftest.py).
+SECOND_TRY := $(if $(filter true,$(CI)),--reruns=1)
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadgroup --no-loadscope-reorder $(SECOND_TRY)
 TOUR := en/00-tour.ipynb
 
 # jupyter refuses to serve as root unless told so.

@@ -13,6 +13,7 @@ import pytest
 
 pytest_plugins = ["tests.vm.guest"]
 ACCEPTED_SKIPS = Path(__file__).with_name("accepted-skips.txt")
+MOST_SECOND_TRIES = 3
 
 
 def accepted_reasons(text: str) -> list[re.Pattern[str]]:
@@ -54,6 +55,31 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     """Refuse to go on where groups are asked for and not made: nothing else would tell."""
     if node.config.option.dist == "loadgroup" and not all("@" in node_id for node_id in ids):
         raise pytest.UsageError("pytest-xdist makes no groups under this pytest; install < 9.2")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which more than a few tests needed a second try: that is no chance."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and len(second_tries(reporter)) > MOST_SECOND_TRIES:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that needed a second try: each is to be mended, or what it tests is."""
+    again = second_tries(terminalreporter)
+    if again:
+        terminalreporter.section("needed a second try")
+    for node_id, report in again.items():
+        terminalreporter.line(f"AGAIN {node_id}")
+        terminalreporter.line(report.longreprtext)
+    if len(again) > MOST_SECOND_TRIES:
+        terminalreporter.line(f"more than {MOST_SECOND_TRIES}: this run fails", red=True)
+
+
+def second_tries(reporter: pytest.TerminalReporter) -> dict[str, pytest.TestReport]:
+    """The tests that failed and were tried again, with how they failed (pytest-rerunfailures)."""
+    return {report.nodeid: report for report in reporter.stats.get("rerun", [])}
 
 
 def pytest_configure(config: pytest.Config) -> None:

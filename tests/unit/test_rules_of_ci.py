@@ -1,4 +1,4 @@
-"""The rule that CI runs everything, tried with pytest inside pytest."""
+"""The rules of CI on skips and second tries, tried with pytest inside pytest."""
 
 from __future__ import annotations
 
@@ -20,18 +20,35 @@ def test_skips():
 """
 
 
+# Each fails when it runs for the first time.
+UNSTEADY = """
+import pathlib, pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_unsteady(number):
+    seen = pathlib.Path(__file__).with_name(f"seen-{{number}}")
+    was_seen = seen.exists()
+    seen.touch()
+    assert was_seen
+"""
+
+
 def run_pytest(folder: Path, *, reason: str, ci: str) -> str:
     (folder / "test_it.py").write_text(SKIPPING.format(reason=reason))
+    return run_in(folder, ci=ci).stdout
+
+
+def run_in(folder: Path, *options: str, ci: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (folder / "accepted-skips.txt").write_text((TESTS / "accepted-skips.txt").read_text())
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, folder],
         cwd=folder,
         env={"CI": ci, "PATH": "/usr/bin:/bin", "PYTHONPATH": str(TESTS.parent)},
         capture_output=True,
         text=True,
         check=False,
-    ).stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,3 +72,14 @@ def test_skipped_module_fails_in_ci(tmp_path: Path) -> None:
     assert "could not import 'no_such_module'" in run_pytest(
         tmp_path, reason="needs cgroup v2", ci="true"
     )
+
+
+@pytest.mark.parametrize(("count", "code"), [(3, 0), (4, 1)])
+def test_tests_that_needed_a_second_try_are_named_and_too_many_of_them_fail_the_run(
+    tmp_path: Path, count: int, code: int
+) -> None:
+    (tmp_path / "test_it.py").write_text(UNSTEADY.format(count=count))
+    done = run_in(tmp_path, "--reruns=1", ci="true")
+    assert done.stdout.count("AGAIN test_it.py::test_unsteady") == count
+    assert "assert was_seen" in done.stdout
+    assert done.returncode == code
