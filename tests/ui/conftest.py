@@ -24,6 +24,7 @@ PICTURES = Path(os.environ.get("WARDIAN_PICTURES", REPOSITORY / "build/ui"))
 
 FAILED = pytest.StashKey[bool]()
 PATIENCE_MS = 60_000
+SCALE = 1.5 if "WARDIAN_PICTURES" in os.environ else 1.0  # sharp pictures take time to draw
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -71,7 +72,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """One for all windows: JupyterLab's scripts are fetched and compiled once."""
-    made = browser.new_context(viewport={"width": 1280, "height": 1600}, device_scale_factor=1.5)
+    made = browser.new_context(viewport={"width": 1280, "height": 1600}, device_scale_factor=SCALE)
     made.set_default_timeout(PATIENCE_MS)
     yield made
     made.close()
