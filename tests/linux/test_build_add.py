@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.program import IMAGE, Wardian, out
+from tests.linux.program import IMAGE, PROGRAM, Wardian, out
 from tests.linux.test_build import built, context, done_steps, write
 from tests.linux.web import LAST_MODIFIED, LAST_MODIFIED_S, Web, serving
 
@@ -320,3 +320,84 @@ def test_commit_is_held_against_its_checksum(
     built(wardian, write(context, text.format(commit)))
     said = refusal(wardian, write(context, text.format("0" * 40)))
     assert f"expected checksum to match {'0' * 40}, got {commit}" in said
+
+
+# --- contexts that are fetched ---------------------------------------------------------------
+
+
+def pack(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, ".")
+
+
+def test_context_can_be_a_directory_of_a_repository(
+    wardian: Wardian, repository: Path, daemon: str, web: Web
+) -> None:
+    write(repository / "docs", f"FROM {IMAGE}\nCOPY . /docs\n")
+    (repository / "docs/.dockerignore").write_text("unwanted\n")
+    (repository / "docs/unwanted").touch()
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "a Dockerfile")
+    publish(repository, web)
+    for address in (f"{daemon}#main:docs", f"{web.url}/plant.git#:docs"):
+        built(wardian, "-t", "docs", address)
+        said = out(wardian("run", "--rm", "docs", "sh", "-c", "cat /docs/leaf; ls -A /docs"))
+        assert said.split() == ["second", ".dockerignore", "Dockerfile", "leaf"]
+    said = refusal(wardian, f"{daemon}#side:docs")
+    assert "failed to read dockerfile: Dockerfile: no such file in the context" in said
+    assert "no directory 'none' in the repository" in refusal(wardian, f"{daemon}#side:none")
+
+
+def test_context_can_be_an_archive_or_a_dockerfile_of_a_server(
+    wardian: Wardian, context: Path, web: Web
+) -> None:
+    path = write(context, f"FROM {IMAGE}\nCOPY leaf /leaf\n")
+    pack(web.directory / "context.tar.gz", Path(path))
+    built(wardian, "-t", "fetched", f"{web.url}/context.tar.gz")
+    assert out(wardian("run", "--rm", "fetched", "cat", "/leaf")) == "green\n"
+    (web.directory / "alone").write_text(f"FROM {IMAGE}\nRUN echo alone > /leaf\n")
+    built(wardian, "-t", "alone", f"{web.url}/alone")
+    assert out(wardian("run", "--rm", "alone", "cat", "/leaf")) == "alone\n"
+    assert "not found at 127.0.0.1" in refusal(wardian, f"{web.url}/none")
+
+
+def test_named_context_can_be_a_repository_or_an_archive(
+    wardian: Wardian, context: Path, web: Web, daemon: str
+) -> None:
+    pack(web.directory / "files.tar.gz", context)
+    path = write(
+        context,
+        f"FROM {IMAGE}\nCOPY --from=plant docs/leaf /one\nCOPY --from=packed leaf /two\n",
+    )
+    contexts = (f"plant={daemon}#v1", f"packed={web.url}/files.tar.gz")
+    named = [word for one in contexts for word in ("--build-context", one)]
+    built(wardian, *named, "-t", "named", path)
+    assert out(wardian("run", "--rm", "named", "cat", "/one", "/two")) == "first\ngreen\n"
+    again = done_steps(built(wardian, *named, "-t", "named", path))
+    assert [step["cached"] for step in again[-2:]] == [True, True]
+    plain = ("--build-context", f"packed={web.url}/file", *named[:2])
+    assert "the context packed is no archive" in wardian("build", *plain, path).stderr
+
+
+def test_links_of_a_fetched_context_lead_nowhere_but_into_it(
+    wardian: Wardian, context: Path, web: Web
+) -> None:
+    secret = web.directory.parent / "secret"
+    secret.write_text("SECRET of the host\n")
+    (context / "Dockerfile").symlink_to(secret)
+    (context / "leaf").unlink()
+    (context / "leaf").symlink_to(secret)
+    pack(web.directory / "context.tar.gz", context)
+    said = refusal(wardian, f"{web.url}/context.tar.gz")
+    assert "failed to read dockerfile" in said
+    assert "SECRET" not in said
+    with open(web.directory / "context.tar.gz", "rb") as archive:
+        done = subprocess.run(
+            [*PROGRAM, "build", "-"], stdin=archive, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "SECRET" not in done.stderr
+    (context / "Dockerfile").unlink()
+    pack(web.directory / "context.tar.gz", Path(write(context, f"FROM {IMAGE}\nCOPY leaf /leaf\n")))
+    wardian("build", "-t", "link", f"{web.url}/context.tar.gz")
+    assert "SECRET" not in wardian("run", "--rm", "link", "cat", "/leaf").stdout

@@ -16,6 +16,7 @@ BUILD = """
 import io, tarfile
 from wardian.build.builder import Builder, Options
 from wardian.build.context import opened
+from wardian.build.remote import Remotes, notes_of
 from wardian.images.archive import import_rootfs
 from wardian.images.store import ImageStore
 from wardian.images.verification import Verification
@@ -41,7 +42,9 @@ RUN --mount=type=cache,target=/cache id -u && rm -r /gone && echo late > two && 
 
 def build():
     said = []
-    with store.ingest() as ingest, opened(ingest, str(context), None, io.BytesIO()) as found:
+    with store.ingest() as ingest:
+        remotes = Remotes(ingest.work, notes_of(store))
+        found = opened(ingest, str(context), None, io.BytesIO(), remotes)
         options = Options(tags=("made",), jobs=2)
         image = Builder(store, ingest, found, options, said.append).build()
     done = [event for event in said if event.kind == "done"]

@@ -18,11 +18,11 @@ from wardian.build.lint import warnings
 from wardian.build.parser import parse
 from wardian.build.plan import Plan
 from wardian.build.progress import Event, Say
+from wardian.build.remote import Remotes, notes_of
 from wardian.build.schedule import in_order
 from wardian.build.sources import Sources
 from wardian.build.stages import recipe
 from wardian.build.state import State
-from wardian.build.stop import Stop
 from wardian.images.ingest import Ingest
 from wardian.images.manifest import timestamp
 from wardian.images.reference import Reference
@@ -66,11 +66,12 @@ class Builder:
         self.ingest = ingest
         self.context = context
         self.options = options
-        self.stop = Stop()
+        self.remotes = Remotes(ingest.work, notes_of(store), options.agents)
+        self.stop = self.remotes.stop
         self.built: dict[int, State] = {}
         self.cache = StepCache(store.root / "build" / "steps")
         when = When.ALWAYS if options.pull else When.MISSING
-        self.sources = Sources(store, ingest, options.contexts, when=when, stop=self.stop)
+        self.sources = Sources(store, ingest, options.contexts, when=when, remotes=self.remotes)
         self._names = [str(Reference.parse(tag)) for tag in options.tags]
         self._say = say
         self._saying = threading.Lock()

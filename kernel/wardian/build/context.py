@@ -1,19 +1,26 @@
-"""The build context: a directory, or an archive that is unpacked into one."""
+"""The build context: a directory, an archive that is unpacked into one, or one that is fetched."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from wardian.build.parser import MAX_DOCKERFILE_BYTES
 from wardian.build.patterns import Patterns
-from wardian.errors import InvalidInput, NotFound
+from wardian.build.remote import Remotes, is_remote
+from wardian.errors import InvalidInput, KernelRefused, NotFound
+from wardian.images.index import storing
 from wardian.images.ingest import Ingest
+from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 DOCKERFILE = "Dockerfile"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_HEAD_BYTES = 512  # of an archive: one block of tar
+_MOST_BYTES = MAX_DOCKERFILE_BYTES + 1  # one more than the parser takes, so that it says so
 _ARCHIVE_MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
@@ -27,32 +34,78 @@ class Context:
     label: str
 
 
-@contextmanager
-def opened(ingest: Ingest, word: str, name: str | None, stdin: BinaryIO) -> Iterator[Context]:
-    """The context that the command line names. Raises NotFound, InvalidInput."""
-    if word != "-":
-        yield _of_directory(Path(word), name, stdin)
-        return
-    directory = ingest.work / "context"
+def opened(
+    ingest: Ingest, word: str, name: str | None, stdin: BinaryIO, remotes: Remotes
+) -> Context:
+    """The context that the command line names. Raises NotFound, InvalidInput, RegistryFailed."""
+    if word == "-":
+        typed = ingest.work / "stdin"
+        with storing(), open(typed, "wb") as file:
+            shutil.copyfileobj(stdin, file)
+        return _of_file(typed, ingest.work / "context", name, stdin, label="-")
+    if not is_remote(word):
+        return _of_directory(Path(word), name, stdin)
+    found = remotes.fetch(word)
+    if found.is_dir():
+        return _of_foreign(found, name, stdin)
+    return _of_file(found, ingest.work / "context", name, stdin, label=word)
+
+
+def _of_file(
+    path: Path, directory: Path, name: str | None, stdin: BinaryIO, *, label: str
+) -> Context:
+    """An archive with a Dockerfile, or a Dockerfile alone."""
     directory.mkdir()
-    data = stdin.read()
-    if not data.startswith(_ARCHIVE_MAGICS) and data[257:262] != b"ustar":
-        yield Context(directory, Patterns(()), data, "-")
-        return
-    _unpack(data, directory)
-    yield _of_directory(directory, name, stdin)
+    if unpacked(path, directory):
+        return _of_foreign(directory, name, stdin)
+    with open(path, "rb") as file:
+        return Context(directory, Patterns(()), file.read(_MOST_BYTES), label)
 
 
-def _unpack(data: bytes, directory: Path) -> None:
-    import io
-
+def unpacked(path: Path, directory: Path) -> bool:
+    """Unpack an archive; False for a file that is none."""
     from wardian.storage.layers import Owners, Policy, unpack
 
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(directory, _OPEN_DIRECTORY)
     try:
-        unpack(io.BytesIO(data), fd, policy=Policy(owners=Owners.CALLER, privileges=False))
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if not head.startswith(_ARCHIVE_MAGICS) and head[257:262] != b"ustar":
+                return False
+            file.seek(0)
+            unpack(file, fd, policy=Policy(owners=Owners.CALLER, privileges=False))
     finally:
         os.close(fd)
+    return True
+
+
+def _of_foreign(directory: Path, name: str | None, stdin: BinaryIO) -> Context:
+    """A directory that somebody else filled: its links lead nowhere but into it."""
+    label = name if name is not None else DOCKERFILE
+    data = stdin.read() if name == "-" else _inside(directory, label)
+    if data is None:
+        raise NotFound(
+            f"failed to read dockerfile: {label}: no such file in the context",
+            hint="name it with -f, by its path in the context",
+        )
+    for own in (f"{label}.dockerignore", ".dockerignore"):
+        if (rules := _inside(directory, own)) is not None:
+            return Context(directory, _patterns(rules, own), data, label)
+    return Context(directory, Patterns(()), data, label)
+
+
+def _inside(directory: Path, path: str) -> bytes | None:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    root_fd = os.open(directory, _OPEN_DIRECTORY)
+    try:
+        fd = openat2(root_fd, path, flags, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    except KernelRefused:
+        return None
+    finally:
+        os.close(root_fd)
+    with open(fd, "rb") as file:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return file.read(_MOST_BYTES) if is_file else None
 
 
 def _of_directory(directory: Path, name: str | None, stdin: BinaryIO) -> Context:
@@ -81,9 +134,16 @@ def _ignored(directory: Path, dockerfile: Path | None) -> Patterns:
     own = [dockerfile.with_name(f"{dockerfile.name}.dockerignore")] if dockerfile else []
     for path in (*own, directory / ".dockerignore"):
         try:
-            return Patterns.from_text(path.read_text())
+            return _patterns(path.read_bytes(), str(path))
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise InvalidInput(f"cannot read {path}: {error}") from error
     return Patterns(())
+
+
+def _patterns(data: bytes, label: str) -> Patterns:
+    try:
+        return Patterns.from_text(data.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"cannot read {label}: {error}") from error

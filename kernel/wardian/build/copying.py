@@ -116,7 +116,7 @@ class Copying:
         work, stop = self._builder.ingest.work, self._builder.stop
         repository = Repository.parse(url)
         if repository is None:
-            notes = self._builder.store.root / "build" / "urls"
+            notes = self._builder.remotes.notes
             return Download(url, checksum=checksum, work=work, notes=notes, stop=stop)
         return Checkout(
             repository,

@@ -118,11 +118,6 @@ class Checkout:
 
     def pack(self, order: Order, output: BinaryIO) -> None:
         """As an archive of the directory that is meant, its files as old as the commit."""
-        self.key()
-        if not self._is_whole:
-            self._fetch()
-            self._tidy()
-            self._is_whole = True
         fd = self._opened()
         try:
             whole = replace(order, sources=("/",), into_directory=True)
@@ -133,7 +128,20 @@ class Checkout:
     def file(self) -> None:
         """It is more than one."""
 
+    def directory(self) -> Path:
+        """The directory that is meant, its files as old as the commit. No link leads out of it."""
+        fd = self._opened()
+        try:
+            return Path(os.readlink(f"/proc/self/fd/{fd}"))
+        finally:
+            os.close(fd)
+
     def _opened(self) -> int:
+        self.key()
+        if not self._is_whole:
+            self._fetch()
+            self._tidy()
+            self._is_whole = True
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         fd = os.open(self._files, flags)
         try:
@@ -218,7 +226,11 @@ class Checkout:
         except FileNotFoundError:
             raise SetupError("this host has no git", hint="install the package git") from None
         with process, self._stop.ending(partial(_kill, process)):
-            output, said = process.communicate()
+            try:
+                output, said = process.communicate()
+            except BaseException:  # Ctrl-C, which git in its own session does not see
+                _kill(process)
+                raise
         if process.returncode:
             lines = said.strip().splitlines() or ["it gives no reason"]
             first = next((line for line in lines if line.startswith("fatal: ")), lines[-1])

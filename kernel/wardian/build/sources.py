@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
+from wardian.build.context import unpacked
 from wardian.build.draft import Draft
+from wardian.build.remote import KINDS, Remotes, is_remote
 from wardian.build.state import State
-from wardian.build.stop import Stop
 from wardian.errors import InvalidInput
 from wardian.images.ingest import Ingest, NewLayer
 from wardian.images.manifest import Descriptor, Platform
@@ -36,13 +37,13 @@ class Sources:
         contexts: Mapping[str, str],
         *,
         when: When,
-        stop: Stop,
+        remotes: Remotes,
     ) -> None:
         self._store = store
         self._ingest = ingest
         self._contexts = contexts
         self._when = when
-        self._stop = stop
+        self._remotes = remotes
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._found: dict[str, State | Path] = {}
@@ -67,14 +68,26 @@ class Sources:
             return self._image((named or word).removeprefix(IMAGE), tell, platform)
         if named.startswith(LAYOUT):
             return self._layout(named.removeprefix(LAYOUT))
+        if is_remote(named):
+            return self._fetched(word, named)
         if "://" in named:
             raise InvalidInput(
                 f"the context {word} is of an unknown kind: {named[:80]}",
-                hint=f"use a directory, {IMAGE}NAME or {LAYOUT}DIRECTORY[:TAG]",
+                hint=f"use a directory, {IMAGE}NAME, {LAYOUT}DIRECTORY[:TAG], {KINDS}",
             )
         if not os.path.isdir(named):
             raise InvalidInput(f"the context {word} is no directory: {named}")
         return Path(named)
+
+    def _fetched(self, word: str, address: str) -> Path:
+        found = self._remotes.fetch(address)
+        if found.is_dir():
+            return found
+        directory = Path(f"{found}.files")
+        directory.mkdir()
+        if not unpacked(found, directory):
+            raise InvalidInput(f"the context {word} is no archive: {address[:200]}")
+        return directory
 
     def _image(self, name: str, tell: Tell, platform: Platform | None) -> State:
         ensure(
@@ -83,7 +96,7 @@ class Sources:
             when=self._when,
             platform=platform,
             progress=_Told(tell),
-            stop=self._stop.event,
+            stop=self._remotes.stop.event,
         )
         image = resolve(self._store, name)
         layers = self._ingest.layers_of(image)

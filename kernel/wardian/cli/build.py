@@ -33,7 +33,7 @@ def _options(function: F) -> F:
         click.option("--target", default="", metavar="STAGE", help="Build up to this stage."),
         click.option("--build-arg", metavar="NAME[=VALUE]", help="Set an ARG.", multiple=True),
         click.option("--build-context", metavar="NAME=VALUE", multiple=True,
-                     help="A directory, docker-image://IMAGE or oci-layout://DIRECTORY[:TAG]."),
+                     help="A directory, URL, docker-image://IMAGE or oci-layout://DIRECTORY[:TAG]."),
         click.option("--label", metavar="KEY=VALUE", help="Note something.", multiple=True),
         click.option("--secret", metavar="id=ID[,src=FILE|,env=NAME]", help="Show RUN a secret.",
                      multiple=True),
@@ -54,7 +54,7 @@ def _options(function: F) -> F:
                      help="No file is newer than SOURCE_DATE_EPOCH."),
         click.option("--print", "what", metavar="ast|outline[,format=json|sexpr]",
                      help="Only show how the Dockerfile is understood."),
-        click.argument("context", metavar="PATH|-"),
+        click.argument("context", metavar="PATH|URL|-"),
     )  # fmt: skip
     for option in reversed(options):
         function = option(function)
@@ -69,6 +69,7 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     \b
     wardian build -t web .
     wardian build -t web --build-arg VERSION=3 -f docker/Dockerfile --target test .
+    wardian build -t web https://git.example.org/web.git#v3:server
 
     What was built before is taken from the cache as long as the instruction, the files that it
     brings (their content, not their times) and everything above it are the same; otherwise the
@@ -104,11 +105,14 @@ def run_build(
     """Build; the image. Raises WardianError, after which nothing half-made is left."""
     from wardian.build.builder import Builder
     from wardian.build.context import opened
+    from wardian.build.remote import Remotes, notes_of
     from wardian.images.store import ImageStore
     from wardian.runtime.paths import state_root
 
     store = ImageStore(state_root())
-    with store.ingest() as ingest, opened(ingest, context, name, sys.stdin.buffer) as found:
+    with store.ingest() as ingest:
+        remotes = Remotes(ingest.work, notes_of(store), options.agents)
+        found = opened(ingest, context, name, sys.stdin.buffer, remotes)
         return Builder(store, ingest, found, options, say).build()
 
 
