@@ -299,6 +299,15 @@ def test_stages_that_need_not_each_other_are_built_at_once(wardian: Wardian, con
     assert " ...\n" in done.stderr
 
 
+def test_command_that_finds_no_network_is_told_how_to_get_one(
+    wardian: Wardian, context: Path
+) -> None:
+    path = write(context, f"FROM {IMAGE}\nRUN wget -q http://example.org/\n")
+    done = wardian("build", "--progress=quiet", path)
+    assert done.returncode == 1
+    assert "hint: RUN has loopback only; give it the host's network: --network=host" in done.stderr
+
+
 def test_error_in_one_stage_ends_the_others(wardian: Wardian, context: Path) -> None:
     path = write(
         context,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 
 RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
+_END_BYTES = 4096
+# What programs say who find no network: of the C library, apt, curl, git, busybox, Python, Go.
+_UNREACHED = re.compile(
+    rb"temporary failure|could not resolve|bad address|network is unreachable"
+    rb"|name or service not known|unable to resolve|no such host",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class Running:
     def do(self) -> Made:
         """Run it. Raises CommandFailed with the command's exit code."""
         from wardian.build.mounts import Mounts  # what is in the cache needs no container
-        from wardian.runtime.spec import ProcessSpec
+        from wardian.runtime.spec import Network, ProcessSpec
 
         state, options = self.assembly.state, self.assembly.builder.options
         flags = flag_values(self.one, RUN_FLAGS)
@@ -49,10 +58,11 @@ class Running:
                 workdir=state.draft.workdir,
                 user=str(state.draft.run.get("User") or "0:0"),
             )
+            said = _End(self.assembly.tell)
             code, made = self.assembly.workshop.run(
                 state.lowers,
                 process,
-                self.assembly.tell,
+                said.tell,
                 network=network,
                 binds=tuple(mounts.binds),
                 tmpfs=tuple(mounts.tmpfs),
@@ -63,9 +73,10 @@ class Running:
             fault = self.one.fault(
                 f'process "{named}" did not complete successfully: exit code: {code}'
             )
-            raise CommandFailed(
-                fault.what, exit_code=1, hint="its output is above; what was built before is kept"
-            )
+            hint = "its output is above; what was built before is kept"
+            if network is Network.NONE and _UNREACHED.search(said.end):
+                hint = "RUN has loopback only; give it the host's network: --network=host"
+            raise CommandFailed(fault.what, exit_code=1, hint=hint)
         return made
 
     def _network(self, word: str) -> Network:
@@ -95,6 +106,19 @@ class Running:
             return [*self.assembly.state.draft.shell, text], None
         body = "".join(f"{one.content}{one.name}\n" for one in heredocs)
         return [*self.assembly.state.draft.shell, f"{command}\n{body}"], None
+
+
+class _End:
+    """Passes output on, and keeps its end."""
+
+    def __init__(self, tell: Callable[[bytes], None]) -> None:
+        self._tell = tell
+        self.end = b""
+
+    def tell(self, data: bytes) -> None:
+        """Some more output."""
+        self.end = (self.end + data)[-_END_BYTES:]
+        self._tell(data)
 
 
 def _readable(data: bytes) -> int:
