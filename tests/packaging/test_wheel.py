@@ -165,5 +165,20 @@ def test_kernel_runs_a_cell(installed: Installed, kernel: str, cell: str, printe
 
 
 @pytest.mark.timeout(600)
+def test_lessons_are_there_in_every_language(installed: Installed) -> None:
+    wardian = installed.prefix / "bin/wardian"
+    shown = installed.run(wardian, "course", "list", "--format", "{{.Language}}/{{.Name}}.ipynb")
+    notebooks = ROOT / "notebooks"
+    in_checkout = {str(path.relative_to(notebooks)) for path in notebooks.glob("*/*.ipynb")}
+    assert set(shown.split()) == in_checkout
+    folder = installed.state / "course"
+    for language in ("en", "ko"):
+        words = ("course", "open", "09", "-l", language, "--no-browser", "-C", str(folder))
+        said = installed.run(wardian, *words)
+        assert Path(said.splitlines()[0]).is_file()
+    assert (folder / "en/images/cgroup.svg").is_file()
+
+
+@pytest.mark.timeout(600)
 def test_command_line_says_what_the_host_allows(installed: Installed) -> None:
     assert "rung:" in installed.run(installed.prefix / "bin/wardian", "doctor")

@@ -1,7 +1,7 @@
 """The architecture as a test: which folder may import which, lazy imports included.
 
 ``linux ← cgroups, storage, network ← images ← runtime ← build, observe, bare, cells ← widgets, cli,
-jupyter; cli ← compose``; ``errors`` is everybody's.
+jupyter; course ← cli ← compose``; ``errors`` is everybody's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ ARROW = {
 }
 ARROW["widgets"] = ("observe", *ARROW["observe"])
 ARROW["jupyter"] = ("widgets", "observe", "cells", "bare", "build", *ARROW["cells"])
-ARROW["cli"] = ("jupyter", *ARROW["jupyter"])
+ARROW["course"] = ()  # files and Jupyter's own client: a lesson's containers are its kernel's
+ARROW["cli"] = ("course", "jupyter", *ARROW["jupyter"])
 ARROW["compose"] = ("cli", *ARROW["cli"])  # the command line finds it by its name
 
 # Known wishes to break the arrow, each with its reason. Empty is how it should be.

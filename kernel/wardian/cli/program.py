@@ -92,6 +92,9 @@ SECTIONS: Sections = {
     "Applications": {
         "compose": Entry("wardian.compose.command:compose", "Bring up several from a file."),
     },
+    "Learning": {
+        "course": Entry("course:course", "Lessons: open one, check your exercises, begin anew."),
+    },
     "This machine": {
         "doctor": Entry("doctor:doctor", "Try what this machine allows, and say what lifts it."),
         "system": Entry("system:system", "Disk use, cleaning up, the keeper."),
