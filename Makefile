@@ -22,12 +22,12 @@ FRONT_END_SOURCES := $(shell find extension/src extension/style extension/schema
     extension/*.json extension/*.mjs -type f 2>/dev/null)
 
 .PHONY: help lab test check bench pictures dist clean install-lab install-dev \
-    check-lint check-format check-types check-front-end check-shape
+    check-lint check-format check-types check-front-end check-shape check-prose
 
 help:
 	@echo 'make lab     open the tour in JupyterLab'
 	@echo 'make test    run every test that this machine can run'
-	@echo 'make check   lint, format, types, front-end tests, import arrow'
+	@echo 'make check   lint, format, types, front-end tests, import arrow, spelling, links'
 	@echo 'make bench   Wardian beside its peers'
 	@echo 'make pictures  make the pictures of README and course anew'
 	@echo 'make dist    wheel and sdist'
@@ -57,7 +57,7 @@ test: install-dev $(FRONT_END)
 	@./bootstrap apt
 	pytest $(PYTEST_FLAGS)
 
-check: check-lint check-format check-types check-front-end check-shape
+check: check-lint check-format check-types check-front-end check-shape check-prose
 
 check-lint: install-dev
 	ruff check .
@@ -74,6 +74,11 @@ check-front-end: extension/node_modules
 
 check-shape: install-dev
 	pytest -q tests/unit/test_imports_point_one_way.py tests/unit/test_shape_of_the_code.py
+
+# Spelling by codespell's list of misspellings; links by ours.
+check-prose: install-dev
+	codespell *.md bootstrap Makefile binder notebooks kernel extension/src extension/schema
+	pytest -q tests/unit/test_links.py
 
 bench: install-dev $(FRONT_END)
 	@./bootstrap apt

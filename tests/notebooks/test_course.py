@@ -127,12 +127,3 @@ def test_lesson_asks_before_it_shows_and_ends_with_exercises(path: Path) -> None
     language = path.parent.name
     assert sum(PREDICT[language] in text for text in prose) >= 3
     assert YOUR_TURN[language] in prose[-1]
-
-
-@every_notebook
-def test_links_and_pictures_are_there(path: Path) -> None:
-    prose = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
-    targets = re.findall(r"\]\(([^)#]+)\)", prose)
-    missing = [one for one in targets if "://" not in one and not (path.parent / one).exists()]
-    assert targets
-    assert not missing
