@@ -190,18 +190,21 @@ def open_(
         click.echo(path)
         click.echo(shlex.join(command))
         return
-    sys.stdout.flush()
+    _ensure_jupyterlab()
     os.execvp(command[0], command)
 
 
-def _jupyterlab(folder: Folder, path: Path) -> list[str]:
-    """JupyterLab in the folder, with the lesson open. Raises SetupError where it is missing."""
+def _ensure_jupyterlab() -> None:
     from importlib.util import find_spec
 
     from wardian.errors import SetupError
 
     if find_spec("jupyterlab") is None:
         raise SetupError("jupyterlab is not installed", hint="pip install 'wardian[lab]'")
+
+
+def _jupyterlab(folder: Folder, path: Path) -> list[str]:
+    """JupyterLab in the folder, with the lesson open."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.root}"]
     if os.geteuid() == 0:
         command.append("--allow-root")  # it refuses to serve as root unless told so
