@@ -21,7 +21,7 @@ LABEXTENSION := $(VENV)/share/jupyter/labextensions/wardian
 FRONT_END_SOURCES := $(shell find extension/src extension/style extension/schema \
     extension/*.json extension/*.mjs -type f 2>/dev/null)
 
-.PHONY: help lab test check bench pictures dist clean install-lab install-dev \
+.PHONY: help lab test check bench pictures book dist clean install-lab install-dev \
     check-lint check-format check-types check-front-end check-shape check-prose
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make check   lint, format, types, front-end tests, import arrow, spelling, links'
 	@echo 'make bench   Wardian beside its peers'
 	@echo 'make pictures  make the pictures of README and course anew'
+	@echo 'make book    the course as a static site, in build/book'
 	@echo 'make dist    wheel and sdist'
 	@echo 'make clean   remove what was made here'
 
@@ -88,6 +89,10 @@ bench: install-dev $(FRONT_END)
 pictures: install-dev $(FRONT_END)
 	@./bootstrap apt
 	WARDIAN_PICTURES=$(CURDIR)/notebooks/en/images pytest -q -p no:xdist tests/ui/pictures.py
+
+book: install-lab
+	rm -rf build/book
+	python -m wardian.course.book build/book
 
 dist: install-dev
 	rm -rf dist

@@ -21,8 +21,8 @@ GUEST_PACKAGE = "wardian_guest"
 WITH_IPYKERNEL = {"ipykernel"}
 # Only these themselves import the folder that imports them.
 LOADED_BY = {"jupyter-server"}
-# Of the extra `lab`; without them `wardian course check` says what to install.
-WITH_LAB = {"nbclient", "nbformat"}
+# Of the extra `lab`: `wardian course check` says what to install, `make book` has it.
+WITH_LAB = {"nbclient", "nbconvert", "nbformat"}
 
 
 def imported_packages() -> set[str]:
