@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -124,6 +126,23 @@ def test_language_is_that_of_the_locale_where_there_is_one(
     monkeypatch.setenv("LANG", locale)
     assert course(tmp_path, "open", "tour", "--no-browser") == 0
     assert f"{tmp_path}/{name}/00-tour.ipynb" in capsys.readouterr().out
+
+
+def test_names_of_lessons_are_completed() -> None:
+    """As the completion script of bash asks for them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wardian.cli"],
+        env={
+            "_WARDIAN_COMPLETE": "bash_complete",
+            "COMP_WORDS": "wardian course open 0",
+            "COMP_CWORD": "3",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = [word.partition(",")[2] for word in done.stdout.split()]
+    assert words == [name for name in names() if name.startswith("0")]
 
 
 @pytest.mark.parametrize("command", ["check", "reset"])

@@ -29,6 +29,7 @@ COLUMNS = {
     "Title": "TITLE",
 }
 FINDING_COLUMNS = {"Cell": "CELL", "Result": "RESULT", "Source": "SOURCE"}
+SOURCE_CHARS = 60
 WORDS = {"ran": "ran", "broke": "failed", "solved": "solved", "open": "not yet"}
 
 
@@ -279,22 +280,33 @@ async def _follow(trial: Trial, style: str | None) -> list[Finding]:
     return found
 
 
+def _reason(finding: Finding) -> str:
+    """Why a cell failed that should not have; a container may have chosen the words."""
+    from wardian.observe.label import label
+
+    return label(finding.reason) if finding.verdict in ("broke", "open") else ""
+
+
 def _finding_row(finding: Finding) -> dict[str, Any]:
     return {
         "Cell": finding.number,
         "Result": WORDS[finding.verdict],
         "Exercise": finding.exercise,
         "Points": finding.points,
-        "Reason": finding.reason if finding.verdict in ("broke", "open") else "",
+        "Reason": _reason(finding),
         "Source": finding.source,
     }
 
 
 def _line(finding: Finding) -> str:
-    said = f"exercise {finding.exercise}" if finding.exercise else finding.first_line
-    reason = finding.reason if finding.verdict in ("broke", "open") else ""
+    from wardian.observe.label import label
+
+    source = label(finding.first_line)
+    if len(source) > SOURCE_CHARS:
+        source = source[: SOURCE_CHARS - 1] + "…"
+    said = f"exercise {finding.exercise}" if finding.exercise else source
     line = f"{finding.number:>3}  {WORDS[finding.verdict]:<7}  {said}"
-    return f"{line}: {reason}" if reason else line
+    return f"{line}: {reason}" if (reason := _reason(finding)) else line
 
 
 @click.command(cls=Command)

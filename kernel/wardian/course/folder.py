@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,11 @@ class Folder:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(SHIPPED / lesson.language / picture, place)
         notebook = lesson.path.read_bytes()
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            file.write(notebook if solutions else without_solutions(notebook))
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(file.name, path)
+        staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            staging.write_bytes(notebook if solutions else without_solutions(notebook))
+            os.replace(staging, path)
+        except OSError:
+            staging.unlink(missing_ok=True)
+            raise
         return path
