@@ -76,16 +76,7 @@ def test_check_tells_what_is_not_solved_and_what_failed(course: Course) -> None:
     assert last["Reason"] == "it says: image image image image image"
 
 
-def test_file_that_is_no_notebook_is_one_line_and_a_hint(course: Course) -> None:
-    opened(course, "one-kernel").write_text("mine")
-    done = course("check", "one-kernel")
-    assert done.returncode == 1
-    what, hint = done.stderr.splitlines()
-    assert "not a notebook" in what
-    assert "course reset" in hint
-
-
-def test_reset_puts_the_lesson_and_its_containers_back(
+def test_reset_puts_a_spoilt_lesson_and_its_containers_back(
     course: Course, course_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = opened(course, "one-kernel")
@@ -100,6 +91,12 @@ def test_reset_puts_the_lesson_and_its_containers_back(
     client.stop_channels()
     manager.shutdown_kernel()
     path.write_text("my work")
+
+    checked = course("check", "one-kernel")
+    assert checked.returncode == 1
+    what, hint = checked.stderr.splitlines()
+    assert "not a notebook" in what
+    assert "`wardian course reset`" in hint
 
     refused = course("reset", "one-kernel", answer="n\n")
     assert refused.returncode == 1
