@@ -64,6 +64,7 @@ class Compose:
 
     def __init__(self, wardian: Wardian, directory: Path) -> None:
         self.wardian, self.directory = wardian, directory
+        self.wardian_root = directory.parent / "state"
         (directory / "db").mkdir(parents=True)
         (directory / "db/Dockerfile").write_text(DOCKERFILE)
         (directory / ".env").write_text(
@@ -225,6 +226,110 @@ def test_what_cannot_be_is_said_and_leaves_nothing(app: Compose, tmp_path: Path)
     assert refused(app("-f", str(tmp_path / "no.yaml"), "config"), 1).startswith("cannot read ")
     assert app.out("config", "--services") == "a\n"
     assert app.out("-p", "other", "config").startswith("name: other\nservices:\n")
+
+
+WALL = """
+services:
+  web:
+    image: wardian/base
+    command: python3 -m http.server -d /site
+    scale: 2
+    ports: ["127.0.0.1:8171-8172:8000", "8000/udp"]
+    volumes: ["./site:/site:ro"]
+    stop_grace_period: 0s
+    secrets: [key, {source: word, target: word, mode: 0400}]
+    configs: [{source: rules, target: /etc/rules}]
+  beside:
+    image: wardian/base
+    command: sleep 1000
+    stop_grace_period: 0s
+    network_mode: service:asker
+  asker: {image: wardian/base, command: sleep 1000, stop_grace_period: 0s, depends_on: [web]}
+secrets: {key: {file: ./key}, word: {environment: COLOUR}}
+configs: {rules: {content: "be $COLOUR\\n"}}
+"""
+ADDRESSES = "import socket as s; print(len({a[4][0] for a in s.getaddrinfo('web', 80)}))"
+
+
+def test_replicas_secrets_and_a_shared_network_and_what_is_asked_of_them(app: Compose) -> None:
+    (app.directory / "key").write_text("sesame")
+    (app.directory / "key").chmod(0o400)
+    (app.directory / "site").mkdir()
+    (app.directory / "site/plant").write_text("fern")
+    app.write(WALL)
+    app.out("up", "-d")
+    assert sorted(app.out("ps", "--format", "{{.Name}}").split()) == [
+        *("garden-asker-1", "garden-beside-1", "garden-web-1", "garden-web-2"),
+    ]
+    assert app.out("exec", "-T", "beside", "python3", "-c", ADDRESSES) == "2\n"
+    told = "cat /run/secrets/key /run/secrets/word /etc/rules; stat -c '%a %u' /run/secrets/word"
+    assert (
+        app.out("exec", "--index", "2", "web", "sh", "-c", told) == "sesamegreenbe green\n400 0\n"
+    )
+    assert app("exec", "web", "sh", "-c", "echo > /run/secrets/word").returncode == 2
+    ports = {app.out("port", "--index", str(number), "web", "8000") for number in (1, 2)}
+    assert ports == {"127.0.0.1:8171\n", "127.0.0.1:8172\n"}
+    assert "garden-web-1 has not published 8001/tcp" in refused(app("port", "web", "8001"), 1)
+    assert "no container 3" in refused(app("exec", "--index", "3", "web", "true"), 1)
+    listed = app.out("top", "web")
+    assert listed.count("http.server") == 2
+    assert [line for line in listed.splitlines() if line.startswith("garden")] == [
+        *("garden-web-1", "garden-web-2"),
+    ]
+
+    before = inspected(app, "garden-web-1")["Id"]
+    app.out("up", "-d", "--scale", "web=1", "--no-recreate")
+    assert inspected(app, "garden-web-1")["Id"] == before
+    assert app.out("ps", "-aq", "web") == f"{before}\n"
+    app.write(WALL.replace("be $COLOUR", "not $COLOUR").replace("8171-8172", "8171"))
+    done = app("up", "-d", "--scale", "web=1", "--force-recreate", "--no-deps", "asker")
+    assert " Container garden-asker-1  Recreated\n" in done.stderr
+    done = app("up", "-d", "--scale", "web=1", "-t", "0")
+    recreated = [line.split()[1] for line in done.stderr.splitlines() if "Recreated" in line]
+    assert recreated == ["garden-web-1", "garden-beside-1"], "its lender was made anew before"
+    assert app.out("exec", "web", "cat", "/etc/rules") == "not green\n"
+
+    one_off = app(
+        "run", "--rm", "-e", "A=b", "web", "sh", "-c", "cat /run/secrets/key; echo $A; exit 3"
+    )
+    assert (one_off.returncode, one_off.stdout) == (3, "sesameb\n"), one_off.stderr
+    assert app("run", "--rm", "--no-deps", "-T", "web", "nosuch").returncode == 127
+    name = app.out("run", "-d", "--entrypoint", "sleep", "web", "1000").strip()
+    assert name.startswith("garden-web-run-")
+    assert name not in app.out("ps", "--format", "{{.Name}}")
+    assert app.out("exec", "asker", "python3", "-c", ADDRESSES) == "1\n", "nobody is led to it"
+    app.out("kill", "web")
+    wait_until(lambda: app.out("ps", "--services") == "asker\nbeside\n")
+    assert app("rm", stdin="n\n").returncode == 0
+    assert app("rm", "-f").stderr.splitlines().count(" Container garden-web-1  Removed") == 1
+    assert app.out("ps", "-a", "--services").split() == ["asker", "beside"]
+    app.out("down", "-t", "0")
+    assert not (app.wardian_root / "compose/garden").exists()
+
+
+def test_config_pull_and_what_follows_the_first_that_ends(app: Compose) -> None:
+    app.write(
+        """
+        services:
+          first: {image: wardian/base, command: [sh, -c, exit 4], network_mode: none}
+          other: {image: wardian/base, command: sleep 1000, network_mode: none,
+            stop_grace_period: 0s}
+          third: {extends: other, profiles: [more], image: no.invalid/x, pull_policy: never}
+        """
+    )
+    tree = json.loads(app.out("config", "--format", "json"))
+    assert list(tree["services"]) == ["first", "other"]
+    assert tree["services"]["other"]["command"] == ["sleep", "1000"]
+    assert app.out("config", "--profiles") == "more\n"
+    assert app.out("--profile", "more", "config", "--images") == (
+        "wardian/base\nwardian/base\nno.invalid/x\n"
+    )
+    done = app("up", "--abort-on-container-exit", "first", "other")
+    assert done.returncode == 4, done.stderr
+    assert " Container garden-other-1  Stopped\n" in done.stderr
+    assert "no.invalid/x" in refused(app("up", "-d", "third"), 1)
+    assert app("pull", "--policy", "missing", "first").returncode == 0
+    app.out("down")
 
 
 def test_failed_condition_stops_what_waits_for_it(app: Compose) -> None:

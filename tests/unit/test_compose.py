@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from wardian.compose import document, environment, ordering, reading
+from wardian.compose import config, document, environment, model, ordering, reading
 from wardian.compose.interpolation import interpolated
 from wardian.compose.project import Project
 from wardian.errors import InvalidInput, NotFound
@@ -70,7 +71,7 @@ def load(folder: Path, *texts: str) -> Project:
     for number, text in enumerate(texts):
         paths.append(folder / f"{number}.yaml")
         paths[-1].write_text(text)
-    found = document.read(paths, VARIABLES)
+    found = model.load(paths, folder, VARIABLES)
     return reading.project(found, name="app", directory=folder, files=paths, variables=VARIABLES)
 
 
@@ -93,7 +94,9 @@ services:
     assert service.image == "img:green"
     assert service.flags["restart"] == "no"
     assert service.flags["label"] == ("a=yes", "b=1.5", "c=true")
-    assert service.flags["publish"] == ("22:22", "8000-8001:80-81/udp", "90", "[::1]:8080:7/tcp")
+    assert service.flags["publish"] == (
+        *("22:22/tcp", "8000:80/udp", "8001:81/udp", "90/tcp", "[::1]:8080:7/tcp"),
+    )
     assert service.flags["env"] == ("A=green", "SET=green")
     assert service.flags["stop_timeout"] == 90.0
     assert service.flags["entrypoint"] == "a"
@@ -107,7 +110,7 @@ def test_files_are_put_on_one_another(tmp_path: Path) -> None:
     project = load(tmp_path, below, above)
     assert list(project.services) == ["web", "db"]
     flags = project.services["web"].flags
-    assert flags["publish"] == ("1", "2")
+    assert flags["publish"] == ("1/tcp", "2/tcp")
     assert flags["command"] == ("z",)
     assert flags["env"] == ("A=1", "B=2")
 
@@ -169,13 +172,37 @@ volumes: {data: {labels: [a=b]}, theirs: {external: true}}
         ("services: {a: {image: b, privleged: true}}", "services.a.privleged: this key is not"),
         (
             "services:\n  a:\n    image: b\n    secrets: [x]\n",
-            "0.yaml:4: services.a.secrets: this key",
+            "0.yaml:4: services.a.secrets.0: there is none called 'x' below secrets:",
         ),
-        ("secrets: {}\nservices: {a: {image: b}}", "0.yaml:1: secrets: this key is not supported"),
+        ("models: {}\nservices: {a: {image: b}}", "0.yaml:1: models: this key is not supported"),
         (
-            "services: {a: {image: b, deploy: {replicas: 2}}}",
-            "services.a.deploy.replicas: this key",
+            "services: {a: {image: b, deploy: {replicas: 2}, container_name: c}}",
+            "services.a.container_name: 2 containers cannot have one name",
         ),
+        ("services: {a: {image: b, deploy: {replicas: 2}, scale: 3}}", "a.scale: deploy.replicas"),
+        ("services: {a: {image: b, deploy: {mode: global}}}", "deploy.mode: there is no swarm"),
+        (
+            "secrets: {s: {external: true}}\nservices: {a: {image: b}}",
+            "secrets.s.external: there is no swarm",
+        ),
+        ("secrets: {s: {}}\nservices: {a: {image: b}}", "secrets.s: it needs one source: file,"),
+        (
+            "secrets: {s: {environment: NONE}}\nservices: {a: {image: b}}",
+            "secrets.s.environment: the variable NONE is not set",
+        ),
+        (
+            "services: {a: {image: b, secrets: [{source: s, mode: 0400}]}}\n"  # noqa: ISC004
+            "secrets: {s: {file: f}}",
+            "services.a.secrets.0: the owner and the mode of a file are those that it has",
+        ),
+        (
+            "services: {a: {image: b, network_mode: 'service:c'}}",
+            "services.a.depends_on: there is no service c",
+        ),
+        ("services: {a: {image: b, network_mode: bridge}}", "network_mode: not supported: bridge"),
+        ("services: {a: {extends: c}}", "services.a.extends: there is no service 'c' there"),
+        ("services: {a: {extends: b}, b: {extends: a}}", "extend each other in a circle"),
+        ("include: [0.yaml]\nservices: {a: {image: b}}", "name each other in a circle"),
         ("services: {a: {}}", "services.a: it has neither an image nor a build"),
         ("services: [a]", "services: it is no mapping"),
         ("services: {}", "the compose file has no services"),
@@ -208,6 +235,151 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: s
         load(tmp_path, text)
     assert said in str(caught.value)
     assert "\n" not in caught.value.what
+
+
+OTHER = """
+services:
+  usual:
+    image: base
+    build: ./here
+    environment: {A: 1, B: "$SET"}
+    env_file: vars
+    volumes: [./site:/srv, data:/data]
+    secrets: [key]
+    depends_on: [db]
+"""
+
+
+def test_services_extend_others_of_this_file_and_of_another(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/usual.yaml").write_text(OTHER)
+    (tmp_path / "shared/vars").write_text("C=3\n")
+    text = """
+services:
+  web:
+    extends: {service: middle}
+    environment: [B=2]
+    volumes: ["./mine:/srv:ro"]
+  middle: {extends: {file: shared/usual.yaml, service: usual}, command: go, scale: 3}
+  db: {image: b}
+volumes: {data: }
+secrets: {key: {file: ./key}}
+"""
+    project = load(tmp_path, text)
+    web = project.services["web"]
+    assert web.build is not None
+    assert web.build.context == f"{tmp_path}/shared/here"
+    assert web.flags["env"] == ("C=3", "A=1", "B=2")
+    assert web.flags["command"] == ("go",)
+    assert web.scale == 3
+    assert web.flags["mount"] == (
+        f"type=bind,src={tmp_path}/mine,dst=/srv,readonly=true",
+        "type=volume,src=app_data,dst=/data",
+    )
+    assert project.services["middle"].flags["mount"][0] == (
+        f"type=bind,src={tmp_path}/shared/site,dst=/srv"
+    )
+    (grant,) = web.grants
+    assert (grant.target, grant.entry.path) == ("/run/secrets/key", f"{tmp_path}/key")
+    assert [one.service for one in web.depends_on] == ["db"]
+    (tmp_path / "shared/usual.yaml").write_text(OTHER.replace("secrets", "privileged"))
+    with pytest.raises(InvalidInput, match=r"usual.yaml:9: services.web.privileged: this key"):
+        load(tmp_path, text)
+
+
+def test_what_is_included_begins_where_its_file_is_and_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "db/more").mkdir(parents=True)
+    (tmp_path / "db/.env").write_text("KIND=fern\nSET=red\n")
+    (tmp_path / "db/compose.yaml").write_text(
+        "include: [more/x.yaml]\n"
+        "services: {db: {image: '$KIND:$SET', volumes: [./data:/data]}}\nvolumes: {v: }"
+    )
+    (tmp_path / "db/more/x.yaml").write_text("services: {deep: {image: d, build: .}}")
+    text = "include: [db/compose.yaml]\nservices: {web: {image: w, depends_on: [db]}}"
+    project = load(tmp_path, text, "services: {db: {command: changed}}")
+    db = project.services["db"]
+    assert db.image == "fern:green", "what the environment says is above an included .env"
+    assert db.flags["mount"] == (f"type=bind,src={tmp_path}/db/data,dst=/data",)
+    assert db.flags["command"] == ("changed",)
+    assert project.services["deep"].build is not None
+    assert project.services["deep"].build.context == f"{tmp_path}/db/more"
+    assert list(project.volumes) == ["v"]
+    with pytest.raises(InvalidInput, match=r"services.db: it is in an included file, too, at .*:2"):
+        load(tmp_path, text.replace("web:", "db:"))
+
+
+def test_secrets_and_configs_are_where_docker_has_them(tmp_path: Path) -> None:
+    text = """
+services:
+  a:
+    image: b
+    secrets: [key, {source: word, target: other, uid: 7, gid: "8", mode: "0400"}]
+    configs: [rules, {source: rules, target: /etc/rules}]
+secrets: {key: {file: ./key}, word: {environment: SET}}
+configs: {rules: {content: "a $SET $$"}}
+"""
+    service = load(tmp_path, text).services["a"]
+    found = [(one.target, one.owner, one.mode, one.entry.content) for one in service.grants]
+    assert found == [
+        ("/run/secrets/key", (0, 0), 0o444, b""),
+        ("/run/secrets/other", (7, 8), 0o400, b"green"),
+        ("/rules", (0, 0), 0o444, b"a green $"),
+        ("/etc/rules", (0, 0), 0o444, b"a green $"),
+    ]
+    assert "green" not in service.described, "a label tells nobody's secret, but that it changed"
+    other = load(tmp_path, text.replace("environment: SET", "environment: PORT"))
+    assert other.services["a"].described != service.described
+
+
+def test_files_of_variables_come_in_docker_s_forms(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("A='$SET'\nB=$SET\n")
+    (tmp_path / "raw").write_text("C='$SET' # all of it\n")
+    text = """
+services:
+  a:
+    image: b
+    env_file: [plain, {path: raw, format: raw}, {path: none, required: false}]
+    environment: {B: , D: }
+"""
+    flags = load(tmp_path, text).services["a"].flags
+    assert flags["env"] == ("A=$SET", "C='$SET' # all of it"), "B has no value in the environment"
+    with pytest.raises(InvalidInput, match="cannot read the environment file"):
+        load(tmp_path, "services: {a: {image: b, env_file: none}}")
+
+
+def test_what_config_prints_is_the_same_project_once_more(tmp_path: Path) -> None:
+    text = """
+services:
+  web:
+    image: "x:$SET"
+    command: echo "$$HOME"
+    ports: ["8000-8001:80-81", 7]
+    volumes: [./site:/srv:ro, data:/data]
+    environment: [SET, NONE]
+    healthcheck: {test: exit 0}
+    secrets: [key]
+  shown: {image: y, network_mode: "service:web", profiles: [more]}
+volumes: {data: {labels: [a=b]}}
+secrets: {key: {file: ./key}}
+"""
+    (tmp_path / "a.yaml").write_text(text)
+    paths = [tmp_path / "a.yaml"]
+
+    def printed(path: Path) -> tuple[Project, str]:
+        found = model.load([path], tmp_path, VARIABLES)
+        project = reading.project(
+            found, name="app", directory=tmp_path, files=paths, variables=VARIABLES
+        )
+        return project, json.dumps(config.doubled(config.resolved(project, found, {"web"})))
+
+    project, once = printed(paths[0])
+    (tmp_path / "b.yaml").write_text(once)
+    again, twice = printed(tmp_path / "b.yaml")
+    assert json.loads(once)["networks"] == {"default": {"name": "app_default"}}
+    assert json.loads(once)["volumes"] == {"data": {"name": "app_data", "labels": ["a=b"]}}
+    assert list(again.services) == ["web"]
+    assert again.services["web"] == project.services["web"]
+    assert json.loads(twice) == json.loads(once)
 
 
 def test_aliases_that_grow_without_end_are_refused(tmp_path: Path) -> None:

@@ -302,19 +302,19 @@ def _follow(
     ) as following:
 
         def start(spec: ContainerSpec) -> Container:
-            with _removed_if_refused(client, spec):
+            with removed_if_refused(client, spec):
                 return following.start(
                     lambda: client.run(following.sized(spec), fds=following.fds, attach=True)
                 )
 
         container = _make(client, request, life, start)
-        with _removed_afterwards(container):
+        with removed_afterwards(container):
             _warn(container)
             return following.wait(container)
 
 
 @contextmanager
-def _removed_if_refused(client: Client, spec: ContainerSpec) -> Iterator[None]:
+def removed_if_refused(client: Client, spec: ContainerSpec) -> Iterator[None]:
     """With ``--rm`` a container whose program could not be started goes, too."""
     from wardian.runtime.spec import Keep
 
@@ -328,7 +328,7 @@ def _removed_if_refused(client: Client, spec: ContainerSpec) -> Iterator[None]:
 
 
 @contextmanager
-def _removed_afterwards(container: Container) -> Iterator[None]:
+def removed_afterwards(container: Container) -> Iterator[None]:
     """With ``--rm`` it goes when we are done; should we be killed, the keeper sees to it."""
     from wardian.runtime.spec import Keep
 

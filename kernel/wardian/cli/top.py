@@ -14,6 +14,7 @@ from wardian.errors import InvalidInput
 
 if TYPE_CHECKING:
     from wardian.observe.frames import ProcessRow
+    from wardian.runtime.messages import ContainerInfo
 
 CPU_WINDOW_S = 0.25
 COLUMNS = {
@@ -62,13 +63,20 @@ def top(*, name: str, words: tuple[str, ...], style: str | None) -> None:
     wardian top web -o pid,cpid,args
     """  # noqa: D301
     from wardian.cli.format import emit
-    from wardian.observe.processes import ProcessesSampler
-    from wardian.observe.subject import Subject
     from wardian.runtime.client import Client
 
     columns = _columns(words)
     with Client.connect() as client:
-        sampler = ProcessesSampler(Subject.of(client.container(name).info), use_connector=False)
+        info = client.container(name).info
+    emit(rows_of(info), columns, style=style)
+
+
+def rows_of(info: ContainerInfo) -> list[dict[str, Any]]:
+    """A container's processes by their numbers inside, after a look that takes a moment."""
+    from wardian.observe.processes import ProcessesSampler
+    from wardian.observe.subject import Subject
+
+    sampler = ProcessesSampler(Subject.of(info), use_connector=False)
     sampler.open()
     try:
         frame = sampler.sample()
@@ -78,7 +86,7 @@ def top(*, name: str, words: tuple[str, ...], style: str | None) -> None:
         sampler.close()
     assert frame is not None
     rows = sorted(frame.rows, key=lambda row: row.container_pids[-1:])
-    emit([_row(row) for row in rows if row.ended_s is None], columns, style=style)
+    return [_row(row) for row in rows if row.ended_s is None]
 
 
 def _columns(words: Sequence[str]) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Compose files: found, read, filled in with variables, put on one another.
+"""Compose files: found, read, filled in with variables.
 
 A file is read as YAML 1.2 has it, as docker's reader does: ``yes`` and ``on`` are words, ``22:22``
 is no number. Every value knows its place, so that what is wrong can be pointed at.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,6 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 # YAML's own tags, of which most stand for nothing that is written.
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
-# Of these lists a later file's come after an earlier one's; others are replaced.
-_ADDED = {
-    *("ports", "expose", "volumes", "tmpfs", "env_file", "cap_add", "cap_drop", "dns"),
-    *("extra_hosts", "profiles"),
-}
 
 
 @dataclass(slots=True)
@@ -43,6 +38,12 @@ class Document:
 
     tree: dict[str, Any]
     places: dict[Key, str] = field(default_factory=dict)
+
+    def learn(self, other: Document, here: Key = (), there: Key = ()) -> None:
+        """What comes from another document stands where it stood there."""
+        for key, place in list(other.places.items()):
+            if key[: len(there)] == there and len(key) > len(there):
+                self.places.setdefault((*here, *key[len(there) :]), place)
 
     def place(self, key: Key) -> str:
         """``compose.yaml:12: services.web.ports``, or the nearest that is known."""
@@ -67,25 +68,9 @@ def find(directory: Path) -> list[Path]:
     )
 
 
-def read(paths: Sequence[Path], variables: Mapping[str, str]) -> Document:
-    """Read files, each on top of those before. Raises InvalidInput with the place."""
-    whole = Document({})
-    for path in paths:
-        one = _Reader(path, variables).read()
-        _put_on(whole.tree, one.tree)
-        whole.places.update(one.places)
-    return whole
-
-
-def _put_on(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    for key, value in above.items():
-        old = below.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            _put_on(old, value)
-        elif isinstance(old, list) and isinstance(value, list) and key in _ADDED:
-            below[key] = [*old, *(one for one in value if one not in old)]
-        else:
-            below[key] = value
+def read(path: Path, variables: Mapping[str, str]) -> Document:
+    """Read one file. Raises InvalidInput with the place, NotFound."""
+    return _Reader(path, variables).read()
 
 
 class _Reader:

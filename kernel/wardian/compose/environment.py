@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wardian.compose.interpolation import interpolated
@@ -14,8 +14,10 @@ _QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1).)*)\1\s*(?:#.*)?""")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
 
 
-def read(path: Path, known: Mapping[str, str]) -> dict[str, str]:
+def read(path: Path, known: Mapping[str, str], *, is_raw: bool = False) -> dict[str, str]:
     """The variables of a file; values may name those above them and the ``known`` ones.
+
+    In a raw one they are what is written, quotation marks and dollars too.
 
     Raises InvalidInput. A name without a value is the known one's, if there is such a one.
     """
@@ -35,9 +37,18 @@ def read(path: Path, known: Mapping[str, str]) -> dict[str, str]:
                 f"{path}:{number}: not a variable: {plain[:40]!r}", hint="NAME=value"
             )
         if parts[2] is not None:
-            found[parts[1]] = _value(parts[2], {**found, **known})
+            found[parts[1]] = parts[2] if is_raw else _value(parts[2], {**found, **known})
         elif parts[1] in known:
             found[parts[1]] = known[parts[1]]
+    return found
+
+
+def read_all(files: Sequence[Path], directory: Path, known: Mapping[str, str]) -> dict[str, str]:
+    """The variables of these files, or of the directory's ``.env`` if none is named."""
+    usual = directory / ".env"
+    found: dict[str, str] = {}
+    for path in files or ([usual] if usual.is_file() else []):
+        found.update(read(path, {**found, **known}))
     return found
 
 

@@ -1,35 +1,24 @@
-"""``volumes`` of a service, as words of ``--mount``."""
+"""``volumes`` of a service in their long form, as words of ``--mount``."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from wardian.compose.project import VolumeEntry
 from wardian.compose.section import Section
 
-_SHORT = {"ro": "readonly=true", "rw": "", "z": "", "Z": "", "nocopy": "volume-nocopy=true"}
 
-
-def words(
-    one: Section, directory: Path, known: Mapping[str, VolumeEntry]
-) -> tuple[list[str], list[str]]:
+def words(one: Section, known: Mapping[str, VolumeEntry]) -> tuple[list[str], list[str]]:
     """The words, and the keys of the project's volumes that are among them. InvalidInput."""
     found: list[str] = []
     keys: list[str] = []
     for number, value in enumerate(one.items("volumes")):
-        if isinstance(value, Mapping):
-            parts = _long(one.below(value, "volumes", str(number)))
-        else:
-            parts = _short(one, str(value), str(number))
+        parts = _long(one.below(value, "volumes", str(number)))
         source = parts.get("src", "")
-        if parts["type"] == "bind":
-            parts["src"] = os.path.normpath(os.path.join(directory, os.path.expanduser(source)))
-        elif parts["type"] == "volume" and source:
+        if parts["type"] == "volume" and source:
             if source not in known:
                 raise one.fault(
                     f"there is no volume {source[:80]}",
@@ -39,24 +28,8 @@ def words(
                 )
             keys.append(source)
             parts["src"] = known[source].name
-        found.append(_line([f"{key}={text}" for key, text in parts.items() if text]))
+        found.append(line([f"{key}={text}" for key, text in parts.items() if text]))
     return found, keys
-
-
-def _short(one: Section, word: str, number: str) -> dict[str, str]:
-    """``[SOURCE:]TARGET[:MODE]``."""
-    parts = word.split(":")
-    if len(parts) == 1:
-        return {"type": "volume", "dst": word}
-    source, target, *rest = parts
-    is_path = source.startswith(("/", ".", "~"))
-    found = {"type": "bind" if is_path else "volume", "src": source, "dst": target}
-    for mode in ",".join(rest).split(","):
-        if mode and mode not in _SHORT:
-            raise one.fault(f"unknown option: {mode[:40]}", "use ro", "volumes", number)
-        key, _, text = _SHORT.get(mode, "").partition("=")
-        found |= {key: text} if key else {}
-    return found
 
 
 def _long(one: Section) -> dict[str, str]:
@@ -87,7 +60,7 @@ _OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 
 
-def _line(parts: list[Any]) -> str:
+def line(parts: list[Any]) -> str:
     """As `csv` reads it."""
     output = io.StringIO()
     csv.writer(output, lineterminator="").writerow(parts)

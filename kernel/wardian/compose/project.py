@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,39 @@ class Dependency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """A secret or config of the project: a file of the host, or what is to be in one."""
+
+    key: str
+    path: str = ""
+    content: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """Of what is to be in it; a file of the host may change meanwhile."""
+        return "" if self.path else hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A secret or config as a service has it: read-only, at ``target`` in the container."""
+
+    entry: FileEntry
+    target: str
+    owner: tuple[int, int] = (0, 0)
+    mode: int = 0o444
+
+    @property
+    def description(self) -> str:
+        """What it is, without what is in it."""
+        return repr([self.entry.path, self.entry.digest, self.target, self.owner, self.mode])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One service.
+
+    There are ``scale`` containers of it, in the network of the service ``lender`` if it has one.
 
     ``flags`` are fields of `wardian.cli.request.Request`. ``described`` is all of it, by which a
     container is known to be of another description. ``test`` is that of its healthcheck, if it has
@@ -59,6 +91,9 @@ class Service:
     test: tuple[str, ...] = ()
     container_name: str = ""
     profiles: tuple[str, ...] = ()
+    scale: int = 1
+    lender: str = ""
+    grants: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wardian.compose import mounting
+from wardian.cli.pulling import WHEN
+from wardian.compose import granting, mounting
 from wardian.compose.document import Document
 from wardian.compose.environment import read as read_variables
 from wardian.compose.project import (
@@ -17,6 +18,7 @@ from wardian.compose.project import (
     STARTED,
     Build,
     Dependency,
+    FileEntry,
     NetworkEntry,
     Project,
     Service,
@@ -27,6 +29,8 @@ from wardian.errors import InvalidInput
 from wardian.network.definition import Attachment
 
 DEFAULT = "default"
+LENT = "service:"
+MAX_SCALE = 1000
 
 
 def project(
@@ -43,7 +47,11 @@ def project(
     top.take("name")
     volumes = {key: _volume(key, one, name) for key, one in top.sections("volumes")}
     networks = {key: _network(key, one, name) for key, one in top.sections("networks")}
-    reader = _ServiceReader(name, directory, variables, networks, volumes)
+    granted = {
+        kind: granting.entries(top, kind, variables)
+        for kind in (granting.SECRETS, granting.CONFIGS)
+    }
+    reader = _ServiceReader(name, variables, networks, volumes, granted)
     services = {key: reader.read(key, one) for key, one in top.sections("services")}
     top.done()
     if not services:
@@ -140,16 +148,16 @@ class _ServiceReader:
     def __init__(
         self,
         project_name: str,
-        directory: Path,
         variables: Mapping[str, str],
         networks: Mapping[str, NetworkEntry],
         volumes: Mapping[str, VolumeEntry],
+        files: Mapping[str, Mapping[str, FileEntry]],
     ) -> None:
         self._project = project_name
-        self._directory = directory
         self._variables = variables
         self._networks = networks
         self._volumes = volumes
+        self._files = files
 
     def read(self, name: str, one: Section) -> Service:
         """One of them. Raises InvalidInput."""
@@ -158,8 +166,19 @@ class _ServiceReader:
         if not image:
             raise one.fault("it has neither an image nor a build", "add image: NAME")
         attachments, networks = self._attachments(name, one)
-        mounts, volumes = mounting.words(one, self._directory, self._volumes)
+        lender = networks[0].removeprefix(LENT) if networks[0].startswith(LENT) else ""
+        mounts, volumes = mounting.words(one, self._volumes)
+        granted = [
+            grant
+            for kind, known in self._files.items()
+            for grant in granting.grants(one, kind, known)
+        ]
         health, test = _health(one)
+        deploy = one.section("deploy")
+        container_name, scale = one.text("container_name"), _scale(one, deploy)
+        if container_name and scale > 1:
+            what = f"{scale} containers cannot have one name"
+            raise one.fault(what, "take container_name out", "container_name")
         flags: dict[str, Any] = {
             "image": image,
             **_command(one),
@@ -169,21 +188,25 @@ class _ServiceReader:
             "mount": tuple(mounts),
             "tmpfs": tuple(one.words("tmpfs")),
             "health": health,
-            "limits": _limits(one.section("deploy")),
+            "limits": _limits(deploy),
             **_plain(one),
         }
+        told = [flags, test, repr(build), repr(attachments), [one.description for one in granted]]
         service = Service(
             name=name,
             image=image,
             build=build,
             flags=flags,
-            described=json.dumps([flags, test, repr(build), repr(attachments)], sort_keys=True),
+            described=json.dumps(told, sort_keys=True),
             attachments=attachments,
             volumes=tuple(volumes),
-            depends_on=tuple(_dependencies(one)),
+            depends_on=tuple(_dependencies(one, lender)),
             test=test,
-            container_name=one.text("container_name"),
+            container_name=container_name,
             profiles=tuple(one.words("profiles")),
+            scale=scale,
+            lender=lender,
+            grants=tuple(granted),
         )
         one.done()
         return service
@@ -191,41 +214,34 @@ class _ServiceReader:
     def _build(self, one: Section) -> Build | None:
         if "build" not in one:
             return None
-        if isinstance(value := one.take("build"), str):
-            return Build(context=self._path(value))
-        build = one.below(value, "build")
+        build = one.section("build")
         found = Build(
-            context=self._path(build.text("context", ".")),
+            context=build.text("context"),
             dockerfile=build.text("dockerfile") or None,
             target=build.text("target"),
-            arguments={
-                key: self._variables.get(key, "") if text is None else text
-                for key, text in build.pairs("args").items()
-            },
+            arguments=_filled(build.pairs("args")),
             labels=_filled(build.pairs("labels")),
         )
         build.done()
         return found
 
-    def _path(self, word: str) -> str:
-        return os.path.normpath(os.path.join(self._directory, os.path.expanduser(word)))
-
     def _environment(self, one: Section) -> list[str]:
         found: dict[str, str] = {}
         for number, value in enumerate(one.items("env_file")):
-            entry = one.below({"path": value} if isinstance(value, str) else value, "env_file")
-            path, required = entry.text("path"), entry.take("required")
+            entry = one.below(value, "env_file", str(number))
+            path, form = entry.text("path"), entry.text("format")
+            is_required = "required" not in entry or entry.switch("required")
+            entry.take("required")
             entry.done()
-            if not path:
-                raise one.fault("it has no path", "", "env_file", str(number))
-            if required is False and not os.path.exists(self._path(path)):
-                continue
-            found.update(read_variables(Path(self._path(path)), self._variables))
+            if form not in ("", "raw"):
+                raise entry.fault(f"no such format: {form[:40]}", "use raw, or none", "format")
+            if is_required or os.path.exists(path):
+                found.update(read_variables(Path(path), self._variables, is_raw=form == "raw"))
         for key, text in one.pairs("environment").items():
-            if text is not None:
+            if text is None:
+                found.pop(key, None)
+            else:
                 found[key] = text
-            elif key in self._variables:
-                found[key] = self._variables[key]
         return [f"{key}={value}" for key, value in found.items()]
 
     def _attachments(
@@ -233,17 +249,14 @@ class _ServiceReader:
     ) -> tuple[tuple[Attachment, ...], tuple[str, ...]]:
         """Its networks by their names on this host; or none, in the words of ``--network``."""
         if mode := one.text("network_mode"):
-            if mode not in ("none", "host") or "networks" in one:
-                raise one.fault(
-                    f"not supported: {mode[:40]}", "use none or host, or networks:", "network_mode"
-                )
+            if "networks" in one:
+                raise one.fault("networks: excludes it", "leave out one of them", "network_mode")
+            is_others = any(mode.startswith(one) and mode != one for one in (LENT, "container:"))
+            if mode not in ("none", "host") and not is_others:
+                hint = "use none, host, service:NAME or container:NAME"
+                raise one.fault(f"not supported: {mode[:40]}", hint, "network_mode")
             return (), (mode,)
-        value = one.take("networks")
-        if value is None:
-            value = [DEFAULT]
-        if isinstance(value, list):
-            value = dict.fromkeys(map(str, value))
-        listed = one.below(value, "networks")
+        listed = one.below(one.take("networks") or {DEFAULT: None}, "networks")
         found = []
         for key in listed.names():
             wish = listed.section(key)
@@ -297,15 +310,21 @@ def _plain(one: Section) -> dict[str, Any]:
         "dns": tuple(one.words("dns")),
         "expose": tuple(one.words("expose")),
         "shm_size": one.text("shm_size") or None,
+        "pulling": _pulling(one),
     }
+
+
+def _pulling(one: Section) -> dict[str, str]:
+    policy = one.text("pull_policy")
+    when = {"if_not_present": "missing"}.get(policy, policy)
+    if when not in ("", *WHEN):
+        raise one.fault(f"no such policy: {policy[:40]}", f"use {', '.join(WHEN)}", "pull_policy")
+    return {"pull": when} if when else {}
 
 
 def _ports(one: Section) -> list[str]:
     found = []
     for number, value in enumerate(one.items("ports")):
-        if not isinstance(value, Mapping):
-            found.append(str(value))
-            continue
         port = one.below(value, "ports", str(number))
         target, published = port.text("target"), port.text("published")
         host_ip, protocol = port.text("host_ip"), port.text("protocol", "tcp")
@@ -318,12 +337,10 @@ def _ports(one: Section) -> list[str]:
     return found
 
 
-def _dependencies(one: Section) -> list[Dependency]:
-    value = one.take("depends_on")
-    if isinstance(value, list):
-        return [Dependency(service=str(name)) for name in value]
-    listed = one.below(value, "depends_on")
-    found = []
+def _dependencies(one: Section, lender: str) -> list[Dependency]:
+    """Those that it names; whose network it has must run, too."""
+    listed = one.section("depends_on")
+    found = [Dependency(service=lender)] if lender and lender not in listed else []
     for name in listed.names():
         each = listed.section(name)
         condition = each.text("condition", STARTED)
@@ -363,6 +380,20 @@ def _health(one: Section) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise health.fault("not a test", "write a line, or a list after CMD or CMD-SHELL", "test")
     health.done()
     return flags, tuple(words) if words[:1] == ["CMD"] else ()
+
+
+def _scale(one: Section, deploy: Section) -> int:
+    mode = deploy.text("mode", "replicated")
+    if mode != "replicated":
+        raise deploy.fault(f"there is no swarm for it: {mode[:40]}", "leave it out", "mode")
+    counts = {one.number("scale"), deploy.number("replicas")} - {None}
+    if len(counts) > 1:
+        raise one.fault("deploy.replicas says another number", "leave out one of them", "scale")
+    count = counts.pop() if counts else 1
+    assert count is not None
+    if count > MAX_SCALE:
+        raise one.fault(f"too many containers: {count}", f"at most {MAX_SCALE}", "scale")
+    return count
 
 
 def _limits(deploy: Section) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Section:
         for one in whole.names():
             yield one, whole.section(one)
 
+    def items_by_name(self) -> Iterator[tuple[str, Any]]:
+        """The keys with their values, but for extensions."""
+        return ((name, self._values[name]) for name in self.names())
+
     def names(self) -> list[str]:
         """The keys, but for extensions."""
         return [name for name in self._values if not name.startswith("x-")]

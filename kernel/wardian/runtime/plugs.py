@@ -15,9 +15,11 @@ from wardian.network.client import SwitchClient
 from wardian.network.definition import Attachment, Network, NetworkRequest
 from wardian.runtime.loop import Loop
 from wardian.runtime.sandbox import Sandbox
+from wardian.runtime.sharing import CONTAINER
 from wardian.runtime.spec import Bind
 from wardian.runtime.state import Record, write_hosts
 
+NAMES = "resolv.conf"
 UNPLUGGED: Final[dict[str, Any]] = {"endpoints": (), "published": ()}
 
 
@@ -45,7 +47,7 @@ class Plugs:
         """Connect a container before its init goes on; nothing for one without a network."""
         spec = record.spec
         if not spec.attachments:
-            return Plugged(UNPLUGGED)
+            return Plugged(UNPLUGGED, self._borrowed(record))
         order = n.Attach(
             container_id=record.id,
             name=spec.name,
@@ -61,9 +63,18 @@ class Plugs:
         self._keep(record.id, namespace_fd)
         connected = self._switch.ask(order, n.Connected, (sandbox.pidfd, namespace_fd))
         self._write(record, connected)
-        source = str(self._home(record.id) / "resolv.conf")
-        resolv_conf = Bind(source=source, target="/etc/resolv.conf", read_only=False)
-        return Plugged(_changes(connected), (resolv_conf,), connected.warnings)
+        return Plugged(_changes(connected), (self._file(record.id, NAMES),), connected.warnings)
+
+    def _borrowed(self, record: Record) -> tuple[Bind, ...]:
+        """Who is in another's network asks whom that one asks, and has its hosts."""
+        lender = self._records.get(record.spec.sharing.network.removeprefix(CONTAINER))
+        if lender is None or not lender.spec.attachments:
+            return ()
+        return tuple(self._file(lender.id, name) for name in (NAMES, "hosts"))
+
+    def _file(self, container_id: str, name: str) -> Bind:
+        source = str(self._home(container_id) / name)
+        return Bind(source=source, target=f"/etc/{name}", read_only=False)
 
     def _keep(self, container_id: str, namespace_fd: int) -> None:
         """Of a running container it cannot be had again; for the next switch, that is."""
@@ -171,7 +182,7 @@ class Plugs:
         addresses = [one for endpoint in connected.endpoints for one in endpoint.addresses]
         try:
             write_hosts(home, tuple(names), spec.extra_hosts, addresses)
-            (home / "resolv.conf").write_text(connected.resolv_conf)
+            (home / NAMES).write_text(connected.resolv_conf)
         except OSError as error:
             raise SetupError(f"cannot write the container's hosts: {error.strerror}") from error
 
