@@ -16,9 +16,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import dns
+import elftools
 import pyroute2
 import pytest
+import yaml
 
 from tests.linux import gardener as gardeners
 from tests.linux.conftest import wait_until
@@ -26,6 +29,7 @@ from tests.linux.gardener import Gardener, needs_root
 
 pytestmark = needs_root
 
+PACKAGES = (pyroute2, dns, click, yaml, elftools)
 OUTLETS = {"pasta": "passt", "slirp4netns": "slirp4netns"}
 PROGRAMS = ("sh", "mount", "mknod", "setpriv", "unshare", "newuidmap", "newgidmap")
 WORDS = r"""
@@ -105,7 +109,7 @@ def street(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def gardener(interpreter: str, busybox_layer: Path, street: str) -> Iterator[Gardener]:
-    with gardeners.employed(interpreter, busybox_layer, (pyroute2, dns), subordinate=False) as user:
+    with gardeners.employed(interpreter, busybox_layer, PACKAGES, subordinate=False) as user:
         user.place = ("nsenter", f"--net=/run/netns/{street}")
         yield user
         assert (user.state / "switch.log").read_text() == ""
@@ -254,3 +258,86 @@ def test_a_user_sees_its_networks_and_that_they_are_not_the_host_s(gardener: Gar
     assert said["ports"] == [8093]
     assert said["rules"]
     assert "'web' is not running" in said["why"]
+
+
+APP = """
+services:
+  web:
+    image: wardian/busybox
+    command: sh -c 'cp /run/secrets/plant /etc/rules /srv && exec httpd -f -p 80 -h /srv'
+    tmpfs: /srv
+    ports: ["8095:80"]
+    stop_grace_period: 0s
+    secrets: [plant]
+    configs: [{source: rules, target: /etc/rules}]
+  asker: {image: wardian/busybox, command: sleep 1000, stop_grace_period: 0s, depends_on: [web]}
+networks: {default: {enable_ipv6: true}}
+secrets: {plant: {environment: PLANT}}
+configs: {rules: {file: rules}}
+"""
+BROUGHT_UP = """
+import subprocess, tempfile
+folder = tempfile.TemporaryDirectory(prefix="garden-")
+app = Path(folder.name)
+(app / "compose.yaml").write_text(APP)
+(app / "rules").write_text("be green")
+
+def compose(*words):
+    command = [sys.executable, "-m", "wardian.cli", "compose", "-p", "garden"]
+    environment = {**os.environ, "PLANT": "fern"}
+    options = {"cwd": app, "env": environment, "text": True, "capture_output": True}
+    return subprocess.run([*command, *words], **options)
+
+def ask(place, path="", patience_s=10):
+    asked = f"printf 'GET /{path} HTTP/1.0\\r\\n\\r\\n' | timeout {patience_s} nc {place} 80 | tail -n 1"
+    return compose("exec", "-T", "asker", "sh", "-c", asked).stdout.strip()
+
+up = compose("up", "-d")
+if up.returncode:
+    sys.exit(up.stderr)
+web = client.container("garden-web-1").info.endpoints[0]
+show({
+    "up": up.stderr,
+    "name": ask("web", "rules"),
+    "ip6": ask(web.ip6, "plant"),
+    "world": ask("2001:db8:57::2"),
+    "host": ask("2001:db8:57::1", patience_s=1),
+    "published": [urlopen(f"http://{host}:8095/plant", timeout=5).read().decode()
+                  for host in ("127.0.0.1", "[::1]", "[2001:db8:57::1]")],
+    "down": [compose("down").returncode, len(client.list())],
+    "left": os.listdir(client.root / "compose"),
+})
+folder.cleanup()
+"""
+
+
+@pytest.mark.parametrize("outlet", ["pasta", ""])
+def test_a_user_s_compose_services_talk_over_both_versions_and_say_what_they_lack(
+    gardener: Gardener, street: str, outlet: str, tmp_path: Path
+) -> None:
+    beyond = street.replace("street", "beyond")
+    for name, address in ((street, "2001:db8:57::1"), (beyond, "2001:db8:57::2")):
+        _ip(name, "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+    _ip(street, "route", "add", "default", "via", "2001:db8:57::2")
+    if outlet and not shutil.which(outlet):
+        pytest.skip(f"no {outlet}; apt-get install {OUTLETS[outlet]}")
+    only(gardener, "busybox", *filter(None, (outlet,)))
+    with ExitStack() as stack:
+        for name, address in ((street, "2001:db8:57::1"), (beyond, "2001:db8:57::2")):
+            stack.enter_context(_server(name, address, tmp_path / name))
+        said = tend(gardener, f"APP = {APP!r}\n" + BROUGHT_UP)
+    assert said["name"] == "be green", said
+    assert said["ip6"] == "fern"
+    assert said["published"] == ["fern", "fern", "fern"]
+    assert street not in said["host"]
+    if outlet:
+        assert said["world"] == beyond
+        assert "not in force" not in said["up"]
+    else:
+        assert beyond not in said["world"]
+        assert (
+            "garden-asker-1: not in force: no way out of a user's networks: neither pasta"
+            in said["up"]
+        )
+    assert said["down"] == [0, 0]
+    assert said["left"] == []

@@ -55,7 +55,7 @@ class Links:
             if error.errno != errno.EEXIST or name not in self.bridges():
                 raise SetupError(
                     f"cannot make bridge {name}: {error.what}",
-                    hint="containers' networks need root (CAP_NET_ADMIN) and the bridge module",
+                    hint=self._remedy,
                 ) from error
         for folder, (setting, value) in _bridge_settings(network):
             with suppress(OSError):  # a kernel without IPv6 lacks half of them
@@ -67,6 +67,13 @@ class Links:
         ]
         self._kernel.ask(*requests, _up(index))
         return index
+
+    @property
+    def _remedy(self) -> str:
+        if self._ground.is_hosts:
+            return "containers' networks need root (CAP_NET_ADMIN) and the bridge module"
+        without = "--network none, in a compose file network_mode: none"
+        return f"let root load the bridge module (modprobe bridge), or do without: {without}"
 
     def remove(self, name: str) -> None:
         """Remove a link, if it is there."""
