@@ -289,7 +289,8 @@ def compose(*words):
     return subprocess.run([*command, *words], **options)
 
 def ask(place, path="", patience_s=10):
-    asked = f"printf 'GET /{path} HTTP/1.0\\r\\n\\r\\n' | timeout {patience_s} nc {place} 80 | tail -n 1"
+    asked = f"printf 'GET /{path} HTTP/1.0\\r\\n\\r\\n' | timeout {patience_s} nc {place} 80"
+    asked += " | tail -n 1"
     return compose("exec", "-T", "asker", "sh", "-c", asked).stdout.strip()
 
 up = compose("up", "-d")

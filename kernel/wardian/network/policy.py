@@ -2,7 +2,8 @@
 
 docker and ufw let the FORWARD chain of iptables drop what nothing accepts, firewalld ends its own
 with a reject. A packet has to be accepted by every table, so ours alone do not suffice. Rules that
-name the bridge are taken for an exception that somebody has made for it.
+name the bridge are taken for an exception that somebody has made for it. What lifts it is said in
+the words of the program whose table it is, as that writes its table anew.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def obstacle(kernel: Netlink, network: Network) -> str:
     bridge = network.bridge
     families = [one for one in _FAMILIES if one != "ip6" or network.subnet(6) is not None]
     with suppress(KernelRefused):
-        for family, table, chain, drops in _forward_chains(kernel, families):
+        for (family, table, chain, drops), others in _forward_chains(kernel, families):
             rules = [
                 one
                 for one in ruleset.read(kernel, _FAMILIES[family], table)
@@ -38,36 +39,55 @@ def obstacle(kernel: Netlink, network: Network) -> str:
                 continue
             last = rules[-1] if rules else None
             if drops or (last is not None and not last.matches and last.action in _ENDS):
-                return _told(f"chain {chain} of table {family} {table}", family, table, bridge)
-    if iptables.forward_policy_drops():
-        return _told("the chain FORWARD of iptables-legacy", "legacy", "filter", bridge)
+                what = f"chain {chain} of table {family} {table}"
+                return _told(what, _owner(table, others), family, bridge)
+    if iptables.drops_forwarded(bridge):
+        return _told("the chain FORWARD of iptables-legacy", "", "legacy", bridge)
     return ""
 
 
 _ENDS = ("drop", "reject")
+_Hooked = tuple[str, str, str, bool]  # family, table, chain, whether its policy drops
 
 
 def _forward_chains(
     kernel: Netlink, families: Sequence[str]
-) -> Iterator[tuple[str, str, str, bool]]:
-    """Base chains of others at the forward hook: family, table, name, whether the policy drops."""
+) -> Iterator[tuple[_Hooked, Sequence[str]]]:
+    """Base chains of others at the forward hook, each with the names of all of its table."""
     for family in families:
         request = struct.pack("!BBH", _FAMILIES[family], 0, 0)
-        found = kernel.dump(Message(_GETCHAIN, 0, request))
-        for data in list(found):
+        hooked: list[_Hooked] = []
+        names: dict[str, list[str]] = {}
+        for data in list(kernel.dump(Message(_GETCHAIN, 0, request))):
             parts = dict(attributes(data[20:]))
             table, name = (parts[kind].rstrip(b"\0").decode() for kind in (1, 3))
+            names.setdefault(table, []).append(name)
             hook = dict(attributes(parts.get(4, b"")))
-            if table.startswith(_OURS) or hook.get(1) != struct.pack("!I", _FORWARD):
-                continue
-            yield family, table, name, parts.get(5) == bytes(4)
+            if not table.startswith(_OURS) and hook.get(1) == struct.pack("!I", _FORWARD):
+                hooked.append((family, table, name, parts.get(5) == bytes(4)))
+        yield from ((one, names[one[1]]) for one in hooked)
 
 
-def _told(what: str, family: str, table: str, bridge: str) -> str:
-    if family == "inet" and table == "firewalld":
+def _owner(table: str, chains: Sequence[str]) -> str:
+    """Whose table it is, by the chains that its program makes there."""
+    if table == "firewalld":
+        return "firewalld"
+    if _DOCKERS in chains:
+        return "docker"
+    return "ufw" if any(chain.startswith(("ufw-", "ufw6-")) for chain in chains) else ""
+
+
+_DOCKERS = "DOCKER-USER"  # docker's chain for rules of others: it goes before its own
+
+
+def _told(what: str, owner: str, family: str, bridge: str) -> str:
+    if owner == "firewalld":
         lift = f"firewall-cmd --zone=trusted --add-interface={bridge}"
+    elif owner == "ufw":
+        lift = f"ufw route allow in on {bridge}; ufw route allow out on {bridge}"
     else:
         program = {"ip6": "ip6tables", "legacy": "iptables-legacy"}.get(family, "iptables")
-        lift = f"{program} -I FORWARD -i {bridge} -j ACCEPT; {program} -I FORWARD -o {bridge}"
-        lift += " -j ACCEPT"
-    return f"{what} drops what the network forwards (as root: {lift})"
+        insert = f"{program} -I {_DOCKERS if owner == 'docker' else 'FORWARD'}"
+        lift = f"{insert} -i {bridge} -j ACCEPT; {insert} -o {bridge} -j ACCEPT"
+    whose = f" ({owner}'s)" if owner else ""
+    return f"{what}{whose} drops what the network forwards (as root: {lift})"
