@@ -11,8 +11,8 @@ import pytest
 
 from wardian.linux import namespaces, netlink
 from wardian.linux.netlink import Netlink
-from wardian.network import policy
 from wardian.network.definition import Network, Subnet
+from wardian.network.policy import Policies
 from wardian.network.rules import Rules
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="rules need root; run as root")
@@ -131,14 +131,19 @@ def test_who_stops_forwarding_is_named_with_what_lifts_it(kernel: Netlink, who: 
     before = run("nft --stateless list ruleset")
     ours = Rules(kernel)
     ours.add_network(LAB)
-    told = policy.obstacle(kernel, LAB)
+    policies = Policies(kernel)
+    told = policies.obstacle(LAB)
     if not named:
         assert told == ""
     else:
         assert told == f"{named} drops what the network forwards (as root: {lift})"
         run(like_it or lift)
-        assert policy.obstacle(kernel, LAB) == "", "what was said to lift it does"
+        assert policies.obstacle(LAB) == "", "what was said to lift it does"
+        ours.add_network(LAB)
+        assert policies.obstacle(LAB) == ""
         run((like_it or lift).replace("-I ", "-D ").replace("-A ", "-D ").replace("nft add", ":"))
+        if "nft add" not in like_it:
+            assert policies.obstacle(LAB) == told, "whatever else has changed meanwhile"
     ours.remove_network(BRIDGE)
     if "nft add" not in like_it:
         assert run("nft --stateless list ruleset") == before, "other people's rules are theirs"

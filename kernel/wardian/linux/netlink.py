@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ _ATTR_MSG = 1  # NLMSGERR_ATTR_MSG: the kernel's own words
 _CAPPED = 0x100
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_IFREQ = struct.Struct("=16si20x")  # struct ifreq
+_SIOCGIFINDEX = 0x8933
 _RECEIVE_BYTES = 1 << 18
 
 
@@ -93,6 +96,7 @@ class Netlink:
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._sequence = 0
+        self.batches = 0  # of nfnetlink's that were carried out
 
     @classmethod
     def open(cls, protocol: int) -> Netlink:
@@ -115,9 +119,8 @@ class Netlink:
         The kernel carries out the others all the same.
         """
         first, data = self._number(requests, ACK)
-        waiting = {first + number: request for number, request in enumerate(requests)}
         self._send(data)
-        self._hear(waiting)
+        self._hear(first, requests)
 
     def get(self, request: Message) -> bytes:
         """The one message that answers, its header included; KernelRefused if none does."""
@@ -136,9 +139,9 @@ class Netlink:
         _, opening = self._number((begin,), 0)
         first, data = self._number(requests, ACK)
         _, closing = self._number((end,), 0)
-        waiting = {first + number: request for number, request in enumerate(requests)}
         self._send(opening + data + closing)
-        self._hear(waiting)
+        self._hear(first, requests)
+        self.batches += 1
 
     def dump(self, request: Message) -> Iterator[bytes]:
         """Every message of a list, its header included."""
@@ -155,6 +158,19 @@ class Netlink:
                     raise _refusal(message, request)
                 yield message
 
+    def index_of(self, link: str) -> int:
+        """The number of a link that is there, by netdevice(7): KernelRefused if it is not.
+
+        Unlike a message it does not wait for whoever changes other links. For a name that nobody
+        has the kernel looks for a module: who asks whether there is a link sends a message.
+        """
+        asked = _IFREQ.pack(link.encode(), 0)
+        try:
+            answer = fcntl.ioctl(self._socket, _SIOCGIFINDEX, asked)
+        except OSError as error:
+            raise KernelRefused("ioctl", error.errno or 0, link) from error
+        return int(_IFREQ.unpack(answer)[1])
+
     def drain(self) -> None:
         """Forget what was not waited for."""
         with suppress(BlockingIOError):
@@ -162,13 +178,18 @@ class Netlink:
                 pass
 
     def _number(self, requests: Sequence[Message], flags: int) -> tuple[int, bytes]:
+        """The sequence number of the first, and all as bytes; the flags are the last one's alone.
+
+        The kernel answers in order, and unasked for what it refuses.
+        """
         first = self._sequence + 1
         self._sequence += len(requests)
         parts = []
         for sequence, request in enumerate(requests, first):
             length = _HEADER.size + len(request.payload)
+            how = request.flags | REQUEST | (flags if sequence == self._sequence else 0)
             parts.append(
-                _HEADER.pack(length, request.kind, request.flags | flags | REQUEST, sequence, 0)
+                _HEADER.pack(length, request.kind, how, sequence, 0)
                 + request.payload
                 + bytes(-length % 4)
             )
@@ -180,12 +201,16 @@ class Netlink:
         except OSError as error:
             raise KernelRefused("sendto", error.errno or 0, "AF_NETLINK") from error
 
-    def _hear(self, waiting: dict[int, Message]) -> None:
+    def _hear(self, first: int, requests: Sequence[Message]) -> None:
         failure: KernelRefused | None = None
-        while waiting:
+        last, heard = first + len(requests) - 1, 0
+        while heard < last:
             for sequence, kind, message in self._receive():
-                request = waiting.pop(sequence, None)
-                if kind == _ERROR and _error_of(message):
+                if kind != _ERROR or sequence < first - 1:  # of what was not waited for
+                    continue
+                heard = max(heard, sequence)
+                request = requests[sequence - first] if first <= sequence <= last else None
+                if _error_of(message):
                     failure = failure or _refusal(message, request)
                     if request is None:  # the batch itself was refused: no more will come
                         raise failure

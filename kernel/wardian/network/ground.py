@@ -74,7 +74,11 @@ class HostGround:
         return socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
 
     def set(self, sysctl: str, value: str) -> None:
-        Path("/proc/sys/net", sysctl).write_text(value)
+        fd = os.open(f"/proc/sys/net/{sysctl}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
 
     def forward(self, version: int) -> None:
         self._forwarding.enable(version)

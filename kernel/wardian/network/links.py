@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -23,8 +22,6 @@ from wardian.network.ground import Ground
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR = 20
 _NEWROUTE = 24
-_IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg
-_IFNAME, _LINK = 3, 5  # IFLA_*
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
@@ -60,7 +57,7 @@ class Links:
         for folder, (setting, value) in _bridge_settings(network):
             with suppress(OSError):  # a kernel without IPv6 lacks half of them
                 self._ground.set(f"{folder}/{name}/{setting}", value)
-        index, _ = _find(self._kernel, name)
+        index = self._kernel.index_of(name)
         requests = [
             _address(index, f"{one.gateway}/{one.network.prefixlen}", netlink.CREATE)
             for one in network.subnets
@@ -83,7 +80,7 @@ class Links:
     def exists(self, name: str) -> bool:
         """Whether there is a link of this name."""
         try:
-            _find(self._kernel, name)
+            self._kernel.get(_link(_GETLINK, 0, [("IFLA_IFNAME", name)]))
         except KernelRefused:
             return False
         return True
@@ -94,8 +91,11 @@ class Links:
 
     # --- veth pairs ----------------------------------------------------------------------
 
-    def add_pair(self, endpoint: Endpoint, bridge_index: int, mtu: int, namespace_fd: int) -> None:
-        """A veth pair: one end in the bridge, the other inside. Raises KernelRefused."""
+    def add_pair(self, endpoint: Endpoint, bridge_index: int, mtu: int, namespace_fd: int) -> int:
+        """A veth pair: one end in the bridge, the other inside; the first's number.
+
+        Raises KernelRefused.
+        """
         peer = {
             "attrs": [
                 ("IFLA_IFNAME", endpoint.interface),
@@ -122,6 +122,7 @@ class Links:
         # A container's end has nothing to say on the host, and listens to no advertisement.
         with suppress(OSError):
             self._ground.set(f"ipv6/conf/{endpoint.veth}/disable_ipv6", "1")
+        return self._kernel.index_of(endpoint.veth)
 
     def routes(self) -> set[Block]:
         """The blocks that routes lead to, here and on the host; not the default routes."""
@@ -149,14 +150,12 @@ def _routes(kernel: Netlink) -> set[Block]:
     return {ip_network(one.to, strict=False) for one in found if one.to != "default"}
 
 
-def configure_inside(
-    kernel: Netlink, endpoint: Endpoint, *, has_default_route: bool
-) -> tuple[int, int]:
-    """Give the inner end its addresses and routes: its own index, and its peer's on the host.
+def configure_inside(kernel: Netlink, endpoint: Endpoint, *, has_default_route: bool) -> int:
+    """Give the inner end its addresses and routes; its number.
 
     ``kernel`` is a socket in the container's namespace.
     """
-    index, peer = _find(kernel, endpoint.interface)
+    index = kernel.index_of(endpoint.interface)
     requests = [_up(index)]
     for address, prefix in ((endpoint.ip, endpoint.prefix), (endpoint.ip6, endpoint.prefix6)):
         if address:
@@ -165,7 +164,7 @@ def configure_inside(
         gateways = filter(None, (endpoint.gateway, endpoint.gateway6))
         requests.extend(_default_route(index, gateway) for gateway in gateways)
     kernel.ask(*requests)
-    return index, peer
+    return index
 
 
 def remove_inside(kernel: Netlink, interface: str) -> None:
@@ -184,14 +183,6 @@ def _bridge_settings(network: Network) -> Iterator[tuple[str, tuple[str, str]]]:
     yield "ipv4/conf", ("send_redirects", "0")
     if network.subnet(6) is None:
         yield "ipv6/conf", ("disable_ipv6", "1")
-
-
-def _find(kernel: Netlink, name: str) -> tuple[int, int]:
-    """A link's number, and its peer's where that is. Raises KernelRefused (ENODEV)."""
-    data = kernel.get(Message(_GETLINK, 0, bytes(_IFINFO.size) + netlink.text(_IFNAME, name), name))
-    _, _, index, _, _ = _IFINFO.unpack_from(data, 16)
-    (peer,) = struct.unpack("=i", dict(netlink.attributes(data[32:])).get(_LINK, bytes(4)))
-    return index, peer
 
 
 def _message(message: Any, kind: int, flags: int, subject: str = "") -> Message:

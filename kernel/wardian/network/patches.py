@@ -22,7 +22,7 @@ from wardian.errors import (
 )
 from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
-from wardian.network import links, policy, pool, resolver
+from wardian.network import links, pool, resolver
 from wardian.network import messages as m
 from wardian.network.bridges import Bridges, Up
 from wardian.network.definition import (
@@ -35,6 +35,7 @@ from wardian.network.definition import (
 )
 from wardian.network.ground import Ground
 from wardian.network.links import Links
+from wardian.network.policy import Policies
 from wardian.network.proxy import Proxy
 from wardian.network.resolver import Names
 from wardian.network.rules import Rules
@@ -71,6 +72,7 @@ class Patches:
         self._kernel = ground.netlink(netlink.NETFILTER)
         self._rules = Rules(self._kernel)
         self._tracking = Tracking(self._kernel)
+        self._policies = Policies(self._kernel)
         self._bridges = Bridges(root, ground, self._links, self._rules, self._names)
         self._plugged: dict[str, Plugged] = {}
 
@@ -232,10 +234,11 @@ class Patches:
     def _wire(self, plugged: Plugged, endpoint: Endpoint, up: Up) -> None:
         """The veth pair of an endpoint, the last of its container's; and what is inside."""
         with self._inside(plugged) as inside:
-            self._links.add_pair(endpoint, up.index, up.network.mtu, _namespace_of(plugged))
+            mtu, namespace_fd = up.network.mtu, _namespace_of(plugged)
+            outer = self._links.add_pair(endpoint, up.index, mtu, namespace_fd)
             is_first = len(plugged.endpoints) == 1 and not up.network.internal
-            index, peer = links.configure_inside(inside, endpoint, has_default_route=is_first)
-        plugged.endpoints[-1] = replace(endpoint, index=index, veth_index=peer)
+            inner = links.configure_inside(inside, endpoint, has_default_route=is_first)
+        plugged.endpoints[-1] = replace(endpoint, index=inner, veth_index=outer)
 
     def _inside(self, plugged: Plugged) -> Netlink:
         return self._ground.inside(_namespace_of(plugged))
@@ -329,7 +332,7 @@ class Patches:
         servers = tuple(named)[:3]  # what resolv.conf(5) takes
         outward = [up.network for up in ups if not up.network.internal]
         warnings = [self._ground.warning] if outward else []
-        warnings += (policy.obstacle(self._kernel, network) for network in outward)
+        warnings += map(self._policies.obstacle, outward)
         if not servers:
             servers = plugged.dns.servers or _reachable(resolver.host_servers())
             warnings.append("port 53 of the bridge is taken: containers are not found by name")

@@ -18,14 +18,49 @@ from wardian.linux.netlink import Message, Netlink, attributes
 from wardian.network import ruleset
 from wardian.network.definition import Network
 
-_GETCHAIN = 10 << 8 | 4
+_GETCHAIN, _GETGEN = 10 << 8 | 4, 10 << 8 | 16
 _FORWARD = 2  # NF_INET_FORWARD
 _FAMILIES = {"inet": 1, "ip": 2, "ip6": 10}
 _OURS = "wardian_"
 
 
-def obstacle(kernel: Netlink, network: Network) -> str:
-    """What drops what the network forwards, and what lifts it; empty if nothing does."""
+class Policies:
+    """What others' rules mean for our networks, looked at anew once somebody else changes any.
+
+    nf_tables counts the batches that it has carried out; those of ours are known.
+    """
+
+    def __init__(self, kernel: Netlink) -> None:
+        self._kernel = kernel
+        self._known: dict[str, str] = {}
+        self._theirs = -1
+
+    def obstacle(self, network: Network) -> str:
+        """What drops what the network forwards, and what lifts it; empty if nothing does."""
+        theirs = _generation(self._kernel) - self._kernel.batches
+        if theirs != self._theirs:
+            self._known.clear()
+            self._theirs = theirs
+        if network.id not in self._known:
+            self._known[network.id] = _in_nftables(self._kernel, network)
+        return self._known[network.id] or _in_iptables(network)
+
+
+def _generation(kernel: Netlink) -> int:
+    """How many batches there were, by anybody."""
+    with suppress(KernelRefused):
+        data = kernel.get(Message(_GETGEN, 0, bytes(4)))
+        return int.from_bytes(dict(attributes(data[20:]))[1], "big")
+    return 0
+
+
+def _in_iptables(network: Network) -> str:
+    if iptables.drops_forwarded(network.bridge):
+        return _told("the chain FORWARD of iptables-legacy", "", "legacy", network.bridge)
+    return ""
+
+
+def _in_nftables(kernel: Netlink, network: Network) -> str:
     bridge = network.bridge
     families = [one for one in _FAMILIES if one != "ip6" or network.subnet(6) is not None]
     with suppress(KernelRefused):
@@ -41,8 +76,6 @@ def obstacle(kernel: Netlink, network: Network) -> str:
             if drops or (last is not None and not last.matches and last.action in _ENDS):
                 what = f"chain {chain} of table {family} {table}"
                 return _told(what, _owner(table, others), family, bridge)
-    if iptables.drops_forwarded(bridge):
-        return _told("the chain FORWARD of iptables-legacy", "", "legacy", bridge)
     return ""
 
 
