@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import wait_until
+from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused
 from wardian.runtime.client import Client
 
@@ -92,6 +93,22 @@ def test_container_that_does_not_run_is_what_it_was_before(wardian: Wardian, her
     assert (here / "f").read_text() == "x\n"
     assert out(wardian("inspect", "--format", shown, "box")) == before
     assert "A /g" in out(wardian("diff", "box"))
+
+
+@pytest.mark.usefixtures("box")
+def test_frozen_container_is_copied_from_and_that_of_a_dead_keeper(
+    wardian: Wardian, here: Path, state: Path
+) -> None:
+    inside(wardian, "umask 077; echo x > /f; chown 1000 /f")
+    out(wardian("pause", "box"))
+    copy(wardian, "box:/f", "frozen")
+    out(wardian("unpause", "box"))
+    keeper = keeper_pid(state)
+    assert keeper is not None
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: keeper_pid(state) is None)
+    copy(wardian, "box:/f", "orphaned")
+    assert (here / "frozen").read_text() == (here / "orphaned").read_text() == "x\n"
 
 
 @pytest.mark.usefixtures("here")

@@ -241,6 +241,20 @@ def test_exit_codes_are_remembered_only_for_the_last_processes(lying: Lying) -> 
     assert len(lying.live.exits) <= 512
 
 
+def test_only_namespaces_are_taken_for_namespaces(lying: Lying) -> None:
+    real = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in m.NAMESPACES]
+    file = os.memfd_create("user:[4026531837]")
+    for lie in ([file, *real[1:]], [real[1], real[0], *real[2:]], real[:2], [*real, file], []):
+        lying.say(m.Namespaces(), *lie)
+        assert lying.live._namespaces == ()
+    lying.say(m.Namespaces(), *real)
+    lying.say(m.Namespaces(), *real)  # nobody asked twice
+    held = [os.readlink(f"/proc/self/fd/{fd}") for fd in lying.live._namespaces]
+    assert held == [os.readlink(f"/proc/self/ns/{kind}") for kind in m.NAMESPACES]
+    for fd in (*real, file):
+        os.close(fd)
+
+
 def test_peer_that_breaks_the_framing_is_left_and_those_who_wait_are_told(lying: Lying) -> None:
     lying.order()
     lying.init.sock.sendall(HEADER.pack(0xFFFFFFFF, 0xFFFF))

@@ -16,10 +16,11 @@ from typing import BinaryIO
 from wardian.build.state import Made
 from wardian.build.stop import Stop
 from wardian.build.transfer import Order, Sent, Transfer
-from wardian.errors import FailedPrecondition, WardianError
+from wardian.errors import WardianError
 from wardian.images.ingest import Ingest
 from wardian.runtime import drivers
 from wardian.runtime import user as users
+from wardian.runtime.changed import as_owner
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import Bind, ContainerSpec, Keep, Network, ProcessSpec, Tmpfs
@@ -185,32 +186,39 @@ class Workshop:
         is_whole = snapshot.driver is Driver.NATIVE
         if is_whole:
             below = _all_lowers(place)
-        _remove_mount_points(snapshot.upper, below, mounted)
-        found = tuple(changes(snapshot, below))
+        archive = self._ingest.work / secrets.token_hex(8)
+        with open(archive, "wb") as output:
+
+            def look() -> tuple[list[Change], str]:
+                _remove_mount_points(snapshot.upper, below, mounted)
+                found = list(changes(snapshot, below))
+                return found, self._pack(snapshot, found, output) if found else ""
+
+            found, diff_id = as_owner(look, output.fileno())
         if not found:
             return Made(None, ())
-        ids = _ids(snapshot)
-        archive = self._ingest.work / secrets.token_hex(8)
-        diff_id = self._pack(snapshot, found, archive)
+        ids = IdShift.of(snapshot.first_host_id)
         directory = self._ingest.work / secrets.token_hex(8)
         may_promote = is_at_rest and not is_whole and os.geteuid() == 0
         if not (may_promote and self._promote(snapshot.upper, directory, ids)):
             unpacking.unpack_file(archive, directory)
         layer = self._ingest.adopt(archive, directory, diff_id)
         self._ingest.settle(layer)
-        return Made(layer, found)
+        return Made(layer, tuple(found))
 
-    def _pack(self, snapshot: Snapshot, found: Sequence[Change], archive: Path) -> str:
+    def _pack(self, snapshot: Snapshot, found: Sequence[Change], output: BinaryIO) -> str:
         """Write the layer's archive; its diff_id."""
-        ids, latest_s = _ids(snapshot), self._latest_s
+        ids, latest_s = IdShift.of(snapshot.first_host_id), self._latest_s
         fd = os.open(snapshot.upper, tree.OPEN_DIRECTORY)
         try:
-            with open(archive, "wb") as output:
-                if snapshot.driver is Driver.NATIVE:
-                    return pack_changes(fd, found, output, ids=ids, latest_s=latest_s).diff_id
-                return pack(fd, output, ids=ids, latest_s=latest_s).diff_id
+            if snapshot.driver is Driver.NATIVE:
+                packed = pack_changes(fd, found, output, ids=ids, latest_s=latest_s)
+            else:
+                packed = pack(fd, output, ids=ids, latest_s=latest_s)
+            output.flush()
         finally:
             os.close(fd)
+        return packed.diff_id
 
     def _promote(self, upper: Path, directory: Path, ids: IdShift) -> bool:
         try:
@@ -293,10 +301,7 @@ class Workshop:
                 place=str(place.scratch),
                 snapshot=place.snapshot,
             ).result()
-        host_pid = place.info.host_pid
-        if host_pid is None:
-            raise FailedPrecondition("the container of the build ended meanwhile")
-        return visit(host_pid, action, fds=fds, without_mounts=True).result()
+        return visit(place, action, fds=fds, without_mounts=True).result()
 
 
 def _snapshot(place: Place) -> Snapshot:
@@ -308,13 +313,6 @@ def _all_lowers(place: Place) -> list[Path]:
     """Every layer that a place lies on, uppermost first, ours with the mount points, too."""
     lowers = place.lowers if isinstance(place, Ground) else place.info.lowers
     return [Path(lower) for lower in lowers]
-
-
-def _ids(snapshot: Snapshot) -> IdShift:
-    """How owners on disk become the image's; an ordinary user's layers are all root's."""
-    if os.geteuid() != 0:
-        return IdShift(os.geteuid(), 1)
-    return IdShift.of(snapshot.first_host_id)
 
 
 def shown(lowers: Sequence[Path]) -> list[Path]:

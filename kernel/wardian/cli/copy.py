@@ -136,13 +136,9 @@ def copy_in(
 
 
 def _begin(container: Container, action: Callable[[], bytes], *fds: int) -> Visit:
-    from wardian.errors import FailedPrecondition
     from wardian.runtime.visit import visit
 
-    host_pid = container.info.host_pid
-    if host_pid is None:
-        raise FailedPrecondition("the container ended meanwhile")
-    return visit(host_pid, action, fds=fds)
+    return visit(container, action, fds=fds)
 
 
 def _source(container: Container, path: str, *, follow: bool) -> Source:

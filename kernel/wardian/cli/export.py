@@ -23,14 +23,11 @@ def export(*, target: str | None, name: str) -> None:
     """  # noqa: D301
     from wardian.cli.copy import running
     from wardian.cli.image import writing
-    from wardian.errors import FailedPrecondition, SetupError
+    from wardian.errors import SetupError
     from wardian.runtime.visit import visit
     from wardian.storage import copying
 
     with running(name) as container, writing(target) as output:
-        host_pid = container.info.host_pid
-        if host_pid is None:
-            raise FailedPrecondition("the container ended meanwhile")
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
 
         def pack() -> bytes:
@@ -38,7 +35,7 @@ def export(*, target: str | None, name: str) -> None:
             with open(write_fd, "wb", closefd=False) as stream:
                 return str(copying.pack(root, ".", stream)).encode()
 
-        going = visit(host_pid, pack, fds=(write_fd,), without_mounts=True)
+        going = visit(container, pack, fds=(write_fd,), without_mounts=True)
         os.close(write_fd)
         with open(read_fd, "rb") as stream:
             try:

@@ -303,17 +303,14 @@ def _rules(spec: ContainerSpec) -> list[str]:
 @container_argument
 def diff(name: str) -> None:
     """List what a container changed in its files: A added, C changed, D deleted."""
-    from pathlib import Path
-
     from wardian.observe.label import label
+    from wardian.runtime.changed import changes_of
     from wardian.runtime.client import Client
-    from wardian.storage.changes import changes
 
     with Client.connect() as client:
         info = client.container(name).info
     found = {
-        f"/{change.path.lstrip('/')}": change.kind.docker_letter
-        for change in changes(info.snapshot, [Path(lower) for lower in info.lowers])
+        f"/{change.path.lstrip('/')}": change.kind.docker_letter for change in changes_of(info)
     }
     for path, letter in sorted(found.items()):
         click.echo(f"{letter} {label(path)}")

@@ -70,6 +70,11 @@ def kind_of(fd: int) -> int:
     return fcntl.ioctl(fd, _NS_GET_NSTYPE)
 
 
+def is_of_kind(fd: int, kind: str) -> bool:
+    """Whether a descriptor from somebody hostile is a namespace's; no file system is asked."""
+    return os.readlink(f"/proc/self/fd/{fd}").startswith(f"{kind}:[")
+
+
 def join_all(fds: Iterable[int]) -> None:
     """setns(2) for each of several namespaces, a user namespace last.
 

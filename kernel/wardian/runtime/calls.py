@@ -79,6 +79,7 @@ class Calls:
             "list": (type(None), self._list),
             "lend": (m.NameCall, self._lend),
             "give_back": (m.NameCall, self._give_back),
+            "enter": (m.NameCall, self._enter),
             "join": (m.JoinCall, self._join),
             "rename": (m.RenameCall, self._rename),
             "connect": (m.ConnectCall, self._connect),
@@ -331,6 +332,11 @@ class Calls:
             raise FailedPrecondition(f"container {record.spec.name} was not lent")
         borrowed.remove(record.id)
         self._house.give_back(record.id, lambda _: reply.send(None))
+
+    def _enter(self, reply: Reply, call: m.NameCall, _fds: tuple[int, ...]) -> None:
+        live = self._house.live(self._house.find(call.name))
+        with live.namespace("user") as user, live.namespace("mnt") as mounts:
+            reply.send(None, (user, mounts))
 
     def _rename(self, reply: Reply, call: m.RenameCall, _fds: tuple[int, ...]) -> None:
         record = self._house.rename(self._house.find(call.name), call.new_name)

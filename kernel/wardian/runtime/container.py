@@ -152,6 +152,11 @@ class Container:
         """Its files are looked at no more: what did not run does not run then."""
         self.client.call("give_back", m.NameCall(self.id), type(None))
 
+    def enter(self) -> tuple[int, int]:
+        """Descriptors of its user and its mount namespace, the caller's to close."""
+        user, mounts = self.client.call("enter", m.NameCall(self.id), type(None))[1]
+        return user, mounts
+
     def wait(self) -> int:
         """Wait until the container has ended; its exit code."""
         return self.client.call("wait", m.WaitCall(self.id), int)[0]

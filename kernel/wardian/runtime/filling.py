@@ -121,7 +121,7 @@ class _Porter:
         fds = () if fd is None else (fd,)
         try:
             if self.container is not None:
-                return visit(_host_pid(self.container), action, fds=fds, without_mounts=image)
+                return visit(self.container, action, fds=fds, without_mounts=image)
             if not image:
                 return visit_own(action, fds=fds)
             place, snapshot = f"{self.place}/{DATA}", self.snapshot
@@ -168,13 +168,6 @@ def _copy_of_image(root: Path) -> Iterator[Snapshot | None]:
         yield snapshot
     finally:
         snapshots.remove(key)
-
-
-def _host_pid(container: Container) -> int:
-    host_pid = container.info.host_pid
-    if host_pid is None:
-        raise FailedPrecondition("the container that fills the volume ended meanwhile")
-    return host_pid
 
 
 @dataclass(frozen=True, slots=True)

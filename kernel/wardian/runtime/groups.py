@@ -64,6 +64,16 @@ class Groups:
         self._hierarchy.sweep_unclaimed(GROUPS, named=FOLDER_NAME)
 
 
+def limit(cgroup: Cgroup, spec: ContainerSpec, *, is_new: bool) -> tuple[str, ...]:
+    """Put a container's limits in force, in a group made for it; the warnings of its start."""
+    missing = missing_limits(cgroup, spec)
+    if is_new:
+        cgroup.create(spec.limits)
+    elif spec.limits != Limits():
+        cgroup.apply(spec.limits)
+    return missing
+
+
 def missing_limits(cgroup: Cgroup, spec: ContainerSpec) -> tuple[str, ...]:
     """The limits that a container has to go without; SetupError unless it may."""
     missing = tuple(cgroup.unenforced(spec.limits))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import process
@@ -154,6 +153,9 @@ class House:
             return self._ids_of(lender)
         return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
+    def _enter(self, record: Record, kind: str) -> AbstractContextManager[int]:
+        return self.live(record).namespace(kind)
+
     def _release(self, container_id: str) -> None:
         """Take a reservation back."""
         if sandbox := self._nursery.take(container_id):
@@ -174,9 +176,9 @@ class House:
         cgroup = sandbox.cgroup if sandbox else self._groups.of(record)
         live: Live | None = None
         try:
-            warnings = self._limit(cgroup, record.spec, is_new=sandbox is None)
+            warnings = groups.limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
-                with lending.loan(record.spec, self.find) as loan:
+                with lending.loan(record.spec, self.find, self._enter) as loan:
                     maps = self._ids_of(record)
                     network = record.spec.network
                     sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan, record.spec)
@@ -271,14 +273,6 @@ class House:
         if record.first_host_id is not None:
             return ids.own_range(record.first_host_id)
         return ids.choose(())
-
-    def _limit(self, cgroup: Cgroup, spec: ContainerSpec, *, is_new: bool) -> tuple[str, ...]:
-        missing = groups.missing_limits(cgroup, spec)
-        if is_new:
-            cgroup.create(spec.limits)
-        elif spec.limits != Limits():
-            cgroup.apply(spec.limits)
-        return missing
 
     def site(self, record: Record) -> Site:
         """Where the container's files lie on the host."""
@@ -385,6 +379,8 @@ class House:
         self.health.stop(record.id)
         try:
             if paused:
+                with suppress(FailedPrecondition):  # then it cannot be entered while it is frozen
+                    live.hold_namespaces()
                 live.cgroup.freeze()
             else:
                 live.cgroup.thaw()

@@ -137,6 +137,8 @@ class Init:
                 self._signal(order)
             case m.Hello():
                 self._tell_table(keeper)
+            case m.ShowNamespaces():
+                self._show_namespaces(keeper)
             case m.Shutdown(timeout_s=timeout_s, signal=number):
                 self._deadline = time.monotonic() + timeout_s
                 self._signal_all(number)
@@ -158,6 +160,18 @@ class Init:
                 *(fd for child in children if child.key == m.MAIN_KEY for fd in child.kept),
             ),
         )
+
+    def _show_namespaces(self, keeper: Connection) -> None:
+        """Nobody else may open them who is not root: we are not dumpable (ptrace(2))."""
+        fds: list[int] = []
+        try:
+            how = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+            fds.extend(os.open(f"/proc/self/ns/{kind}", how) for kind in m.NAMESPACES)
+        except OSError:
+            pass  # the container has mounted something there: the keeper says so
+        self._tell(keeper, m.Namespaces(), tuple(fds))
+        for fd in fds:
+            os.close(fd)
 
     def _signal(self, order: m.SendSignal) -> None:
         if order.key is None:

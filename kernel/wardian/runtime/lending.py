@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from wardian.errors import FailedPrecondition, InvalidInput, SetupError
@@ -20,6 +20,7 @@ from wardian.runtime.state import Record
 
 OWN_SHM = "its /dev/shm is its own: of the IPC namespace it shares System V's part and the queues"
 Find = Callable[[str], Record]
+Open = Callable[[Record, str], AbstractContextManager[int]]  # a namespace of one that runs
 _FLAGS = {
     "pid": namespaces.CLONE_NEWPID,
     "ipc": namespaces.CLONE_NEWIPC,
@@ -108,7 +109,7 @@ def lender_of(spec: ContainerSpec, find: Find) -> Record | None:
 
 
 @contextmanager
-def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
+def loan(spec: ContainerSpec, find: Find, enter: Open) -> Iterator[Loan]:
     """Open what the container borrows. FailedPrecondition if a lender does not run."""
     sharing = spec.sharing
     if sharing == Sharing():
@@ -116,16 +117,11 @@ def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
         return
     with ExitStack() as stack:
 
-        def opened(path: str, kind: str) -> int:
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                raise SetupError(
-                    f"cannot join the {kind} namespace {path}: {error.strerror}",
-                    hint="joining it takes root on this machine"
-                    if error.errno in (errno.EACCES, errno.EPERM)
-                    else "name a namespace that exists, such as /run/netns/blue",
-                ) from error
+        def opened(kind: str, word: str) -> int:
+            if word.startswith(CONTAINER):
+                lender = _running(kind, word, find)
+                return stack.enter_context(enter(lender, KINDS[kind]))
+            fd = _open(kind, word)
             stack.callback(os.close, fd)
             return fd
 
@@ -134,10 +130,10 @@ def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
         for kind, word in sharing.borrowed():
             kept |= _FLAGS.get(kind, 0)
             if word != HOST:
-                fds[kind] = opened(_path(kind, word, find), kind)
+                fds[kind] = opened(kind, word)
         cgroup_fd = fds.pop("cgroup", None)
         lender = lender_of(spec, find)
-        user_fd = opened(f"/proc/{lender.host_pid}/ns/user", "user") if lender else None
+        user_fd = stack.enter_context(enter(lender, "user")) if lender else None
         yield Loan(
             kept=kept,
             join=tuple(fds.values()),
@@ -151,16 +147,26 @@ def loan(spec: ContainerSpec, find: Find) -> Iterator[Loan]:
         )
 
 
-def _path(kind: str, word: str, find: Find) -> str:
-    if not word.startswith(CONTAINER):
-        return word
+def _open(kind: str, path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SetupError(
+            f"cannot join the {kind} namespace {path}: {error.strerror}",
+            hint="joining it takes root on this machine"
+            if error.errno in (errno.EACCES, errno.EPERM)
+            else "name a namespace that exists, such as /run/netns/blue",
+        ) from error
+
+
+def _running(kind: str, word: str, find: Find) -> Record:
     lender = find(word.removeprefix(CONTAINER))
     if lender.host_pid is None:
         raise FailedPrecondition(
             f"cannot join the {kind} namespace of container {lender.spec.name}: it is not running",
             hint=f"start it first: wardian start {lender.spec.name}",
         )
-    return f"/proc/{lender.host_pid}/ns/{KINDS[kind]}"
+    return lender
 
 
 def _owns_network(spec: ContainerSpec, find: Find) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -22,7 +23,7 @@ from wardian.errors import (
     ProtocolError,
     WardianError,
 )
-from wardian.linux import process, unix_socket
+from wardian.linux import namespaces, process, unix_socket
 from wardian.linux.process import start_ticks
 from wardian.runtime import messages as m
 from wardian.runtime import oom
@@ -30,10 +31,11 @@ from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 from wardian.runtime.relay import STREAMS, Relay, own_master, own_pipe_end
 from wardian.runtime.spec import ProcessSpec
-from wardian.runtime.state import Record, boot_id
+from wardian.runtime.state import Record, Status, boot_id
 from wardian.runtime.wire import Connection, Message
 
 REMEMBERED_EXITS = 512
+_ANSWER_S = 5.0
 Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
 Ended = Callable[[int], None]
 
@@ -79,6 +81,7 @@ class Live:
     borrowers: int = 0
     relay: Relay = field(init=False)
     _inputs: list[int] = field(default_factory=list)
+    _namespaces: tuple[int, ...] = ()
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
     _next_probe: int = m.MAIN_KEY - 1
@@ -258,6 +261,10 @@ class Live:
                 self._awaits_table = False
                 self._note_table(event, message.fds)
                 return
+            case m.Namespaces() if not self._namespaces and len(message.fds) == len(m.NAMESPACES):
+                if all(map(namespaces.is_of_kind, message.fds, m.NAMESPACES)):
+                    self._namespaces = message.fds
+                    return
         message.close()
 
     def _note_spawned(self, event: m.Spawned, fds: tuple[int, ...]) -> None:
@@ -310,6 +317,45 @@ class Live:
         for fd in kept:
             os.close(fd)
 
+    # --- its namespaces ------------------------------------------------------------------
+
+    @contextmanager
+    def namespace(self, kind: str) -> Iterator[int]:
+        """A descriptor of one of its namespaces, for a moment. FailedPrecondition."""
+        if os.geteuid() != 0:
+            self.hold_namespaces()
+            yield self._namespaces[m.NAMESPACES.index(kind)]
+            return
+        try:
+            fd = os.open(f"/proc/{self.record.host_pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _died_meanwhile() from None
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def hold_namespaces(self) -> None:
+        """Be able to show them from now on, be it frozen: to an ordinary user only init can."""
+        if os.geteuid() == 0 or self._namespaces:
+            return
+        name = self.record.spec.name
+        if self.record.status is Status.PAUSED:
+            what = f"container {name} was paused by an earlier keeper"
+            raise FailedPrecondition(what, hint=f"let it go on with `wardian unpause {name}`")
+        if self.init is None:
+            raise _died_meanwhile()
+        self.loop.send(self.init, m.encode(m.ShowNamespaces()))
+        deadline, poll = time.monotonic() + _ANSWER_S, select.poll()
+        poll.register(self.init.sock, select.POLLIN)
+        with suppress(EOFError, ProtocolError):  # the loop sees it, too
+            while not self._namespaces and poll.poll(max(0, deadline - time.monotonic()) * 1000):
+                for message in self.init.receive_ready():
+                    self._hear(message)
+        if not self._namespaces:
+            what = f"the namespaces of container {name} cannot be entered"
+            raise FailedPrecondition(what, hint="has it mounted something over its /proc?")
+
     # --- the main process's streams ------------------------------------------------------
 
     def _relay_pipes(self, ends: Sequence[int]) -> None:
@@ -355,6 +401,9 @@ class Live:
         if self.init is not None:
             self.loop.drop(self.init)
         self._lost()
+        for fd in self._namespaces:
+            os.close(fd)
+        self._namespaces = ()
         self.loop.unwatch(self.pidfd)
         os.close(self.pidfd)
         self.pidfd = -1

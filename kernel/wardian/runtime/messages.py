@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ShortText = Annotated[str, Meta(max_length=4096)]
 MAIN_KEY = 0
+NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
 READY = "ready"  # the child, set up; a line follows for each thing that it had to borrow
 
 # --- keeper → init ---------------------------------------------------------------------------
@@ -64,7 +65,11 @@ class Shutdown(Struct, frozen=True, tag=True):
     signal: int = 15
 
 
-ToInit = Spawn | SendSignal | Hello | Shutdown
+class ShowNamespaces(Struct, frozen=True, tag=True):
+    """Show the namespaces that init is in."""
+
+
+ToInit = Spawn | SendSignal | Hello | Shutdown | ShowNamespaces
 
 # --- init → keeper (hostile) -----------------------------------------------------------------
 
@@ -102,7 +107,11 @@ class Table(Struct, frozen=True, tag=True):
     exited: Annotated[tuple[tuple[int, int], ...], Meta(max_length=512)]
 
 
-FromInit = Spawned | SpawnFailed | Exited | Table
+class Namespaces(Struct, frozen=True, tag=True):
+    """Descriptors: those of `NAMESPACES`."""
+
+
+FromInit = Spawned | SpawnFailed | Exited | Table | Namespaces
 
 # --- keeper ↔ zygote -------------------------------------------------------------------------
 
@@ -427,9 +436,7 @@ class Event(Struct, frozen=True):
 
     Docker's words: create, start, exec_create: …, exec_start: …, exec_die, health_status: …, kill,
     stop, oom, die, pause, unpause, update, rename, destroy. ``attributes`` has the container's
-    labels and what else docker tells of such an event.
-    Docker's words: create, start, exec_start: …, exec_die, oom, die, pause, unpause, update,
-    rename, destroy; and, in their manner, limit_hit: pids.
+    labels and what else docker tells of such an event. In their manner: limit_hit: pids.
     """
 
     time: float

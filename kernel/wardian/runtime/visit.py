@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
@@ -37,6 +38,9 @@ from wardian.linux.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
 from wardian.storage.driver import Driver
 from wardian.storage.foreign import own_ranges
 from wardian.storage.snapshotter import Snapshot
+
+if TYPE_CHECKING:
+    from wardian.runtime.container import Container
 
 _FILES = frozenset(
     {
@@ -80,29 +84,30 @@ class Visit:
 
 
 def visit(
-    host_pid: int,
+    container: Container,
     action: Callable[[], bytes],
     *,
     fds: Collection[int] = (),
     without_mounts: bool = False,
 ) -> Visit:
-    """Begin an action inside the container whose init this is; it may use these descriptors.
+    """Begin an action inside a container that runs; it may use these descriptors.
 
     ``without_mounts`` shows it the root file system alone: its layers and nothing that is mounted
     over them, be it /proc or a volume.
     """
-    namespaces = [f"/proc/{host_pid}/ns/{kind}" for kind in ("user", "mnt")]
+    namespaces = container.enter()
 
     def settle() -> None:
-        _join(namespaces)
+        _join(*namespaces)
         if without_mounts:
             _leave_mounts()
 
     answer_r, answer_w = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        _act(settle, action, answer_w, fds)
-    os.close(answer_w)
+        _act(settle, action, answer_w, (*fds, *namespaces))
+    for fd in (answer_w, *namespaces):
+        os.close(fd)
     return Visit(child, answer_r)
 
 
@@ -116,8 +121,8 @@ def visit_own(
 ) -> Visit:
     """Begin an action as root of the caller's own ids and of nothing else.
 
-    For an ordinary user, who may not enter a container from without: its init cannot be traced.
-    With a ``place``, a directory that there is, the root is put together over it: an image's of the
+    For an ordinary user's files of subordinate ids, and images that no container shows. With a
+    ``place``, a directory that there is, the root is put together over it: an image's of the
     ``lowers``. It can be written if there is a ``snapshot``; the native driver always needs one.
     """
     uids, gids = own_ranges()
@@ -178,13 +183,14 @@ def _said(
         return f"mistake\0{type(error).__name__}: {error}".encode()
 
 
-def _join(namespaces: list[str]) -> None:
+def _join(user: int, mounts: int) -> None:
     own = os.stat("/proc/self/ns/user")
-    user, mounts = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in namespaces)
     _import_nothing_more()
     if not os.path.samestat(own, os.fstat(user)):
         setns(user)
     setns(mounts)
+    os.close(user)
+    os.close(mounts)
     process.become_root()
 
 

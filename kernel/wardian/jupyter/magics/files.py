@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wardian.jupyter.magics.base import Call, Magic, Parser
@@ -57,13 +56,11 @@ class Diff(Magic):
 
 def diff_lines(info: ContainerInfo, below: str) -> list[str]:
     """``A /path``, ``C /path``, ``D /path``, by path, of what lies at or below a directory."""
-    from wardian.storage.changes import changes
+    from wardian.runtime.changed import changes_of
 
     top = "/" + below.strip("/")
-    lowers = [Path(lower) for lower in info.lowers]
     found = {
-        f"/{change.path.lstrip('/')}": change.kind.docker_letter
-        for change in changes(info.snapshot, lowers)
+        f"/{change.path.lstrip('/')}": change.kind.docker_letter for change in changes_of(info)
     }
     return [
         f"{letter} {path}"
