@@ -23,6 +23,7 @@ import pytest
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused
 from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, SetupError
+from wardian.runtime.changed import changes_of
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec
@@ -311,6 +312,8 @@ def test_every_change_is_told_by_kind(
         "C /hidden",
         "C /was-folder",
     }
+    folders = {one.path for one in changes_of(box.info) if one.is_directory}
+    assert folders == {"merged", "merged/deep", "srv", "srv/page", "etc", "was-folder"}
 
 
 @pytest.mark.usefixtures("storage")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 EMBEDDED = ("wardian/base", "wardian/busybox", "wardian/debug", "wardian/scratch")
 PATIENCE_S = 1.0
 SHORT_ID = 12
-LATEST = ":latest"
 COLUMNS = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
@@ -191,16 +190,16 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
     """Remove images. Layers that containers use stay until `wardian system prune`."""
     from wardian.errors import FailedPrecondition, WardianError
     from wardian.runtime.client import Client
+    from wardian.runtime.description import user_of
 
     code = 0
     with Client.connect() as client:
         store = image_store(client.root)
         containers = client.list()
-        users = {(info.image.removesuffix(LATEST)): info.name for info in containers}
         for name in names:
             reference = named(store, name)
             try:
-                user = users.get(reference.removesuffix(LATEST))
+                user = user_of(containers, reference)
                 if user is not None and not force:
                     raise FailedPrecondition(
                         f"image {name} is used by the container {user}",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Everybody = Sequence[ContainerInfo]
 
 Test = Callable[["ContainerInfo"], bool]
-LATEST = ":latest"
 # Docker's words; of those that we have no state for, there is never one.
 STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
@@ -73,6 +72,7 @@ def _ancestor(value: str, _infos: Everybody, root: Path) -> Test:
     """The image's name, or that its layers are the container's lowest."""
     from wardian.cli.images import image_store, named
     from wardian.errors import WardianError
+    from wardian.runtime.description import user_of
 
     try:
         image = image_store(root).get(named(image_store(root), value))
@@ -80,11 +80,10 @@ def _ancestor(value: str, _infos: Everybody, root: Path) -> Test:
         layers: tuple[str, ...] = ()
     else:
         layers = tuple(map(str, image.layer_directories))
-    name = value.removesuffix(LATEST)
 
     def test(info: ContainerInfo) -> bool:
         is_above = bool(layers) and info.spec.lowers[-len(layers) :] == layers
-        return is_above or info.image.removesuffix(LATEST) == name
+        return is_above or user_of([info], value) is not None
 
     return test
 

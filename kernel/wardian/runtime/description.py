@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from wardian.cgroups.cgroup import Cgroup
 from wardian.runtime.messages import ContainerInfo
 from wardian.runtime.site import Site
 from wardian.runtime.state import Record
+
+LATEST = ":latest"  # the tag that is meant where none is named
+
+
+def user_of(infos: Iterable[ContainerInfo], image: str) -> str | None:
+    """The name of a container that was made of this image; None if there is none."""
+    plain = image.removesuffix(LATEST)
+    return next((one.name for one in infos if one.image.removesuffix(LATEST) == plain), None)
 
 
 def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo:

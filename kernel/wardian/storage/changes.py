@@ -53,6 +53,12 @@ class Change:
     is_directory: bool = False
 
 
+def change(kind: ChangeKind, path: str, status: os.stat_result) -> Change:
+    """That of a file that is there."""
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return Change(kind, path, size, stat.S_ISDIR(status.st_mode))
+
+
 def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     """Every difference, directories before what is in them; ``lowers`` uppermost first.
 
@@ -126,14 +132,9 @@ def _compare_directory(
             if lower is not None:
                 yield Change(ChangeKind.DELETED, prefix + name, 0)
             continue
-        yield _change(prefix + name, status, lower)
+        kind = ChangeKind.ADDED if lower is None else ChangeKind.MODIFIED
+        yield change(kind, prefix + name, status)
         if stat.S_ISDIR(status.st_mode):
             folders.append(_Place(prefix + name, below.visible, hides))
     for name in sorted(gone):
         yield Change(ChangeKind.DELETED, prefix + name, 0)
-
-
-def _change(path: str, status: os.stat_result, lower: os.stat_result | None) -> Change:
-    kind = ChangeKind.ADDED if lower is None else ChangeKind.MODIFIED
-    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return Change(kind, path, size, stat.S_ISDIR(status.st_mode))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wardian.storage.changes import Change, ChangeKind
+from wardian.storage.changes import Change, ChangeKind, change
 from wardian.storage.native import filled_ns
 from wardian.storage.packing import IdShift, attributes
 from wardian.storage.snapshotter import Snapshot
@@ -38,14 +38,14 @@ def differences(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     try:
         with LayerStack(lowers) as stack:
             comparison = _Comparison(fd, stack, IdShift.of(snapshot.first_host_id), since_ns)
-            found = {change.path: change for change in comparison.run()}
+            found = {one.path: one for one in comparison.run()}
     finally:
         os.close(fd)
     for path in list(found):
         while path := os.path.dirname(path):
             if path in found:
                 break
-            found[path] = Change(ChangeKind.MODIFIED, path, 0)
+            found[path] = Change(ChangeKind.MODIFIED, path, 0, is_directory=True)
     yield from (found[path] for path in sorted(found, key=lambda path: path.split("/")))
 
 
@@ -83,9 +83,9 @@ class _Comparison:
             gone.discard(name)
             lower = below.find(name)
             if lower is None:
-                yield _change(ChangeKind.ADDED, prefix + name, status)
+                yield change(ChangeKind.ADDED, prefix + name, status)
             elif self._differs(fd, name, status, *lower):
-                yield _change(ChangeKind.MODIFIED, prefix + name, status)
+                yield change(ChangeKind.MODIFIED, prefix + name, status)
             if stat.S_ISDIR(status.st_mode):
                 waiting.append((prefix + name, below.visible))
         for name in gone:
@@ -122,10 +122,6 @@ def _facts(status: os.stat_result, uid: int, gid: int) -> tuple[int, ...]:
     size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
     device = status.st_rdev if _is_device(status) else 0
     return (status.st_mode, uid, gid, size, status.st_mtime_ns, device)
-
-
-def _change(kind: ChangeKind, path: str, status: os.stat_result) -> Change:
-    return Change(kind, path, status.st_size if stat.S_ISREG(status.st_mode) else 0)
 
 
 def _is_device(status: os.stat_result) -> bool:

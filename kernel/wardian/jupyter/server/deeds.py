@@ -11,8 +11,7 @@ from wardian.runtime import logs
 from wardian.runtime import messages as m
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
-
-LATEST = ":latest"
+from wardian.runtime.description import user_of
 
 
 def _stop(container: Container) -> None:
@@ -60,12 +59,10 @@ def remove_image(reference: str) -> None:
     """Take the name away, and the layers that nothing needs."""
     with Client.connect() as client:
         store, infos = ImageStore(client.root), client.list()
-        for info in infos:
-            if info.image.removesuffix(LATEST) == reference.removesuffix(LATEST):
-                raise FailedPrecondition(
-                    f"image {reference} is used by the container {info.name}",
-                    hint=f"remove {info.name} first",
-                )
+        if user := user_of(infos, reference):
+            raise FailedPrecondition(
+                f"image {reference} is used by the container {user}", hint=f"remove {user} first"
+            )
         store.remove(reference)
         store.prune(keep_layers={Path(lower) for info in infos for lower in info.lowers})
 
