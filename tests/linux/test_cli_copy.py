@@ -131,6 +131,30 @@ def test_what_is_asked_of_a_container_that_is_copied_from_holds(
     assert told.split() == ["create", "rename", "update"]
 
 
+@pytest.mark.usefixtures("here")
+def test_container_that_is_copied_from_is_started_all_the_same(
+    wardian: Wardian, state: Path, client: Client
+) -> None:
+    out(wardian("create", "--name", "box", IMAGE, "sh", "-c", "echo begun; exec sleep 1000"))
+    box = client.container("box")
+    with copying_in(state) as process:
+        wait_until(lambda: status(wardian, "box") == "running")
+        out(wardian("start", "box"))
+        assert "already running" in refused(wardian("start", "box"), 1)
+        process.kill()
+    wait_until(lambda: out(wardian("logs", "box")) == "begun\n")
+    assert status(wardian, "box") == "running"  # nobody's loan ends it
+    box.stop(timeout_s=0)
+    for _ in range(5):
+        with Client.connect(state) as borrower:
+            borrower.container("box").lend()
+        box.start()  # the loan is just ending
+        assert status(wardian, "box") == "running"
+        box.stop(timeout_s=0)
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"))
+    assert told.split().count("start") == 6
+
+
 @contextmanager
 def copying_in(state: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A ``wardian cp`` into the container "box" that waits for its archive."""

@@ -150,7 +150,7 @@ class House:
                 )
             return None
         if (lender := lending.lender_of(spec, self.find)) is not None:
-            return self._ids_of(lender)
+            return ids.of(lender)
         return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
 
     def _enter(self, record: Record, kind: str) -> AbstractContextManager[int]:
@@ -165,8 +165,23 @@ class House:
 
     def start(self, record: Record, begin: Callable[[Live], None]) -> Live:
         """Make the container run. ``begin`` gives init its first orders while it still sets up."""
-        live = self._start(record, begin)
+        live = self._taken_over(record, begin) or self._start(self.records[record.id], begin)
         self.history.note("start", live.record)
+        return live
+
+    def _taken_over(self, record: Record, begin: Callable[[Live], None]) -> Live | None:
+        """It as it runs for borrowers, for itself from now on; None if it does not, or its end."""
+        live = self._live.get(record.id)
+        if live is None or live.before is None:
+            return None
+        if not live.borrowers:
+            live.wait_for_end()
+            self._note_end(live)
+            return None
+        begin(live)
+        live.before = None
+        self._ledger.store(live.record, started_at=time.time())
+        self.health.watch(live)
         return live
 
     def _start(self, record: Record, begin: Callable[[Live], None]) -> Live:
@@ -179,7 +194,7 @@ class House:
             warnings = groups.limit(cgroup, record.spec, is_new=sandbox is None)
             if sandbox is None:
                 with lending.loan(record.spec, self.find, self._enter) as loan:
-                    maps = self._ids_of(record)
+                    maps = ids.of(record)
                     network = record.spec.network
                     sandbox = Sandbox.create(self._zygote, network, maps, cgroup, loan, record.spec)
             if not sandbox.is_laid:
@@ -267,13 +282,6 @@ class House:
         self._loop.watch(live.pidfd, lambda: self._note_end(live))
         self.health.watch(live)
 
-    def _ids_of(self, record: Record) -> ids.IdMaps | None:
-        if record.spec.user_namespace is UserNamespace.HOST:
-            return None
-        if record.first_host_id is not None:
-            return ids.own_range(record.first_host_id)
-        return ids.choose(())
-
     def site(self, record: Record) -> Site:
         """Where the container's files lie on the host."""
         return self._sites.of(record.id, self._sites.lowers(record.spec))
@@ -298,7 +306,17 @@ class House:
             self._ledger.note(live.before, **asked)
             self._groups.remove(live.cgroup)
             return
-        record = self._ledger.note(
+        record = self._store_end(record, exit_code, reason)
+        (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
+        self.history.note("die", record, exit_code=exit_code)
+        self._groups.remove(live.cgroup)
+        if record.spec.remove_on_exit:
+            self.remove(record)
+            return
+        self.restarts.ended(record, exit_code)
+
+    def _store_end(self, record: Record, exit_code: int, reason: str) -> Record:
+        return self._ledger.note(
             record,
             status=Status.EXITED,
             host_pid=None,
@@ -308,13 +326,6 @@ class House:
             health=record.health.ended() if record.health else None,
             **UNPLUGGED,
         )
-        (self._disk.home(record.id) / "init.sock").unlink(missing_ok=True)
-        self.history.note("die", record, exit_code=exit_code)
-        self._groups.remove(live.cgroup)
-        if record.spec.remove_on_exit:
-            self.remove(record)
-            return
-        self.restarts.ended(record, exit_code)
 
     def stop(
         self, record: Record, timeout_s: float, number: int, done: Callable[[int], None]
@@ -463,16 +474,8 @@ class House:
             self._hits.look(record.id, cgroup)
             with suppress(WardianError, OSError):
                 cgroup.kill()
-            record = self._ledger.note(
-                self.records[record.id],
-                status=Status.EXITED,
-                host_pid=None,
-                exit_code=137,
-                finished_at=time.time(),
-                exit_reason="ended while no keeper watched",
-                health=record.health.ended() if record.health else None,
-                **UNPLUGGED,
-            )
+            record = self.records[record.id]
+            record = self._store_end(record, 137, "ended while no keeper watched")
             if record.spec.keep is Keep.NEVER or record.spec.remove_on_exit:
                 self.remove(record)
             else:

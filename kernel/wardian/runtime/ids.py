@@ -10,6 +10,8 @@ from pathlib import Path
 
 from wardian.errors import SetupError
 from wardian.linux.idmap import IdRange, subordinate_ranges
+from wardian.runtime.spec import UserNamespace
+from wardian.runtime.state import Record
 
 RANGE = 65536
 TTY_GID = 5
@@ -51,6 +53,15 @@ def choose(taken: Iterable[int | None]) -> IdMaps:
     raise SetupError(
         "every range of user ids is taken", hint="remove some containers with `wardian rm`"
     )
+
+
+def of(record: Record) -> IdMaps | None:
+    """Those of a container that there is; None if it has the host's."""
+    if record.spec.user_namespace is UserNamespace.HOST:
+        return None
+    if record.first_host_id is not None:
+        return own_range(record.first_host_id)
+    return choose(())
 
 
 def own_range(first: int) -> IdMaps:

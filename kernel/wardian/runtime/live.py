@@ -222,6 +222,15 @@ class Live:
                 process.pidfd_send_signal(self.pidfd, 9)
         self._kill_rest()
 
+    def wait_for_end(self) -> None:
+        """Of an init that was killed with nobody beside it: a moment."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(_ANSWER_S * 1000):
+            raise FailedPrecondition(
+                f"container {self.record.spec.name} has not ended", hint="try again in a moment"
+            )
+
     def _kill_rest(self) -> None:
         """Where the PID namespace is shared, it does not end with init."""
         if not self.record.spec.sharing.owns_pids:
