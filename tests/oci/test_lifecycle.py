@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,34 @@ def test_errors_are_in_the_log_as_runc_writes_them(oci: Oci, tmp_path: Path) -> 
     oci("--log", str(log), "--log-format", "json", "state", "nobody")
     line = json.loads(log.read_text())
     assert line["level"] == "error" and line["msg"] == "container nobody does not exist"
+
+
+def test_poststop_hooks_that_a_killed_delete_has_left_are_run_by_the_next(
+    oci: Oci, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    os.mkfifo(tmp_path / "gate")
+
+    def hook(number: int, script: str) -> dict[str, object]:
+        line = f'{script} echo {number} "$(cat)" >>"$0"'
+        args = ["sh", "-c", line, str(told)]
+        return {"path": "/bin/sh", "args": args, "env": ["PATH=/usr/bin:/bin"]}
+
+    waits = f"test -e {tmp_path}/open || exec cat {tmp_path}/gate;"
+    hooks = {"poststop": [hook(0, ""), hook(1, waits), hook(2, "")]}
+    oci.config("sh", "-c", "true", change=lambda tree: tree.update(hooks=hooks))
+    assert oci.detached("run", "--detach", "--bundle", str(oci.bundle), "one") == 0
+    oci.wait_for("one", "stopped")
+    command = [str(oci.program), "--root", str(oci.root), "delete", "one"]
+    with subprocess.Popen(command) as deleting, open(tmp_path / "gate", "w"):  # the second waits
+        assert "does not exist" in oci("state", "one").stderr
+        assert "does not exist" in oci("delete", "one").stderr  # somebody is at it
+        deleting.kill()
+    (tmp_path / "open").touch()
+    assert oci("list", "--quiet").stdout == ""
+    done = oci("delete", "one")
+    assert (done.returncode, done.stderr) == (0, "")
+    numbers = [line.split()[0] for line in told.read_text().splitlines()]
+    assert numbers == ["0", "1", "2"]
+    assert "does not exist" in oci("delete", "one").stderr
+    assert os.listdir(oci.root) == []

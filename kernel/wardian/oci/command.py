@@ -15,10 +15,10 @@ import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, NotFound, WardianError
 from wardian.linux.process import start_ticks
-from wardian.oci import group, hooks, listing
+from wardian.oci import group, listing
 from wardian.oci.group import Manager
 from wardian.oci.log import LOG
-from wardian.oci.state import OCI_VERSION, Folder, Record, document
+from wardian.oci.state import OCI_VERSION, Folder, Record
 
 if TYPE_CHECKING:
     from wardian.oci.console import Console
@@ -232,7 +232,7 @@ def _start(invocation: Invocation) -> int:
 
 
 def _run_command(invocation: Invocation) -> int:
-    from wardian.oci import create
+    from wardian.oci import create, deletion
 
     is_detached = "detach" in invocation.flags
     folder = invocation.folder()
@@ -240,13 +240,13 @@ def _run_command(invocation: Invocation) -> int:
         try:
             create.start(folder)
         except BaseException:
-            _remove(folder, record)
+            deletion.remove(folder, record)
             raise
         if is_detached:
             return 0
         code = console.wait(record.pid)
     if "keep" not in invocation.flags:
-        _remove(folder, folder.read())
+        deletion.remove(folder, folder.read())
     return code
 
 
@@ -326,9 +326,12 @@ def _signal(word: str) -> int:
 
 
 def _delete(invocation: Invocation) -> int:
+    from wardian.oci import deletion
+
     folder = invocation.folder()
+    was_unfinished = deletion.finish(invocation.root, folder.id)
     force = "force" in invocation.flags
-    if force and not folder.path.exists():
+    if (force or was_unfinished) and not folder.path.exists():
         return 0
     try:
         record = folder.read()
@@ -342,20 +345,8 @@ def _delete(invocation: Invocation) -> int:
         if not force:
             raise FailedPrecondition(f"cannot delete container {folder.id}: it is {status}")
         _send(record, signal.SIGKILL)
-    _remove(folder, record)
+    deletion.remove(folder, record)
     return 0
-
-
-def _remove(folder: Folder, record: Record) -> None:
-    from wardian.oci import create
-
-    cgroup = group.recorded(record.cgroups)
-    if cgroup is not None:
-        with suppress(WardianError):
-            cgroup.kill()
-        create.remove_group(cgroup, record)
-    folder.remove()
-    hooks.run_all(record.config.hooks.poststop, document(record, "stopped"), "poststop")
 
 
 def _list(invocation: Invocation) -> int:

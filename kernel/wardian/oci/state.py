@@ -32,6 +32,7 @@ class Record(msgspec.Struct):
     owner: str = ""
     parents: list[str] = msgspec.field(default_factory=list)  # of the groups, made with them
     unit: str = ""  # systemd's name for the group, where it made it
+    poststop_done: int = 0  # of its poststop hooks, by a `delete`
     version: int = VERSION
 
 
@@ -76,6 +77,27 @@ class Folder:
         new = self.path / "state.json.new"
         new.write_bytes(msgspec.json.encode(record))
         new.rename(self.path / "state.json")
+
+    def move(self, path: Path) -> None:
+        """Give it another name; nobody finds it by its id any more."""
+        self.path = self.path.rename(path)
+
+    @contextmanager
+    def held(self, *, waits: bool) -> Iterator[bool]:
+        """Whether it is there and ours, for as long as this lasts."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield False
+            return
+        is_ours = False
+        try:
+            with suppress(BlockingIOError, FileNotFoundError):
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+                is_ours = os.path.samestat(os.fstat(fd), os.stat(self.path))
+            yield is_ours
+        finally:
+            os.close(fd)
 
     def remove(self) -> None:
         """Forget it."""
