@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 import wardian
+from tests.linux.program import IMAGE, out
+from wardian.images.resolve import resolve
+from wardian.images.store import ImageStore
 from wardian.runtime.doctor import Diagnosis, Rung, diagnose, short_reason
 from wardian.runtime.probes.finding import Outcome
 
@@ -41,6 +44,12 @@ FILTERED = """
 from wardian.linux import capabilities, process, seccomp
 process.set_no_new_privs()
 seccomp.load(seccomp.compile_default(capabilities.DEFAULT))
+"""
+
+
+HIDING_CLONE3 = """
+from tests.linux.test_process_calls import hide
+hide("clone3")
 """
 
 
@@ -140,6 +149,28 @@ def test_seccomp_filter_is_named(tmp_path: Path) -> None:
     value = doctor_within(FILTERED, tmp_path)
     assert value["rung"] == "bare"
     assert "seccomp=unconfined" in lift_of(value, "user namespace")
+
+
+@requires_root
+def test_clone_does_where_a_filter_hides_clone3(state: Path) -> None:
+    value = doctor_within(HIDING_CLONE3, state)
+    calls = next(probe for probe in value["probes"] if probe["name"] == "system calls")
+    assert (calls["outcome"], calls["detail"]) == ("works", "clone3 is hidden, clone does")
+    assert value["rung"] == "full"
+    command = ("--root", str(state), "run", "--rm", IMAGE, "echo", "fern")
+    resolve(ImageStore(state), IMAGE)
+    assert (
+        out(
+            subprocess.run(
+                [sys.executable, "-c", HIDING_CLONE3 + THEN_DOCTOR, *command],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        )
+        == "fern\n"
+    )
 
 
 @requires_root

@@ -15,6 +15,8 @@ import pytest
 
 from tests.linux.child import in_child, running
 from tests.linux.conftest import wait_until
+from wardian.cgroups.hierarchy import Hierarchy
+from wardian.cgroups.limits import Limits
 from wardian.errors import KernelRefused
 from wardian.linux import process, seccomp
 from wardian.linux.libseccomp import ALLOW, ERRNO
@@ -93,6 +95,31 @@ def test_clone_is_used_where_a_filter_hides_clone3() -> None:
         return [named - host_pid, os.waitstatus_to_exitcode(os.waitpid(host_pid, 0)[1])]
 
     assert in_child(deed) == [0, 1]
+
+
+def test_child_is_in_its_group_though_clone3_is_hidden() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a group anywhere; run the tests as root")
+    group = Hierarchy.detect().cgroup(f"wardian-hidden-{os.getpid()}")
+    group.create(Limits())
+    cgroup_fd = group.clone_fd()
+    if cgroup_fd is None:
+        group.remove()
+        pytest.skip("this host has no cgroup v2; see tests/vm")
+
+    def deed() -> str:
+        hide("clone3")
+        with running(flags=CLONE_NEWUSER, cgroup_fd=cgroup_fd) as host_pid:
+            wait_until(lambda: str(host_pid) in procs.read_text().split())
+        return "there"
+
+    procs = group.paths["unified" if "unified" in group.paths else ""] / "cgroup.procs"
+    try:
+        assert in_child(deed) == "there"
+    finally:
+        os.close(cgroup_fd)
+        wait_until(lambda: procs.read_text() == "")
+        group.remove()
 
 
 def hide(call: str) -> None:

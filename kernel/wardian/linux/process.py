@@ -50,7 +50,8 @@ def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
 
     Only for single-threaded processes: libc does not hear of this fork, the interpreter does. Where
     libc counts more threads, setresuid(2) and its like wait for them for ever in the child.
-    With ``cgroup_fd`` (a cgroup v2 directory) the child is born in that group.
+    With ``cgroup_fd`` (a cgroup v2 directory) the child is born in that group. Where clone3 is
+    hidden clone(2) does, and the child moves there first of all, or ends.
     """
     pidfd = ctypes.c_int(-1)
     args = _CloneArgs(
@@ -62,6 +63,7 @@ def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
     if cgroup_fd is not None:
         args.flags |= _CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd
+    procs_fd = -1
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = -1
     try:
@@ -69,15 +71,37 @@ def clone3(flags: int, *, cgroup_fd: int | None = None) -> tuple[int, int]:
             pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
         except KernelRefused as error:
             # Docker's seccomp profile answers so, to make libc fall back to clone(2).
-            if error.errno != errno.ENOSYS or cgroup_fd is not None:
+            if error.errno != errno.ENOSYS:
                 raise
+            if cgroup_fd is not None:
+                procs_fd = _open_procs(cgroup_fd)
             pid = _clone(flags, pidfd)
     finally:
         if pid == 0:
             ctypes.pythonapi.PyOS_AfterFork_Child()
         else:
             ctypes.pythonapi.PyOS_AfterFork_Parent()
+        if procs_fd >= 0:
+            _close_procs(procs_fd, moves=pid == 0)
     return (0, -1) if pid == 0 else (pid, pidfd.value)
+
+
+def _open_procs(cgroup_fd: int) -> int:
+    """By the parent, whose right to move into the group is then the child's."""
+    try:
+        return os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=cgroup_fd)
+    except OSError as error:
+        raise KernelRefused("open", error.errno or 0, "cgroup.procs") from error
+
+
+def _close_procs(procs_fd: int, *, moves: bool) -> None:
+    try:
+        if moves:
+            os.write(procs_fd, b"0")
+    except OSError:
+        os._exit(1)
+    finally:
+        os.close(procs_fd)
 
 
 def _clone(flags: int, pidfd: ctypes.c_int) -> int:
