@@ -143,6 +143,19 @@ def test_a_computed_way_is_what_really_happens(street: Street) -> None:
     assert not nobody.arrives
 
 
+def test_a_container_may_be_called_host_or_world(street: Street) -> None:
+    out(street.wardian("rename", "asker", "host"))
+    out(street.wardian("rename", "stranger", "world"))
+    frame = street.frame()
+    names = [space.name for space in frame.namespaces]
+    assert sorted(names) == ["container:host", "container:world", "host", "web"]
+    found = way(frame, "container:host", "web", 7)
+    assert (found.arrives, found.hops[0].namespace) == (True, "container:host")
+    assert not way(frame, "container:world", "container:host", 7).arrives
+    assert way(frame, "world", own_address(), PORT).arrives
+    assert way(frame, "host", "container:host", 7).ends == "container:host"
+
+
 def test_a_packet_with_a_false_sender_is_dropped_at_the_bridge(street: Street) -> None:
     out(street.wardian("rm", "-f", "asker"))
     start(street.wardian, "liar", SLEEPER, "--network", "lab", "--cap-add", "NET_ADMIN")

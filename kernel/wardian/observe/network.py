@@ -29,6 +29,7 @@ from wardian.observe.network_frame import (
     NamespaceRow,
     NetworkFrame,
     NetworkRow,
+    space_name,
 )
 from wardian.observe.subject import NAME_LABEL
 from wardian.runtime.messages import ContainerInfo
@@ -175,7 +176,7 @@ def _names(running: Sequence[ContainerInfo]) -> dict[str, str]:
     """What a notebook calls its container, where that is clear, else the whole name."""
     short = [info.spec.labels.get(NAME_LABEL, info.name) for info in running]
     return {
-        info.id: label(name if short.count(name) == 1 else info.name)
+        info.id: space_name(label(name if short.count(name) == 1 else info.name))
         for info, name in zip(running, short, strict=True)
     }
 

@@ -1,9 +1,9 @@
 """What the networks of a state root look like at one moment: immutable, all from the kernel.
 
 A namespace is named by its container, the host's (or a user's own, where the bridges stand) is
-``host``. Of what a container can make without end (links, routes, sockets) a row has the first
-ones, and says if there are more. What a container chose passes through
-:func:`wardian.observe.label.label`.
+``host``; a container that is called by such a word is ``container:host``. Of what a container can
+make without end (links, routes, sockets) a row has the first ones, and says if there are more. What
+a container chose passes through :func:`wardian.observe.label.label`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ from wardian.network.ruleset import Rule
 from wardian.observe.frames import Source
 
 HOST = "host"
+WORLD = "world"  # everything else; no namespace
+
+
+def space_name(container: str) -> str:
+    """What the namespace of a container of this name is called: never by a word of the frame's."""
+    return f"container:{container}" if container in (HOST, WORLD) else container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

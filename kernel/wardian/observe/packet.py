@@ -12,9 +12,14 @@ from ipaddress import ip_address, ip_network
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.network.ruleset import Match, Rule
-from wardian.observe.network_frame import HOST, LinkRow, NamespaceRow, NetworkFrame, NetworkRow
-
-WORLD = "world"
+from wardian.observe.network_frame import (
+    HOST,
+    WORLD,
+    LinkRow,
+    NamespaceRow,
+    NetworkFrame,
+    NetworkRow,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ import msgspec
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.observe.network import NetworkSampler
-from wardian.observe.network_frame import NetworkFrame
+from wardian.observe.network_frame import NetworkFrame, space_name
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import NAME_LABEL, NOTEBOOK_LABEL, not_running
 from wardian.runtime.client import Client
@@ -63,7 +63,7 @@ class Surroundings:
 
     def look(self, client: Client, sampler: NetworkSampler) -> NetworkFrame:
         """The frame of now. Raises WardianError."""
-        return replace(sampler.sample(self.known(client.list())), container=self.name)
+        return replace(sampler.sample(self.known(client.list())), container=space_name(self.name))
 
 
 class SurroundingsSampler:
