@@ -125,10 +125,14 @@ def test_events_tell_a_containers_life(wardian: Wardian) -> None:
 
 @pytest.mark.usefixtures("client")
 def test_events_tell_of_programs_and_of_memory(wardian: Wardian) -> None:
-    out(wardian("run", "-d", "--name", "box", "-m", "16m", IMAGE, "sleep", "1000"))
+    out(wardian("run", "-d", "--name", "box", "-m", "8m", IMAGE, "sleep", "1000"))
     assert wardian("exec", "box", "sh", "-c", "exit 5").returncode == 5
     eat = "x=x; while :; do x=$x$x; done"
-    assert wardian("run", "--name", "eater", "-m", "16m", IMAGE, "sh", "-c", eat).returncode == 137
+    # Its init is larger than all that is left: that dies, and with it the container.
+    said = refused(wardian("exec", "box", "sh", "-c", eat), 137)
+    assert said == "container box has ended; it had run out of memory"
+    eater = ("run", "--name", "eater", "-m", "16m", IMAGE, "sh", "-c", eat)
+    assert refused(wardian(*eater), 137) == "container eater has ended; it had run out of memory"
     told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}"))
     actions = told.splitlines()
     words = "sh -c exit 5"

@@ -112,4 +112,4 @@ def _follow(process: ContainerProcess, *, interactive: bool, keys: bytes) -> int
         terminal.join()
         if terminal.was_detached:
             return 0
-    return process.wait()
+    return foreground.told(process.container, process.wait())

@@ -92,4 +92,4 @@ class Following:
             container.attach(Keep.ALWAYS)
             click.echo(f"\nwardian: detached; {container.info.name} goes on", err=True)
             return 0
-        return container.wait()
+        return foreground.told(container, container.wait())

@@ -13,8 +13,13 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from wardian.cli.program import complain
 from wardian.errors import InvalidInput, WardianError
+
+if TYPE_CHECKING:
+    from wardian.runtime.container import Container
 
 FORWARDED = (
     signal.SIGINT,
@@ -222,3 +227,17 @@ def flush_output() -> None:
     """What we have printed so far comes before what the program prints."""
     sys.stdout.flush()
     sys.stderr.flush()
+
+
+def told(container: Container, code: int) -> int:
+    """The exit code; on stderr that the container has ended for want of memory, if it has.
+
+    Near a memory limit it may be init that the kernel kills, and with it all that is there.
+    """
+    if code == 128 + signal.SIGKILL:
+        with suppress(WardianError):  # it was removed with its end
+            info = container.info
+            if info.host_pid is None and info.was_oom_killed:
+                hint = f"`wardian update --memory` gives {info.name} more; then start it again"
+                complain(f"container {info.name} has ended; it had run out of memory", hint)
+    return code
