@@ -396,7 +396,7 @@ def test_two_hundred_containers_on_one_bridge_talk_and_leave_nothing(
         for container in crowd:
             container.remove(force=True)
         wait_until(lambda: _senders(bridge) == ["veth-server 10.213.7.2"])
-        assert [name for name in _host()[0] if name.startswith("veth-one")] == []
+        wait_until(lambda: not [name for name in _host()[0] if name.startswith("veth-one")])
     start(wardian, "next", SLEEPER, "--network", lab)
     assert settings(wardian, "next")["lab"]["IPAddress"] == "10.213.7.3"  # the first that was free
     out(wardian("rm", "-f", "server", "next"))
