@@ -1,9 +1,9 @@
 /**
- * How a view and its host talk, whatever carries it: a widget's comm, the extension's own comm, or
- * nothing at all (a recording).
+ * How a view and its host talk, whatever carries it: a widget's comm, or the extension's own
+ * WebSocket.
  */
 
-import type { FrameMessage, PathVersion, Recording, View } from "./frames.js";
+import type { FrameMessage, PathVersion, View } from "./frames.js";
 
 export interface VersionsMessage {
   kind: "versions";
@@ -72,12 +72,11 @@ export interface Channel {
   send(request: Request): void;
 }
 
-/** What a view starts from: the last frame that was saved, or a whole recording. */
+/** What a view starts from: the last frame that was saved. */
 export interface Beginning {
   view: View;
   container: string;
   frame: FrameMessage | null;
-  recording: Recording | null;
 }
 
 const utf8 = new TextDecoder();

@@ -288,13 +288,6 @@ export interface DeltaMessage {
 
 export type FrameMessage = FullMessage | DeltaMessage;
 
-export interface Recording {
-  format: string;
-  view: View;
-  container: string;
-  messages: FrameMessage[];
-}
-
 /** What identifies a process from frame to frame: a pid alone can be used again. */
 export function processKey(row: ProcessRow): string {
   return `${row.host_pid}:${row.start_ticks}`;

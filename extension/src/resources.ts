@@ -5,8 +5,7 @@ import { Chart, type Line } from "./chart.js";
 import { fill, h, setText } from "./dom.js";
 import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
-import type { Panel } from "./shell.js";
-import type { Timeline } from "./timeline.js";
+import type { Panel, Past } from "./shell.js";
 import { words } from "./words.js";
 
 type Figures = Pick<
@@ -64,9 +63,9 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     );
   }
 
-  show(frame: ResourcesFrame, timeline: Timeline<ResourcesFrame>): void {
-    const first = timeline.past[0]?.time_s ?? 0;
-    const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...timeline.past];
+  show(frame: ResourcesFrame, { past }: Past<ResourcesFrame>): void {
+    const first = past[0]?.time_s ?? 0;
+    const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...past];
     const isHeld = frame.is_container !== false; // a cgroup has peaks, limits and parts
     const memoryLimit = isHeld ? ` / ${limit(frame.memory_limit_bytes, bytes)}` : "";
     this.memory.say(

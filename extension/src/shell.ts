@@ -11,11 +11,16 @@ import type { Frame, Frames, View } from "./frames.js";
 import { Timeline } from "./timeline.js";
 import { words } from "./words.js";
 
+/** All frames up to the one that is shown, for charts. */
+export interface Past<F extends Frame> {
+  readonly past: readonly F[];
+}
+
 /** The inside of a view. */
 export interface Panel<F extends Frame> {
   readonly element: HTMLElement;
-  show(frame: F, past: Timeline<F>): void;
-  hear?(message: HostMessage, timeline: Timeline<F>): void;
+  show(frame: F, seen: Past<F>): void;
+  hear?(message: HostMessage): void;
   dispose?(): void;
 }
 
@@ -24,9 +29,8 @@ export type BuildPanel<F extends Frame> = (channel: Channel, announce: Announce)
 /** Tells a screen reader of something that has just been done. */
 export type Announce = (text: string) => void;
 
-type Status = "recorded" | "ended" | "paused" | "saved" | "live" | "still";
+type Status = "ended" | "paused" | "saved" | "live" | "still";
 
-const PLAY_MS = 100;
 let numbered = 0;
 
 /** Puts a view into `host`; returns how to take it away. */
@@ -90,25 +94,20 @@ class Shell<F extends Frame> {
   }
 
   start(): void {
-    const { frame, recording } = this.beginning;
-    if (recording !== null) {
-      recording.messages.forEach((message) => this.timeline.take(message));
-    } else {
-      if (frame !== null) {
-        this.timeline.take(frame);
-      }
-      this.stopListening = this.channel.listen((message) => this.hear(message));
-      this.attention = new Attention(this.element, (visible) => {
-        this.channel.send({ kind: "visible", id: this.id, visible });
-      });
+    const { frame } = this.beginning;
+    if (frame !== null) {
+      this.timeline.take(frame);
     }
+    this.stopListening = this.channel.listen((message) => this.hear(message));
+    this.attention = new Attention(this.element, (visible) => {
+      this.channel.send({ kind: "visible", id: this.id, visible });
+    });
     this.draw();
   }
 
   dispose(): void {
     this.attention?.dispose();
     this.stopListening?.();
-    this.controls.dispose();
     cancelAnimationFrame(this.drawing);
     this.panel.dispose?.();
   }
@@ -125,7 +124,7 @@ class Shell<F extends Frame> {
         this.error = message.hint ? `${message.what} (${message.hint})` : message.what;
         break;
       default:
-        this.panel.hear?.(message, this.timeline);
+        this.panel.hear?.(message);
     }
     // However many messages come, at most one drawing a frame of the screen.
     cancelAnimationFrame(this.drawing);
@@ -136,7 +135,7 @@ class Shell<F extends Frame> {
     const frame = this.timeline.current;
     this.element.dataset.status = this.statusName(frame);
     setText(this.status, this.statusText(frame));
-    this.controls.update(this.beginning.recording !== null, this.view !== "image");
+    this.controls.update(this.view !== "image");
     this.notice.hidden = frame !== null && this.error === null;
     setText(this.notice, this.error ?? words.waiting);
     this.panel.element.hidden = frame === null;
@@ -147,7 +146,6 @@ class Shell<F extends Frame> {
   }
 
   private statusName(frame: F | null): Status {
-    if (this.beginning.recording !== null) return "recorded";
     if (this.error !== null) return "ended";
     if (this.view === "image") return "still";
     if (!this.timeline.isLive) return "paused";
@@ -156,7 +154,7 @@ class Shell<F extends Frame> {
 
   private statusText(frame: F | null): string {
     const name = this.statusName(frame);
-    if (frame !== null && (name === "recorded" || name === "paused")) {
+    if (frame !== null && name === "paused") {
       return `${words[name]} ${clock(frame.time_s)}`;
     }
     // Figures are always polled; of files and processes we expect to be told.
@@ -178,8 +176,6 @@ class Controls<F extends Frame> {
     attributes: { type: "range", min: "0" },
     on: { input: () => this.seek(Number(this.slider.value)) },
   });
-  private playing: ReturnType<typeof setInterval> | null = null;
-  private isRecording = false;
 
   constructor(
     private readonly timeline: Timeline<F>,
@@ -196,51 +192,24 @@ class Controls<F extends Frame> {
   }
 
   /** What never changes has nothing to pause. */
-  update(isRecording: boolean, moves: boolean): void {
-    this.isRecording = isRecording;
+  update(moves: boolean): void {
     const { isLive, length, position } = this.timeline;
-    const isRunning = isRecording ? this.playing !== null : isLive;
-    const label = isRunning ? words.pause : isRecording ? words.play : words.resume;
-    setText(this.toggle, isRunning ? "❚❚" : "▶▶");
+    const label = isLive ? words.pause : words.resume;
+    setText(this.toggle, isLive ? "❚❚" : "▶▶");
     this.toggle.title = label;
     this.toggle.setAttribute("aria-label", label);
     this.element.hidden = length === 0 || !moves;
-    const isStepping = !isRunning;
-    for (const part of [this.slider, this.back, this.forward]) part.hidden = !isStepping;
+    for (const part of [this.slider, this.back, this.forward]) part.hidden = isLive;
     this.slider.max = String(Math.max(0, length - 1));
     this.slider.value = String(position);
     this.back.disabled = position <= 0;
     this.forward.disabled = position >= length - 1;
   }
 
-  dispose(): void {
-    this.stop();
-  }
-
   private onToggle(): void {
-    if (!this.isRecording) {
-      if (this.timeline.isLive) this.timeline.pause();
-      else this.timeline.resume();
-    } else if (this.playing !== null) {
-      this.stop();
-    } else {
-      this.play();
-    }
+    if (this.timeline.isLive) this.timeline.pause();
+    else this.timeline.resume();
     this.draw();
-  }
-
-  private play(): void {
-    if (this.timeline.position >= this.timeline.length - 1) this.timeline.seek(0);
-    this.playing = setInterval(() => {
-      this.timeline.seek(this.timeline.position + 1);
-      if (this.timeline.position >= this.timeline.length - 1) this.stop();
-      this.draw();
-    }, PLAY_MS);
-  }
-
-  private stop(): void {
-    if (this.playing !== null) clearInterval(this.playing);
-    this.playing = null;
   }
 
   private step(by: number): void {
@@ -248,7 +217,6 @@ class Controls<F extends Frame> {
   }
 
   private seek(position: number): void {
-    this.stop();
     this.timeline.seek(position);
     this.draw();
   }

@@ -10,13 +10,11 @@ export const words = {
   live: "live",
   polling: "live, by polling",
   paused: "paused",
-  recorded: "recorded",
   saved: "saved",
   ended: "ended",
   still: "never changes: its digest is its name",
   pause: "Pause",
   resume: "Back to live",
-  play: "Play",
   back: "One frame back",
   forward: "One frame forward",
   position: "Frame",
@@ -44,6 +42,29 @@ export const words = {
   cpu: "CPU",
   pids: "Processes",
   ofOneCore: "of one core",
+} as const;
+
+/** What the view of a recording says. */
+export const recordingWords = {
+  title: "Recording",
+  recorded: "recorded",
+  reading: "The recording is being read …",
+  unreadable: "This recording cannot be read.",
+  controls: "Replay",
+  play: "Play",
+  pause: "Pause",
+  back: "One frame back",
+  forward: "One frame forward",
+  position: "Moment",
+  speed: "Speed",
+  views: "Views",
+  times: (factor: number): string => `${factor}×`,
+  moment: (at: string, all: string): string => `${at} / ${all} s`,
+  spoken: (at: string, all: string): string => `${at} of ${all} seconds`,
+  cell: (number: number): string => `cell ${number}`,
+  toCell: (number: number, at: string): string => `Go to where cell ${number} begins, at ${at} s`,
+  unseen: "Not seen yet at this moment.",
+  endedAs: (why: string): string => `The recording ended as ${why}.`,
 } as const;
 
 /** What the network view says. */

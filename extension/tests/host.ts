@@ -57,7 +57,7 @@ export function mountView<V extends View>(
   build: BuildPanel<Frames[V]>,
   beginning: Partial<Beginning> = {}
 ): void {
-  const usual = { view, container: "web", frame: null, recording: null };
+  const usual = { view, container: "web", frame: null };
   unmount = mount(view, place, { ...usual, ...beginning }, host, build);
 }
 

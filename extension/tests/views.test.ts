@@ -152,25 +152,6 @@ test("an error of the host is shown, and what was seen last stays", () => {
   expect(all(".wd-line[data-key]")).toHaveLength(1);
 });
 
-test("a recording is labelled, asks nothing of a host and can be stepped through", () => {
-  mountView("processes", processesPanel, {
-    recording: {
-      format: "wardian-recording/1",
-      view: "processes",
-      container: "web",
-      messages: [
-        { kind: "full", view: "processes", frame: processesFrame([row(101)]) },
-        { kind: "delta", view: "processes", set: { running: 2 }, put: [row(102)], drop: [] },
-      ],
-    },
-  });
-  expect(one(".wd-status").textContent).toMatch(/^recorded /);
-  expect(host.requests).toHaveLength(0);
-  expect(all(".wd-line[data-key]")).toHaveLength(2);
-  one('[aria-label="One frame back"]').click();
-  expect(all(".wd-line[data-key]")).toHaveLength(1);
-});
-
 test("the frame that a notebook saved is shown before any host answers", () => {
   mountView("processes", processesPanel, {
     frame: { kind: "full", view: "processes", frame: processesFrame([row(101)]) },

@@ -28,10 +28,11 @@ from tests.linux.test_networks import (  # fixtures, too
 )
 from wardian.errors import FailedPrecondition
 from wardian.network.definition import Endpoint
-from wardian.observe import namespace_reader, wire
+from wardian.observe import namespace_reader
 from wardian.observe.network import NetworkSampler
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.packet import Way, way
+from wardian.observe.replica import Replica
 from wardian.observe.surroundings import Surroundings, observe
 from wardian.runtime.client import Client
 from wardian.widgets.feed import PULSE, Feed
@@ -190,12 +191,12 @@ class Watched:
 
     def frame(self) -> NetworkFrame:
         """What the page has by now."""
-        shown: wire.Frame | None = None
-        for message in list(self.sent):
-            if json.loads(message)["kind"] in ("full", "delta"):
-                shown = wire.apply(shown, message)
-        assert isinstance(shown, NetworkFrame)
-        return shown
+        page = Replica("network")
+        for message in map(json.loads, list(self.sent)):
+            if message["kind"] in ("full", "delta"):
+                page.take(message)
+        assert isinstance(page.frame, NetworkFrame)
+        return page.frame
 
 
 @pytest.fixture

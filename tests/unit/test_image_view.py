@@ -18,6 +18,7 @@ from wardian.observe import wire
 from wardian.observe.frames import Mark
 from wardian.observe.image import Exhibit, instruction
 from wardian.observe.image_frame import ImageFrame
+from wardian.observe.replica import Replica
 from wardian.storage.changes import Change, changes
 from wardian.storage.flattened import flatten
 from wardian.storage.snapshotter import Snapshot
@@ -153,7 +154,9 @@ def test_what_a_layer_hides_wholly_is_counted_as_hidden(store: ImageStore) -> No
 
 
 def test_a_frame_goes_over_the_wire_whole(frame: ImageFrame) -> None:
-    assert wire.apply(None, wire.full(frame)) == frame
+    page = Replica("image")
+    page.take(json.loads(wire.full(frame)))
+    assert page.frame == frame
 
 
 def test_static_form_names_steps_and_files_without_markup(frame: ImageFrame) -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens between two frames, the messages carry it; a recording is the same frames."""
+"""Whatever happens between two frames, the messages carry it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardian.errors import InvalidInput
 from wardian.network.ruleset import Rule
 from wardian.observe import wire
 from wardian.observe.frames import (
@@ -26,8 +24,10 @@ from wardian.observe.frames import (
     State,
     UpperEntry,
 )
+from wardian.observe.history import History
+from wardian.observe.label import label
 from wardian.observe.network_frame import LinkRow, NamespaceRow, NetworkFrame, NetworkRow
-from wardian.observe.recording import Recording
+from wardian.observe.replica import Replica
 from wardian.observe.wire import Frame
 
 entries = st.builds(
@@ -71,8 +71,8 @@ rows = st.builds(
     container_pids=st.lists(st.integers(1, 9), max_size=3).map(tuple),
     parent_host_pid=st.none() | st.integers(1, 5),
     state=st.sampled_from(State),
-    comm=st.text(max_size=5),
-    args=st.text(max_size=5),
+    comm=st.text(max_size=5).map(label),
+    args=st.text(max_size=5).map(label),
     uid=st.none() | st.integers(0, 9),
     host_uid=st.none() | st.integers(0, 9),
     threads=st.none() | st.integers(1, 9),
@@ -138,10 +138,11 @@ def unordered(frame: Frame) -> Frame:
 
 
 def check_deltas(frames: list[Frame]) -> None:
-    shown = wire.apply(None, wire.full(frames[0]))
+    page = Replica(frames[0].view)
+    page.take(json.loads(wire.full(frames[0])))
     for before, after in pairwise(frames):
-        shown = wire.apply(shown, wire.delta(before, after))
-        assert unordered(shown) == unordered(after)
+        page.take(json.loads(wire.delta(before, after)))
+        assert unordered(page.frame) == unordered(after)
 
 
 @given(st.lists(layers_frames, min_size=2, max_size=4))
@@ -189,40 +190,12 @@ def test_a_counter_of_a_rule_is_all_that_a_delta_says_of_it() -> None:
     assert (message["set"], message["patch"]) == ({}, [[["networks", 0, "rules", 0, "packets"], 2]])
 
 
-def test_a_recording_replays_the_same_frames() -> None:
-    recording = Recording("resources", "web")
-    frames = [resources_frame(time_s=float(n), pids_current=n) for n in range(20)]
-    for frame in frames:
-        recording.append(frame)
-    stored = json.loads(json.dumps(recording.to_json()))
-    assert list(Recording.from_json(stored)) == frames
-
-
-def test_a_recording_keeps_the_latest_frames() -> None:
-    recording = Recording("resources", "web", max_frames=3)
+def test_a_history_keeps_the_latest_frames() -> None:
+    history = History("resources", "web", max_frames=3)
     for n in range(10):
-        recording.append(resources_frame(pids_current=n))
-    assert [frame.pids_current for frame in recording if isinstance(frame, ResourcesFrame)] == [
+        history.append(resources_frame(pids_current=n))
+    assert [frame.pids_current for frame in history if isinstance(frame, ResourcesFrame)] == [
         7,
         8,
         9,
     ]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        {"format": "wardian-recording/1", "view": "none", "container": "", "messages": []},
-        {"format": "wardian-recording/1", "view": "layers", "container": "", "messages": [{}]},
-        {
-            "format": "wardian-recording/1",
-            "view": "layers",
-            "container": "",
-            "messages": [{"kind": "delta", "view": "layers", "set": {}}],
-        },
-    ],
-)
-def test_what_is_no_recording_is_refused(content: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInput):
-        Recording.from_json(content)

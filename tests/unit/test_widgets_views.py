@@ -13,7 +13,8 @@ import pytest
 from comm.base_comm import BaseComm
 
 from tests.unit.test_observe_processes import Members
-from wardian.errors import FailedPrecondition, InvalidInput
+from wardian import widgets
+from wardian.errors import FailedPrecondition, NotFound
 from wardian.observe.subject import Subject
 from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
 from wardian.widgets import page as page_comm
@@ -155,21 +156,20 @@ def test_nonsense_from_the_page_does_nothing(
     assert caplog.text == ""
 
 
-def test_frozen_view_is_json_and_replays(view: ContainerView) -> None:
-    frozen = json.loads(json.dumps(view.freeze()))
-    replayed = type(view).replay(frozen)
-    assert repr(replayed) == f"{type(view).__name__}('web', recorded)"
-    assert json.loads(replayed.recording) == frozen
-    assert bundle(replayed)["text/html"] == bundle(view)["text/html"]
-    say(replayed, {"kind": "visible", "id": "a", "visible": True})
+def test_frozen_view_is_a_recording_that_replays_without_sampling(view: ContainerView) -> None:
+    replayed = widgets.replay(view.freeze())
+    assert repr(replayed) == f"RecordingView({view.view} of 'web')"
+    made = replayed._repr_mimebundle_()
+    assert made is not None
+    assert "recorded" in made[0]["text/plain"]
     assert not PULSE.is_beating
     replayed.close()
 
 
-def test_recording_of_another_view_is_refused(subject: Subject) -> None:
+def test_view_that_was_not_recorded_is_refused(subject: Subject) -> None:
     frozen = LayersView(lambda: subject).freeze()
-    with pytest.raises(InvalidInput):
-        ProcessesView.replay(frozen)
+    with pytest.raises(NotFound):
+        widgets.replay(frozen, "processes")
 
 
 def test_view_of_a_container_that_does_not_run_says_so() -> None:

@@ -64,7 +64,7 @@ export async function showView(
   const { id } = container;
   const path = view === "image" ? ["images", id, "view"] : ["containers", id, "views", view];
   const channel = new SocketChannel(...path);
-  const beginning = { view, container: container.name, frame: null, recording: null };
+  const beginning = { view, container: container.name, frame: null };
   const unmount = await mounted(view, host, beginning, channel);
   return () => {
     unmount();

@@ -2,15 +2,13 @@
 
 import type { AnyModel, Render } from "@anywidget/types";
 import { decode, type Channel, type HostMessage } from "../channel.js";
-import type { FrameMessage, Frames, Recording, View } from "../frames.js";
+import type { FrameMessage, Frames, View } from "../frames.js";
 import { mount, type BuildPanel } from "../shell.js";
 
 interface State {
   container: string;
   /** The last frame that was saved: bytes of a "full" message, or nothing. */
   frame: DataView | null;
-  /** A recording as JSON text, or nothing. */
-  recording: string;
 }
 
 export function widget<V extends View>(
@@ -21,12 +19,10 @@ export function widget<V extends View>(
     render({ model, el }) {
       el.classList.add("wd-host");
       const frame = model.get("frame");
-      const recording = model.get("recording");
       const beginning = {
         view,
         container: model.get("container"),
         frame: frame && frame.byteLength > 0 ? (decode(frame) as FrameMessage) : null,
-        recording: recording ? (JSON.parse(recording) as Recording) : null,
       };
       return mount(view, el, beginning, channelOf(model), build);
     },

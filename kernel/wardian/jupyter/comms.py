@@ -66,15 +66,10 @@ def install(kernel: WardianKernel) -> CommManager:
 
 def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any]) -> None:
     """Show JupyterLab's own parts the current container; imported when they first ask."""
-    from wardian.observe.network_frame import NetworkFrame
-    from wardian.observe.surroundings import Surroundings
     from wardian.widgets import page
 
     def locate(view: str) -> Sight:
-        workspace = kernel.workspaces.current
-        if view == NetworkFrame.view:
-            return Surroundings.of(workspace.container)
-        return workspace.subject()
+        return kernel.workspaces.current.sight(view)
 
     page.answer(opened, message, locate)
 

@@ -37,6 +37,7 @@ class Execution:
         """Run a cell; returns the reply's content and what the cell cost. Never raises."""
         self._request = request
         self._cost.clear()
+        self._mark(request, begins=True)
         code = content["code"]
         try:
             if mentions_magic(code):
@@ -58,7 +59,13 @@ class Execution:
             reply = self._fail(Failure.of(error), request)
         finally:
             self._request = None
+            self._mark(request, begins=False)
         return reply, dict(self._cost)
+
+    def _mark(self, request: Request, *, begins: bool) -> None:
+        """Let a recording know which cell runs."""
+        if self._kernel.recorder is not None and not request.is_silent:
+            self._kernel.recorder.mark(request.count, begins=begins)
 
     def _fail(self, failure: Failure, request: Request) -> Content:
         failure = failure.without(self._kernel.workspaces.source.host_name(""))

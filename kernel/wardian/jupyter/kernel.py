@@ -13,13 +13,14 @@ import inspect
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipykernel.kernelbase import Kernel
 from traitlets import Any as AnyTrait
 
 from wardian import __version__
 from wardian.cells.runner import Language, Runner
+from wardian.errors import WardianError
 from wardian.jupyter import comms, languages
 from wardian.jupyter.channel import Frames
 from wardian.jupyter.comms import WIDGET_CONTROL, GuestComm, GuestComms
@@ -30,6 +31,9 @@ from wardian.jupyter.stdin import Stdin
 from wardian.jupyter.usage import CpuMeter, usage_content
 from wardian.jupyter.widget_control import WidgetControl
 from wardian.jupyter.workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from wardian.widgets.recorder import Recorder
 
 Message = dict[str, Any]
 Sender = Any  # whatever has send_multipart: a Channel
@@ -59,6 +63,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         self.guest_comms = GuestComms()
         self.comm_manager = comms.install(self)
         self.execution = Execution(self)
+        self.recorder: Recorder | None = None
         self._meter = CpuMeter()
         self.on_shutdown: Callable[[], None] = lambda: None
         self._controls: dict[str, WidgetControl] = {}
@@ -381,6 +386,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
 
     async def leave(self) -> None:
         """Nothing more goes to the page: what runs is given up, and views stop sampling."""
+        await self._keep_recording()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -388,9 +394,19 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         if (ipywidgets := sys.modules.get("ipywidgets")) is not None:
             ipywidgets.Widget.close_all()
 
+    async def _keep_recording(self) -> None:
+        """What is being recorded is kept as it is by now."""
+        recorder, self.recorder = self.recorder, None
+        if recorder is not None:
+            try:
+                await asyncio.to_thread(recorder.stop)
+            except WardianError as error:
+                self.log.warning("%s", error.what)
+
     async def shutdown_request(self, stream: Sender, idents: list[bytes], parent: Message) -> None:
         """End; on a restart everything in the container goes on but the interpreters."""
         restart = bool(parent["content"].get("restart", False))
+        await self._keep_recording()
         await self.workspaces.close(restart=restart)
         content = {"status": "ok", "restart": restart}
         self.session.send(stream, "shutdown_reply", content, parent, ident=idents)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.kernel import WardianKernel
     from wardian.observe.subject import Group, Subject
     from wardian.runtime.container import Container
+    from wardian.widgets.feed import Sight
 
 # What a shell and Python need to speak UTF-8 and to break lines alike everywhere.
 ENVIRONMENT = {"LANG": "C.UTF-8", "TERM": "xterm-color", "COLUMNS": "80"}
@@ -211,6 +212,15 @@ class Workspace:
 
             return plain.subject(self.place)
         return Subject.of(self.container.info)
+
+    def sight(self, view: str) -> Sight:
+        """What this view looks at. Blocks; raises WardianError if there is nothing."""
+        from wardian.observe.network_frame import NetworkFrame
+        from wardian.observe.surroundings import Surroundings
+
+        if view == NetworkFrame.view:
+            return Surroundings.of(self.container)
+        return self.subject()
 
     def is_container_running(self) -> bool:
         """Whether the container still has its PID 1, or the place its init. Blocks."""

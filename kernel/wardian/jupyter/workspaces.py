@@ -23,10 +23,20 @@ if TYPE_CHECKING:
 
 
 class Workspaces:
-    """``main`` is the notebook's own container; ``current`` is where ordinary cells run."""
+    """``main`` is the notebook's own container; ``current`` is where ordinary cells run.
 
-    def __init__(self, source: ContainerSource, read_settings: Callable[[], Settings]) -> None:
+    ``directory`` is the notebook's, which need not be where the process is by now.
+    """
+
+    def __init__(
+        self,
+        source: ContainerSource,
+        read_settings: Callable[[], Settings],
+        notebook: Notebook | None = None,
+    ) -> None:
         self.source = source
+        self.notebook = notebook
+        self.directory = notebook.path.parent if notebook else Path.cwd()
         self.read_settings = read_settings
         self.main = Workspace(MAIN, read_settings, source)
         self.current = self.main
@@ -53,7 +63,7 @@ class Workspaces:
             source = ContainerSource(notebook.key, is_notebook=True, label=str(notebook.path))
         else:
             source = ContainerSource(kernel_name, is_notebook=False, label=kernel_name)
-        return cls(source, read_settings)
+        return cls(source, read_settings, notebook)
 
     def bind(self, kernel: WardianKernel) -> None:
         """From now on output goes to this kernel."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import unicodedata
 import zlib
 
-_HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _ELLIPSIS = "…"
 _BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # how os.fsdecode keeps bytes that are not UTF-8
 _LATIN_TO = 0xFF
@@ -38,6 +38,6 @@ def _escape(char: str) -> str:
     code = ord(char)
     if _BYTES_FROM <= code <= _BYTES_TO:
         return f"\\x{code - _BYTES_FROM + 0x80:02x}"
-    if unicodedata.category(char) not in _HIDDEN:
+    if unicodedata.category(char) not in HIDDEN:
         return char
     return f"\\x{code:02x}" if code <= _LATIN_TO else f"\\u{{{code:x}}}"

@@ -8,7 +8,7 @@ A message is JSON in bytes, of two shapes::
 
 ``set`` replaces whole fields of the frame; ``put`` adds or replaces rows by their key, ``drop``
 removes rows; ``patch`` replaces what is at a path within a field. The front end
-(extension/src/frames.ts) and :func:`apply` read the same messages.
+(extension/src/frames.ts) and :class:`wardian.observe.replica.Replica` read the same messages.
 """
 
 from __future__ import annotations
@@ -61,28 +61,6 @@ def delta(before: Frame, after: Frame) -> bytes:
     return _encode(message)
 
 
-def apply(before: Frame | None, message: bytes) -> Frame:
-    """The frame after a message, as a view would have it (rows in another order, perhaps)."""
-    content = msgspec.json.decode(message)
-    kind = FRAME_TYPES[content["view"]]
-    if content["kind"] == "full":
-        return msgspec.convert(content["frame"], kind)
-    assert before is not None
-    state = msgspec.json.decode(_encode(before))
-    state.update(content["set"])
-    for path, value in content.get("patch", ()):
-        _put(state, path, value)
-    if before.rows_field is not None:
-        rows = {row.key: msgspec.to_builtins(row) for row in getattr(before, before.rows_field)}
-        for key in content["drop"]:
-            rows.pop(key, None)
-        row_type = _row_type(before)
-        for row in content["put"]:
-            rows[msgspec.convert(row, row_type).key] = row
-        state[before.rows_field] = list(rows.values())
-    return msgspec.convert(state, kind)
-
-
 def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, Any]:
     # Samplers keep a row's object while nothing in it changes, so identity settles most of it.
     known = {id(row) for row in before}
@@ -112,16 +90,5 @@ def _differences(path: Path, before: Any, after: Any) -> Iterator[tuple[Path, An
         yield path, after
 
 
-def _put(state: Any, path: list[str | int], value: Any) -> None:
-    *steps, last = path
-    for step in steps:
-        state = state[step]
-    state[last] = value
-
-
 def _names(frame: Frame) -> tuple[str, ...]:
     return tuple(field.name for field in fields(frame))
-
-
-def _row_type(frame: Frame) -> type[Any]:
-    return UpperEntry if isinstance(frame, LayersFrame) else ProcessRow

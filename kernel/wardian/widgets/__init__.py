@@ -1,6 +1,6 @@
 """Live views of a container for notebooks: ``layers``, ``processes``, ``resources``, ``network``.
 
-``image`` shows an image instead.
+``image`` shows an image instead; ``replay`` shows what was recorded, without any container.
 
 A view looks at most every ``period_s``.
 
@@ -11,6 +11,7 @@ first view is made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wardian.observe.network_frame import NetworkFrame
@@ -20,6 +21,8 @@ from wardian.runtime.container import Container
 if TYPE_CHECKING:
     from wardian.observe.image import Exhibit
     from wardian.observe.image_frame import ImageFrame
+    from wardian.observe.recording import Recording
+    from wardian.widgets.recording_view import RecordingView
     from wardian.widgets.view import (
         ContainerView,
         ImageView,
@@ -37,11 +40,13 @@ __all__ = [
     "LayersView",
     "NetworkView",
     "ProcessesView",
+    "RecordingView",
     "ResourcesView",
     "image",
     "layers",
     "network",
     "processes",
+    "replay",
     "resources",
 ]
 
@@ -84,6 +89,21 @@ def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:
     return ImageView(exhibit, frame=frame)
 
 
+def replay(recording: Path | str | bytes | Recording, *views: str) -> RecordingView:
+    """A recording, by its file or its content; only these views, or all that it has.
+
+    Raises NotFound or InvalidInput.
+    """
+    from wardian.observe.recording import load, read
+    from wardian.widgets.recording_view import RecordingView
+
+    if isinstance(recording, bytes):
+        recording = read(recording)
+    elif isinstance(recording, Path | str):
+        recording = load(Path(recording))
+    return RecordingView(recording, views)
+
+
 def _locator(container: Target) -> Locator:
     if isinstance(container, Subject):
         return lambda: container
@@ -94,7 +114,7 @@ def _locator(container: Target) -> Locator:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from wardian.widgets import view
+        from wardian.widgets import recording_view, view
 
-        return getattr(view, name)
+        return getattr(recording_view if name == "RecordingView" else view, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,12 +15,12 @@ import msgspec
 
 from wardian.errors import InvalidInput, NotFound, WardianError
 from wardian.observe import wire
+from wardian.observe.history import History
 from wardian.observe.layers import LayersSampler
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.packet import way
 from wardian.observe.processes import ProcessesSampler
 from wardian.observe.pulse import Pulse, Sampler, Watch
-from wardian.observe.recording import Recording
 from wardian.observe.resources import ResourcesSampler
 from wardian.observe.subject import Subject
 from wardian.observe.surroundings import Surroundings, observe, sampler
@@ -42,13 +42,13 @@ _HISTORY_FIELDS = (
     "oom_kills",
 )
 _MOST_CHARS, _MOST_PORT = 300, 65535
-_SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
+SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
     LayersSampler.view: LayersSampler,
     ProcessesSampler.view: ProcessesSampler,
     ResourcesSampler.view: ResourcesSampler,
     NetworkFrame.view: sampler,
 }
-VIEWS = tuple(_SAMPLERS)
+VIEWS = tuple(SAMPLERS)
 Sight = Subject | Surroundings
 
 
@@ -62,7 +62,7 @@ def sight(view: str, container: Container) -> Sight:
 class AnyFeed(Protocol):
     """Where a view's frames come from."""
 
-    record: Recording
+    history: History
 
     def hear(self, content: object) -> None:
         """Take in what the page says."""
@@ -89,7 +89,7 @@ class Feed:
         *,
         period_s: float = 0.0,
     ) -> None:
-        self.record = Recording(view, "")
+        self.history = History(view, "")
         self._view = view
         self._locate = locate
         self._send = send
@@ -103,20 +103,20 @@ class Feed:
     def look_once(self, frame: Frame | None = None) -> None:
         """Take one frame at once, in this thread, before anybody looks, unless it is given."""
         found = self._locate()
-        self.record.container = found.name
+        self.history.container = found.name
         if frame is None and isinstance(found, Surroundings):
             frame = observe(found)
         if frame is not None:
-            self.record.append(frame)
+            self.history.append(frame)
             return
-        looking = _SAMPLERS[self._view](found)
+        looking = SAMPLERS[self._view](found)
         looking.open()
         try:
             frame = looking.sample()
         finally:
             looking.close()
         if frame is not None:
-            self.record.append(frame)
+            self.history.append(frame)
 
     def hear(self, content: object) -> None:
         """Take in what the page says. It can be anything, so nothing of it is trusted."""
@@ -146,17 +146,17 @@ class Feed:
         if self._watch is None:
             self._begin()
         elif is_new and self._sent is not None:
-            self._send([*self._history(), wire.full(self._sent)])
+            self._send([*self._beginning(), wire.full(self._sent)])
 
     def _begin(self) -> None:
         self._sent = None
         try:
-            self._sampler = _SAMPLERS[self._view](self._locate())
+            self._sampler = SAMPLERS[self._view](self._locate())
         except WardianError as error:
             self._fail(error)
             return
-        if history := self._history():
-            self._send(history)
+        if beginning := self._beginning():
+            self._send(beginning)
         self._watch = PULSE.watch(
             self._sampler,
             self._publish,
@@ -182,18 +182,18 @@ class Feed:
 
     def _publish(self, frame: Frame) -> None:
         before, self._sent = self._sent, frame
-        self.record.append(frame)
+        self.history.append(frame)
         self._send([wire.full(frame) if before is None else wire.delta(before, frame)])
 
     def _fail(self, error: WardianError) -> None:
         self._watch = None
         self._send_json({"kind": "error", "what": error.what, "hint": error.hint})
 
-    def _history(self) -> list[bytes]:
+    def _beginning(self) -> list[bytes]:
         """The figures that charts begin with."""
         if self._view != ResourcesSampler.view:
             return []
-        frames = list(self.record)[-_HISTORY_FRAMES:]
+        frames = list(self.history)[-_HISTORY_FRAMES:]
         columns = {name: [getattr(frame, name) for frame in frames] for name in _HISTORY_FIELDS}
         return [msgspec.json.encode({"kind": "history", "columns": columns})]
 
@@ -213,7 +213,7 @@ class Feed:
 
     def _answer_way(self, content: dict[str, Any]) -> None:
         """Compute a packet's way from what was seen last."""
-        frame = self._sent or self.record.last
+        frame = self._sent or self.history.last
         source, destination = (content.get(name) for name in ("source", "destination"))
         port, protocol = content.get("port"), content.get("protocol")
         if not (

@@ -16,9 +16,9 @@ from wardian.errors import WardianError
 from wardian.images.manifest import MAX_LAYERS
 from wardian.observe import wire
 from wardian.observe.frames import Mark
+from wardian.observe.history import History
 from wardian.observe.image import Exhibit
 from wardian.observe.image_frame import ImageFrame, LayerFiles
-from wardian.observe.recording import Recording
 
 _LETTERS = {Mark.ADDED: "A", Mark.MODIFIED: "M", Mark.DELETED: "D", Mark.UNCHANGED: "U"}
 
@@ -27,7 +27,7 @@ class ImageFeed:
     """Speaks to the pages as `Feed` does. ``send`` may be called from a thread of its own."""
 
     def __init__(self, exhibit: Exhibit, send: Callable[[Sequence[bytes]], None]) -> None:
-        self.record = Recording(ImageFrame.view, exhibit.reference)
+        self.history = History(ImageFrame.view, exhibit.reference)
         self._exhibit = exhibit
         self._send = send
         self._lock = threading.Lock()
@@ -37,8 +37,8 @@ class ImageFeed:
     def look_once(self, frame: ImageFrame | None = None) -> None:
         """Take the frame, unless it is given. Raises WardianError."""
         frame = frame or self._exhibit.look()
-        self.record.container = frame.container
-        self.record.append(frame)
+        self.history.container = frame.container
+        self.history.append(frame)
 
     def hear(self, content: object) -> None:
         """Take in what the page says. It can be anything, so nothing of it is trusted."""
@@ -56,13 +56,13 @@ class ImageFeed:
 
     def _show(self) -> None:
         try:
-            if self.record.last is None:
+            if self.history.last is None:
                 self.look_once()
         except WardianError as error:
             self._fail(error)
             return
-        assert self.record.last is not None
-        self._send([wire.full(self.record.last)])
+        assert self.history.last is not None
+        self._send([wire.full(self.history.last)])
 
     def _read(self, layer: int) -> None:
         with self._lock:

@@ -61,6 +61,17 @@ def drawing(frame: NetworkFrame) -> str:
     )
 
 
+def card_lines(frame: NetworkFrame) -> Iterator[str]:
+    """The same without the wires, as lines of text."""
+    names = [space.name for space in frame.namespaces if space.name != HOST]
+    yield _ground(frame)
+    yield from (f"  {line.text}" for line in _host(frame))
+    for name in names[:_MOST_CARDS]:
+        card = _space(frame, name, "")
+        yield card.title
+        yield from (f"  {line.text}" for line in card.lines)
+
+
 def _ground(frame: NetworkFrame) -> str:
     return "host" if frame.is_on_host else "your networks' own namespace (not the host's)"
 

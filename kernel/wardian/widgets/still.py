@@ -7,8 +7,9 @@ depend on the host, and the figures of the moment are for the live view (and for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape, unescape
 
 from wardian.observe.frames import (
     Kind,
@@ -22,27 +23,47 @@ from wardian.observe.frames import (
 from wardian.observe.image_frame import ImageFrame
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.wire import Frame
-from wardian.widgets.network_still import drawing
+from wardian.widgets.network_still import card_lines, drawing
 
 _MAX_ROWS = 60
 _MOST_FILES = 3
 _KIB = 1024
+_PIDS_WIDTH = 20
+_TAG = re.compile("</?s>")
 _MARKS = {Mark.ADDED: "+", Mark.MODIFIED: "~", Mark.DELETED: "-"}
 _BOX = "border:1px solid #8884;border-radius:8px;padding:10px 14px;max-width:52em"
 _CODE = "font-family:monospace;white-space:pre-wrap"
 
 
-def still(frame: Frame) -> str:
-    """HTML of a frame, the same on every run that came to the same state."""
-    if isinstance(frame, LayersFrame):
-        return _box("Layers", frame.container, _layers(frame))
-    if isinstance(frame, ProcessesFrame):
-        return _box("Processes", frame.container, _processes(frame))
+def still(frame: Frame, *, is_recorded: bool = False) -> str:
+    """HTML of a frame, the same on every run that came to the same state.
+
+    One that was recorded is the same anyway: it is shown with its pids and figures.
+    """
     if isinstance(frame, NetworkFrame):
         return f'<div style="{_BOX}"><b>Network</b>{drawing(frame)}</div>'
+    lines = _lines(frame, is_recorded=is_recorded)
+    return _box(frame.view.capitalize(), frame.container, lines)
+
+
+def text(frame: Frame) -> str:
+    """The same of one that was recorded, as plain text."""
+    if isinstance(frame, NetworkFrame):
+        return "\n".join(card_lines(frame))
+    lines = _lines(frame, is_recorded=True)
+    return "\n".join(unescape(_TAG.sub("", line)) for line in lines)
+
+
+def _lines(frame: Frame, *, is_recorded: bool) -> list[str]:
+    """Each is HTML, with no tag but ``<s>``."""
+    if isinstance(frame, LayersFrame):
+        return _layers(frame)
+    if isinstance(frame, ProcessesFrame):
+        return _processes(frame, with_pids=is_recorded)
     if isinstance(frame, ImageFrame):
-        return _box("Image", frame.container, _image(frame))
-    return _box("Resources", frame.container, _resources(frame))
+        return _image(frame)
+    assert isinstance(frame, ResourcesFrame)
+    return [*(_figures(frame) if is_recorded else ()), *_resources(frame)]
 
 
 def size(size_bytes: int | None) -> str:
@@ -77,7 +98,7 @@ def _entry(entry: UpperEntry) -> str:
     return f"{_MARKS[entry.mark]} {shown}{hides}"
 
 
-def _processes(frame: ProcessesFrame) -> list[str]:
+def _processes(frame: ProcessesFrame, *, with_pids: bool) -> list[str]:
     alive = [row for row in frame.rows if row.ended_s is None]
     pids = {row.host_pid for row in alive}
     children: dict[int | None, list[ProcessRow]] = {}
@@ -85,10 +106,12 @@ def _processes(frame: ProcessesFrame) -> list[str]:
         parent = row.parent_host_pid if row.parent_host_pid in pids else None
         children.setdefault(parent, []).append(row)
     lines: list[str] = []
+    width = _PIDS_WIDTH if with_pids else 0
     queue = [(row, 0) for row in reversed(children.get(None, []))]
     while queue:
         row, depth = queue.pop()
-        lines.append("  " * depth + escape(row.comm))
+        twins = " ⇄ ".join(map(str, (row.host_pid, *row.container_pids))) if with_pids else ""
+        lines.append(f"{twins.ljust(width)}{'  ' * depth}{escape(row.comm)}")
         queue.extend((child, depth + 1) for child in reversed(children.get(row.host_pid, [])))
     return _capped(lines)
 
@@ -105,6 +128,18 @@ def _resources(frame: ResourcesFrame) -> list[str]:
     if frame.oom_kills:
         lines.append(f"killed for want of memory: {frame.oom_kills}")
     return lines
+
+
+def _figures(frame: ResourcesFrame) -> list[str]:
+    """What was used at that moment."""
+    peak = frame.memory_peak_bytes
+    figures = {
+        "memory": frame.memory_current_bytes
+        and size(frame.memory_current_bytes) + (f" (peak {size(peak)})" if peak else ""),
+        "CPU": frame.cpu_percent is not None and f"{frame.cpu_percent:.0f} % of one core",
+        "processes": frame.pids_current,
+    }
+    return [f"{name:<16} {value}" for name, value in figures.items() if value]
 
 
 def _image(frame: ImageFrame) -> list[str]:

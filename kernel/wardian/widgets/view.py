@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import anywidget
-import msgspec
 import traitlets
 
-from wardian.errors import FailedPrecondition, InvalidInput, SetupError
-from wardian.observe import wire
+from wardian.errors import SetupError
+from wardian.observe import recording, wire
 from wardian.observe.image import Exhibit
 from wardian.observe.image_frame import ImageFrame
-from wardian.observe.recording import Recording
 from wardian.observe.wire import Frame
 from wardian.widgets.feed import AnyFeed, Feed, Sight
 from wardian.widgets.image_feed import ImageFeed
@@ -39,47 +37,31 @@ def bundle(name: str) -> str:
 
 
 class FrameView(anywidget.AnyWidget):
-    """A view of frames that come from a feed, or the replay of a recording."""
+    """A view of frames that come from a feed."""
 
     view: ClassVar[str]
 
     container = traitlets.Unicode().tag(sync=True)
     frame = traitlets.Bytes().tag(sync=True)
-    recording = traitlets.Unicode().tag(sync=True)
     _feed: AnyFeed | None = None  # of one that could not be made, too
 
-    def __init__(self, feed: AnyFeed | None, replay: Recording | None = None) -> None:
+    def __init__(self, feed: AnyFeed) -> None:
         self._esm, self._css = bundle(f"{self.view}.js"), bundle("views.css")
         self._feed = feed
-        self._record = feed.record if feed else replay or Recording(self.view, "")
-        text = "" if feed else msgspec.json.encode(self._record.to_json()).decode()
-        super().__init__(
-            container=self._record.container, frame=_full(self._record.last), recording=text
-        )
+        super().__init__(container=feed.history.container, frame=_full(feed.history.last))
         self.on_msg(self._hear)
 
-    @classmethod
-    def replay(cls, frozen: dict[str, Any]) -> Self:
-        """A view of what ``freeze`` kept: needs no container and no kernel of ours."""
-        recording = Recording.from_json(frozen)
-        if recording.view != cls.view:
-            raise InvalidInput(f"a recording of {recording.view}, not of {cls.view}")
-        if recording.last is None:
-            raise FailedPrecondition("nothing was recorded", hint="freeze a view that was seen")
-        return cls(None, replay=recording)
-
-    def freeze(self) -> dict[str, Any]:
-        """The frames seen so far as JSON-able data; ``replay`` shows them again."""
-        return self._record.to_json()
+    def freeze(self) -> bytes:
+        """The frames seen so far as a recording; ``wardian.widgets.replay`` shows them again."""
+        return recording.of_frames(() if self._feed is None else self._feed.history)
 
     @property
     def last(self) -> Frame | None:
         """The latest frame."""
-        return self._record.last
+        return None if self._feed is None else self._feed.history.last
 
     def __repr__(self) -> str:
-        recorded = "" if self._feed is not None else ", recorded"
-        return f"{type(self).__name__}({self.container!r}{recorded})"
+        return f"{type(self).__name__}({self.container!r})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         made = super()._repr_mimebundle_(**kwargs)
@@ -103,24 +85,21 @@ class FrameView(anywidget.AnyWidget):
 
 
 class ContainerView(FrameView):
-    """A live view of one container, or the replay of a recording.
+    """A live view of one container.
 
     ``locate`` finds what is looked at; ``frame`` is a first look that was taken already.
     """
 
     def __init__(
         self,
-        locate: Callable[[], Sight] | None = None,
+        locate: Callable[[], Sight],
         *,
         frame: Frame | None = None,
-        replay: Recording | None = None,
         period_s: float = 0.0,
     ) -> None:
-        feed = None
-        if locate is not None:
-            feed = Feed(self.view, locate, self._send_bytes, self._rest, period_s=period_s)
-            feed.look_once(frame)
-        super().__init__(feed, replay)
+        feed = Feed(self.view, locate, self._send_bytes, self._rest, period_s=period_s)
+        feed.look_once(frame)
+        super().__init__(feed)
 
     def _rest(self) -> None:
         """Nobody looks: let the model's state hold what was seen last."""
@@ -157,17 +136,10 @@ class ImageView(FrameView):
 
     view = "image"
 
-    def __init__(
-        self,
-        exhibit: Exhibit | None = None,
-        *,
-        frame: ImageFrame | None = None,
-        replay: Recording | None = None,
-    ) -> None:
-        feed = None if exhibit is None else ImageFeed(exhibit, self._send_bytes)
-        if feed is not None:
-            feed.look_once(frame)
-        super().__init__(feed, replay)
+    def __init__(self, exhibit: Exhibit, *, frame: ImageFrame | None = None) -> None:
+        feed = ImageFeed(exhibit, self._send_bytes)
+        feed.look_once(frame)
+        super().__init__(feed)
 
 
 def _full(frame: Frame | None) -> bytes:

@@ -9,7 +9,7 @@ import re
 
 LINE_MAGICS = (
     *("container", "diff", "image", "inspect", "layers"),
-    *("limits", "logs", "net", "ps", "stats"),
+    *("limits", "logs", "net", "ps", "record", "stats"),
 )
 CELL_MAGICS = ("both", "debug", "dockerfile", "host", "on", "python", "sh")
 

@@ -24,6 +24,7 @@ _WHERE = {
     "on": ("on", "On"),
     "ps": ("processes", "Ps"),
     "python": ("on", "Python"),
+    "record": ("record", "Record"),
     "sh": ("on", "Shell"),
     "stats": ("resources", "Stats"),
 }

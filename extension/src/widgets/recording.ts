@@ -1,0 +1,49 @@
+/** A recording as an anywidget: the file's content is all that it needs. */
+
+import type { Render } from "@anywidget/types";
+import { fill, h } from "../dom.js";
+import type { View } from "../frames.js";
+import { imagePanel } from "../image.js";
+import { layersPanel } from "../layers.js";
+import { networkPanel } from "../network.js";
+import { processesPanel } from "../processes.js";
+import { unpack } from "../recording.js";
+import { mountRecording } from "../replay.js";
+import { resourcesPanel } from "../resources.js";
+import { recordingWords as words } from "../words.js";
+
+interface State {
+  /** The file. */
+  recording: DataView;
+  views: View[];
+}
+
+const PANELS = {
+  image: imagePanel,
+  layers: layersPanel,
+  network: networkPanel,
+  processes: processesPanel,
+  resources: resourcesPanel,
+};
+
+const render: Render<State> = ({ model, el }) => {
+  el.classList.add("wd-host");
+  const notice = h("p", { class: "wd-notice", role: "status" }, words.reading);
+  el.append(h("section", { class: "wd-view", aria: { label: words.title } }, notice));
+  let isGone = false;
+  let unmount: () => void = () => undefined;
+  unpack(model.get("recording")).then(
+    (recording) => {
+      if (isGone) return;
+      fill(el);
+      unmount = mountRecording(el, recording, model.get("views"), PANELS);
+    },
+    () => fill(notice, words.unreadable)
+  );
+  return () => {
+    isGone = true;
+    unmount();
+  };
+};
+
+export default { render };
