@@ -14,6 +14,8 @@ const TICK_MS = 50;
 const CALM_TICK_MS = 500;
 /** A page that was asleep goes on where it was. */
 const LONGEST_TICK_MS = 1000;
+/** How many hundredths of the axis a cell's number needs to be read. */
+const LABEL_SHARE = 4;
 const ICONS = {
   play: "M4 2.5v11l9.5-5.5z",
   pause: "M4 2.5h3v11H4zM9 2.5h3v11H9z",
@@ -60,7 +62,11 @@ export class Player {
       ...SPEEDS.map((one) => h("option", { attributes: { value: String(one) } }, words.times(one)))
     );
     this.speed.value = "1";
-    this.strip = h("div", { class: "wd-cells" }, ...film.cells.map((cell) => this.mark(cell)));
+    this.strip = h(
+      "div",
+      { class: "wd-cells" },
+      ...film.cells.map((cell, number) => this.mark(cell, number))
+    );
     this.strip.hidden = film.cells.length === 0;
     this.element = h(
       "div",
@@ -84,17 +90,18 @@ export class Player {
     this.stop();
   }
 
-  private mark(cell: Cell): HTMLElement {
-    const { seconds } = this.film;
-    const share = (time: number): string => `${seconds > 0 ? (100 * time) / seconds : 0}%`;
+  private mark(cell: Cell, number: number): HTMLElement {
+    const { seconds, cells } = this.film;
+    const share = (time: number): number => (seconds > 0 ? (100 * time) / seconds : 0);
+    const room = share((cells[number + 1]?.begun_s ?? seconds) - cell.begun_s);
     const made = button(
       "wd-cell",
       () => this.seek(cell.begun_s),
       words.toCell(cell.number, cell.begun_s.toFixed(1)),
-      `[${cell.number}]`
+      room > LABEL_SHARE ? `[${cell.number}]` : ""
     );
-    made.style.left = share(cell.begun_s);
-    made.style.width = share(cell.ended_s - cell.begun_s);
+    made.style.left = `${share(cell.begun_s)}%`;
+    made.style.width = `${share(cell.ended_s - cell.begun_s)}%`;
     return made;
   }
 

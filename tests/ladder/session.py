@@ -24,7 +24,7 @@ class Session:
 
     def __init__(self, name: str) -> None:
         self.manager = KernelManager(kernel_name=name)
-        self.manager.start_kernel()
+        self.manager.start_kernel(cwd=str(Path.home()))
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE_S)

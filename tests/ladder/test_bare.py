@@ -306,7 +306,7 @@ def test_fork_bomb_ends_with_the_kernel(pod: Nest) -> None:
 
 
 def test_views_and_facts_say_what_there_is(pod: Nest) -> None:
-    _, status, facts, tree, pids, now, listed, both, frame = session(
+    _, status, facts, tree, pids, now, listed, both, frame, begun, refused, ended, shown = session(
         pod,
         PYTHON,
         ("run", "1"),
@@ -318,6 +318,10 @@ def test_views_and_facts_say_what_there_is(pod: Nest) -> None:
         ("run", "%container list"),
         ("run", "%%both\necho $((6 * 7))"),
         ("status_bar",),
+        ("run", "%record start lesson"),
+        ("run", "%record start --views layers"),
+        ("run", "%record stop"),
+        ("run", "%record show lesson"),
     )
     assert status["stdout"].startswith(
         "no container\n  status   plain processes on this host, no container\n"
@@ -336,6 +340,11 @@ def test_views_and_facts_say_what_there_is(pod: Nest) -> None:
     assert (frame["container"], frame["is_container"]) == ("no container", False)
     assert frame["memory_limit_bytes"] is None
     assert frame["memory_current_bytes"] > 1 << 20
+    assert begun["stdout"] == "recording processes, resources of main\n"
+    assert "a recording is under way" in refused["error"]
+    assert ended["stdout"] == "recorded processes, resources in lesson.wardian-recording\n"
+    assert re.match(r"recorded \d{4}-.* · container main · Linux", shown["result"])
+    assert "wardian-plain" in shown["result"]
 
 
 CONTAINER_MAGICS = (

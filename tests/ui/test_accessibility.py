@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import REPOSITORY, JupyterServer
+from tests.ui.notebook_page import NotebookPage
 from tests.ui.test_notebooks import press
 from tests.ui.test_panel import VIEW, line, open_panel, run_three
 
@@ -71,8 +72,10 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
         "open('/srv/new', 'w').write('x'); import os; os.remove('/etc/passwd')\n"
         "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
     )
-    notebook = open_notebook([work, "%layers", "%ps", "%stats"], theme=theme)
-    for number in range(4):
+    begin = ["%container reset", "%record start axe --replace", work]
+    end = ["%record stop", "%record show axe"]
+    notebook = open_notebook([*begin, "%layers", "%ps", "%stats", *end], theme=theme)
+    for number in range(8):
         notebook.run(number)
     page = notebook.page
     for view in ("layers", "processes", "resources"):
@@ -85,9 +88,27 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
     ]
     assert faults(page, ".wd-view", ".wd-status-item", *buttons) == []
     short = theme.rsplit(maxsplit=1)[-1].lower()
+    step_through(notebook)
+    notebook.picture("replay", PICTURES / f"replay-{short}.png")
     page.screenshot(path=PICTURES / f"notebook-{short}.png")
     press(page, "reset-container")
     assert faults(page, ".jp-Dialog-content") == []
+
+
+def step_through(notebook: NotebookPage) -> None:
+    """A recording is replayed by keys: to its beginning, by a cell to where it began, and on."""
+    replay = notebook.view("replay")
+    sleep = replay.locator(".wd-processes .wd-line[data-key]", has_text=re.compile(r"^sleep"))
+    expect(sleep).to_be_visible(timeout=PATIENCE_MS)
+    replay.locator(".wd-slider").press("Home")
+    expect(sleep).to_be_hidden()
+    replay.locator(".wd-cell", has_text="[3]").press("Enter")
+    expect(replay.locator(".wd-slider")).to_have_attribute("aria-valuetext", re.compile("cell 3"))
+    new = replay.locator('.wd-layers .wd-row[data-path="/srv/new"]')
+    expect(sleep).to_be_hidden()
+    expect(new).to_be_hidden()
+    while not (sleep.is_visible() and new.is_visible()):
+        replay.get_by_label("One frame forward").press("Enter")
 
 
 def test_the_panel_is_used_by_keys_alone(

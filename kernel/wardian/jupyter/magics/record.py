@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
+from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, SetupError
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.jupyter.magics.view import show_made
@@ -84,6 +85,11 @@ class Record(Magic):
             raise InvalidInput("--seconds is out of range", hint="use at most 3600")
         workspaces = kernel.workspaces
         path = _path(workspaces, options.recording)
+        if not os.access(path.parent, os.W_OK):
+            raise SetupError(
+                "the notebook's directory cannot be written: a recording is kept there",
+                hint="copy the notebook to a directory of yours",
+            )
         if path.exists() and not options.replace:
             raise AlreadyExists(
                 f"there is a recording {path.name}", hint="use another name, or --replace"
@@ -188,7 +194,7 @@ def _bare_name(path: Path) -> str:
 def _row(path: Path) -> tuple[str, ...]:
     try:
         head = recording.load_head(path)
-    except (InvalidInput, NotFound):
+    except (InvalidInput, NotFound, SetupError):
         return _bare_name(path), "(not readable)", "", "", "", ""
     when = datetime.fromtimestamp(head.begun_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
     size = wording.size(path.stat().st_size)
