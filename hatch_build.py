@@ -21,6 +21,7 @@ BUILT = (
     "kernel/wardian/widgets/static/layers.js",
     "kernel/wardian/widgets/static/network.js",
     "kernel/wardian/widgets/static/processes.js",
+    "kernel/wardian/widgets/static/recording.js",
     "kernel/wardian/widgets/static/resources.js",
     "extension/labextension/package.json",
 )
