@@ -35,6 +35,7 @@ export class Chart {
   private plot: uPlot | null = null;
   private drawing: Drawing | null = null;
   private theme = "";
+  private waiting: (() => void) | null = null;
   private readonly resize: ResizeObserver | null;
 
   constructor(
@@ -45,17 +46,20 @@ export class Chart {
       typeof ResizeObserver === "undefined"
         ? null
         : new ResizeObserver(() => {
-            if (this.plot !== null && place.clientWidth > 0) {
-              this.plot.setSize({ width: place.clientWidth, height: HEIGHT });
-            }
+            if (place.clientWidth === 0) return;
+            this.plot?.setSize({ width: place.clientWidth, height: HEIGHT });
+            this.waiting?.();
           });
     this.resize?.observe(place);
   }
 
   draw(times: number[], columns: (number | null)[][], drawing: Drawing): void {
     this.drawing = drawing;
+    this.waiting = null;
     if (this.place.clientWidth === 0) {
-      return; // not on screen: there is no size to draw at
+      // Not on screen: there is no size to draw at. A recording may not draw again by itself.
+      this.waiting = () => this.draw(times, columns, drawing);
+      return;
     }
     const theme = getComputedStyle(this.place).color;
     if (this.plot === null || theme !== this.theme) {

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ("wardian-python", "wardian-shell")
-VIEWS = ("image", "layers", "network", "processes", "resources")
+VIEWS = ("image", "layers", "network", "processes", "recording", "resources")
 ASK_ONE_CELL = """
 import sys
 from jupyter_client.manager import start_new_kernel
