@@ -61,6 +61,9 @@ def test_a_fork_and_a_write_are_recorded_and_replayed_in_another_kernel(tmp_path
             "the recording has no view of 'network'"
         )
         assert "sleep" in page.run("%record show fork --views processes --text").text()
+        whole = tmp_path / "fork.wardian-recording"
+        assert "sleep" in page.run(f"%record show {whole} --text").text()
+        assert page.run("%record show ..").error[0] == "NotFound"
         assert page.run("%record list").text() == "NAME  CONTAINER  NOTEBOOK\nfork  main\n"
         assert page.ask("complete_request", {"code": "%record show f", "cursor_pos": 14})[
             "matches"

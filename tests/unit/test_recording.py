@@ -226,7 +226,7 @@ def test_files_are_read_and_their_heads_alone(tmp_path: Path) -> None:
 def test_files_that_are_none_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "endless").symlink_to("/dev/zero")
-    for name in ("absent", "fifo", "endless", "."):
+    for name in ("absent", "fifo", "endless", ".", "a\0b"):
         for reading in (load, load_head):
             with pytest.raises((InvalidInput, NotFound)):
                 reading(tmp_path / name)

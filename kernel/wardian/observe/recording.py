@@ -214,9 +214,10 @@ def _content(path: Path, most_bytes: int | None) -> bytes:
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as f:
             data = f.read(_HEAD_BYTES if most_bytes is None else most_bytes + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not the name of a file"
         raise NotFound(
-            f"the recording {path.name[:80]}: {error.strerror}", hint="%record list names them"
+            f"the recording {label(path.name, max_chars=80)}: {why}", hint="%record list names them"
         ) from error
     if most_bytes is not None and len(data) > most_bytes:
         raise InvalidInput(f"{path.name[:80]} is too large for a recording", hint=_NOT_ONE)

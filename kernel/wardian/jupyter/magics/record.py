@@ -143,11 +143,9 @@ class Record(Magic):
         from wardian.widgets.recording_still import chosen
         from wardian.widgets.recording_still import forms as forms_of
 
-        directory = call.kernel.workspaces.directory
-        path = directory / options.recording.removesuffix(recording.SUFFIX)
-        recorded = await asyncio.to_thread(
-            recording.load, path.with_name(path.name + recording.SUFFIX)
-        )
+        name = options.recording.removesuffix(recording.SUFFIX)
+        path = call.kernel.workspaces.directory / f"{name}{recording.SUFFIX}"
+        recorded = await asyncio.to_thread(recording.load, path)
         views = chosen(recorded, _views(options.views))
         forms = forms_of(recorded, views)
         if options.text:
