@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +34,18 @@ class JupyterServer:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, home: Path, *, before_exec: Callable[[], None] | None = None) -> JupyterServer:
+    def start(
+        cls,
+        home: Path,
+        *,
+        program: str = "jupyterlab",
+        flags: Sequence[str] = (),
+        before_exec: Callable[[], None] | None = None,
+    ) -> JupyterServer:
         """Start JupyterLab and wait until it answers; ``before_exec`` makes it another host."""
         environment = _environment(home)
         port, token = _free_port(), secrets.token_hex(16)
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"]
+        command = [sys.executable, "-m", program, "--no-browser", f"--port={port}", *flags]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'work'}"]
         command += ["--ServerApp.port_retries=0"] + (["--allow-root"] if os.geteuid() == 0 else [])
         with open(home / "server.log", "wb") as log:
@@ -87,14 +94,15 @@ class JupyterServer:
         kernels = [s["kernel"] for s in self.ask("sessions") if s["path"].endswith(name)]
         return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
 
-    def ask(self, path: str, method: str = "GET") -> Any:
+    def ask(self, path: str, method: str = "GET", body: object = None) -> Any:
         """The server's own API."""
         request = urllib.request.Request(  # our own server, on loopback
             f"http://127.0.0.1:{self.port}/api/{path}",
+            data=None if body is None else json.dumps(body).encode(),
             method=method,
             headers={"Authorization": f"token {self.token}"},
         )
-        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as reply:  # noqa: S310
             text = reply.read()
         return json.loads(text) if text else None
 
