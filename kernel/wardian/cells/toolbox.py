@@ -94,6 +94,11 @@ def ensure_toolbox(root: Path) -> Toolbox:
                 ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    if os.statvfs(toolbox.directory).f_flag & os.ST_NOEXEC:
+        raise SetupError(
+            "the state directory is mounted noexec: no interpreter can be started from it",
+            hint="set WARDIAN_ROOT to a directory where programs may be executed",
+        )
     return toolbox
 
 

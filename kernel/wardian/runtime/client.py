@@ -205,7 +205,7 @@ class Client:
         raise _always_replaced()
 
     def _open(self) -> None:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 self._connection = Connection(unix_socket.connect(self.root / "keeper.sock"))
                 # One that was just killed or is leaving takes callers and hears them no more.
@@ -213,6 +213,8 @@ class Client:
             except EOFError:
                 self.close()
             except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+                if attempt:
+                    _check_space(self.root)
                 start_keeper(self.root)
             except OSError as error:
                 raise SetupError(
@@ -228,6 +230,20 @@ def _replaced(call: str) -> SetupError:
     return SetupError(
         f"the keeper was replaced during `{call}`", hint="try again; the containers go on"
     )
+
+
+def _check_space(root: Path) -> None:
+    """A keeper was started and none listens: a full disk lets it bind no socket, nor log why."""
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=root, buffering=0) as probe:
+            probe.write(b"full?")
+    except OSError as error:
+        raise SetupError(
+            f"the keeper does not start: {error.strerror}",
+            hint="free some space, or set WARDIAN_ROOT to another file system",
+        ) from error
 
 
 def _always_replaced() -> SetupError:
