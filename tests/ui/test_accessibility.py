@@ -99,7 +99,7 @@ def step_through(notebook: NotebookPage) -> None:
     """A recording is replayed by keys: to its beginning, by a cell to where it began, and on."""
     replay = notebook.view("replay")
     sleep = replay.locator(".wd-processes .wd-line[data-key]", has_text=re.compile(r"^sleep"))
-    expect(sleep).to_be_visible(timeout=PATIENCE_MS)
+    expect(sleep).to_be_visible()
     expect(replay.locator(".wd-chart canvas")).to_have_count(3)  # drawn though nothing moves yet
     replay.locator(".wd-slider").press("Home")
     expect(sleep).to_be_hidden()
