@@ -388,8 +388,7 @@ def test_alarm_rings_for_who_ran_out_of_memory(
                 assert is_ringing(alarm)
                 assert "group" in alarm.rung()
                 wait_until(lambda times=times: group.events().oom_kill == times)  # type: ignore[misc]
-        alarm.rung()
-        assert not is_ringing(alarm, 0.05)
+        wait_until(lambda: not (alarm.rung() or is_ringing(alarm, 0.05)))  # v2 tells it twice, late
     assert (group.events().oom_kill, other.events().oom_kill) == (2, 0)
     assert not group.events().is_under_oom
 
