@@ -27,6 +27,10 @@ def test_bytes_that_are_not_utf8_become_visible() -> None:
     assert label(os.fsdecode(b"\xff\xfe")) == "\\xff\\xfe"
 
 
+def test_a_byte_is_not_the_character_of_its_number() -> None:
+    assert label(os.fsdecode(b"\x85")) == "\\x85" != label("\x85")
+
+
 def test_an_escape_can_not_be_forged() -> None:
     assert label("\\x1b") == "\\\\x1b" != label("\x1b")
 
@@ -38,7 +42,10 @@ def test_a_label_has_no_control_or_format_characters(text: str) -> None:
     ) or (not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in label(text)))
 
 
-@given(st.text(), st.text())
+NAMES = st.one_of(st.text(), st.binary().map(os.fsdecode))
+
+
+@given(NAMES, NAMES)
 def test_two_names_never_share_a_label(one: str, other: str) -> None:
     assert (label(one) == label(other)) == (one == other)
 

@@ -13,7 +13,7 @@ import zlib
 HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _ELLIPSIS = "…"
 _BYTES_FROM, _BYTES_TO = 0xDC80, 0xDCFF  # how os.fsdecode keeps bytes that are not UTF-8
-_LATIN_TO = 0xFF
+_ASCII_TO = 0x7F  # from \x80 on it is such a byte
 
 
 def label(text: str, *, max_chars: int = 1024) -> str:
@@ -40,4 +40,4 @@ def _escape(char: str) -> str:
         return f"\\x{code - _BYTES_FROM + 0x80:02x}"
     if unicodedata.category(char) not in HIDDEN:
         return char
-    return f"\\x{code:02x}" if code <= _LATIN_TO else f"\\u{{{code:x}}}"
+    return f"\\x{code:02x}" if code <= _ASCII_TO else f"\\u{{{code:x}}}"
