@@ -97,6 +97,8 @@ export interface ResourcesFrame {
   pids_current: number | null;
   pids_limit: number | null;
   oom_kills: number | null;
+  /** The group's directories by controller; `unified` is cgroup v2's. */
+  cgroup_host_paths?: Record<string, string>;
 }
 
 export interface LinkRow {
@@ -150,6 +152,8 @@ export interface NamespaceRow {
   ports: Port[];
   residents: string[];
   has_more: boolean;
+  /** The init of the container that it is named by. */
+  host_pid?: number | null;
 }
 
 export interface Match {
@@ -257,6 +261,10 @@ export interface ImageFrame {
   wasted_left_out: number;
   relatives: RelativeRow[];
   relatives_left_out: number;
+  /** The state root: its `content` is an OCI image layout, `layers` has each layer unpacked. */
+  store_host_path?: string;
+  /** What the layout calls it; empty if it has no name. */
+  layout_name?: string;
 }
 
 export interface Frames {

@@ -167,7 +167,7 @@ def resources_frame(**changes: Any) -> ResourcesFrame:
         if name not in ("view", "rows_field", "source")
     )
     figures |= {"time_s": 1.0, "container": "web", "source": Source.POLLING, "cgroup": "v1"}
-    figures["is_container"] = True
+    figures |= {"is_container": True, "cgroup_host_paths": {}}
     return ResourcesFrame(**(figures | changes))
 
 

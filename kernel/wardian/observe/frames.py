@@ -11,7 +11,7 @@ admit that it polls.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
@@ -202,6 +202,7 @@ class ResourcesFrame:
     high-water mark. Pressure is the share of the last ten seconds in which a process waited (PSI).
     ``cgroup`` says which version the figures come from. Where it is no container, nothing holds
     the processes together: the figures are sums, and there are no limits to the sums.
+    ``cgroup_host_paths`` are the group's directories by controller; ``unified`` is cgroup v2's.
     """
 
     view: ClassVar[str] = "resources"
@@ -230,3 +231,4 @@ class ResourcesFrame:
     memory_pressure_percent: float | None = None
     io_pressure_percent: float | None = None
     is_container: bool = True
+    cgroup_host_paths: dict[str, str] = field(default_factory=dict)

@@ -53,13 +53,13 @@ def look(store: ImageStore, reference: str) -> ImageFrame:
     tallies = [_Tally() for _ in image.diff_ids]
     stack, skipped = _stacked(image, lambda number, change: tallies[number].add(change))
     others = [one for one in store.list() if one.digest != image.digest]
-    wasted = stack.wasted
+    wasted, names = stack.wasted, list(_names(store, image))
     relatives = sorted(_relatives(image, others), key=lambda one: (-len(one.shared), one.reference))
     return ImageFrame(
         time_s=time.time(),
         container=label(image.reference),
         source=Source.POLLING,
-        names=tuple(label(one) for one in _names(store, image)),
+        names=tuple(label(Reference.parse(one).familiar) for one in names),
         platform=label("/".join(str(image.config.get(key, "")) for key in ("os", "architecture"))),
         created=label(str(image.config.get("created", "")), max_chars=64),
         manifest=_manifest_blob(store, image, manifest.mediaType),
@@ -90,6 +90,8 @@ def look(store: ImageStore, reference: str) -> ImageFrame:
         wasted_left_out=max(0, len(wasted) - _MOST_WASTED),
         relatives=tuple(relatives[:_MOST_RELATIVES]),
         relatives_left_out=max(0, len(relatives) - _MOST_RELATIVES),
+        store_host_path=str(store.root),
+        layout_name=names[0] if names else "",
     )
 
 
@@ -205,10 +207,10 @@ def _manifest_blob(store: ImageStore, image: Image, media_type: str) -> Blob:
 
 
 def _names(store: ImageStore, image: Image) -> Iterator[str]:
-    """Every name of the manifest."""
+    """Every name of the manifest, in full."""
     for entry in store.names.read():
         if entry.digest == image.digest and (name := name_of(entry)):
-            yield Reference.parse(name).familiar
+            yield name
 
 
 def _settings(image: Image) -> Iterator[tuple[str, str]]:

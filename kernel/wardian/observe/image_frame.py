@@ -84,6 +84,8 @@ class ImageFrame:
     """An image. ``container`` is its name, by which a view of it is headed.
 
     ``layers`` and ``steps`` are lowest and first first. ``efficiency`` is dive's score.
+    ``store_host_path`` is the state root: its ``content`` is an OCI image layout, which knows the
+    image by ``layout_name`` ("" if it has no name), and ``layers`` has each layer unpacked.
     """
 
     view: ClassVar[str] = "image"
@@ -106,6 +108,8 @@ class ImageFrame:
     wasted_left_out: int
     relatives: tuple[RelativeRow, ...]
     relatives_left_out: int
+    store_host_path: str = ""
+    layout_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ class NamespaceReader:
             sockets=opened,
             ports=info.published if info else (),
             has_more=any(len(each) == self._most for each in rows),
+            host_pid=info.host_pid if info else None,
         )
         return row, [_link(name, link, names, lasting.addresses) for link in found]
 

@@ -59,6 +59,7 @@ class NamespaceRow:
     """A network namespace: what is in it but its links.
 
     ``residents`` are further containers that live in it; ``has_more``: than is told here.
+    ``host_pid`` is the init of the container that it is named by; the host's has none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class NamespaceRow:
     ports: tuple[Port, ...] = ()
     residents: tuple[str, ...] = ()
     has_more: bool = False
+    host_pid: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,7 @@ class ResourcesSampler:
             memory_pressure_percent=usage.memory_pressure_percent,
             io_pressure_percent=usage.io_pressure_percent,
             is_container=self._subject.is_container,
+            cgroup_host_paths=self._subject.cgroup_host_paths,
         )
 
     def _cpu_percent(self, now: _Reading) -> float | None:

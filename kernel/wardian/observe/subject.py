@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -38,7 +38,8 @@ class Subject:
     """A running container as the samplers see it.
 
     ``lowers`` are the image's layer directories on the host, uppermost first, ``digests`` their
-    names in the image (as many, or none). ``cgroup_version`` is said where figures are shown.
+    names in the image (as many, or none). ``cgroup_version`` is said where figures are shown, and
+    ``cgroup_host_paths`` are where they are from, by controller.
     Where it is no container, ``upper`` is merely the directory of these processes.
     """
 
@@ -51,6 +52,7 @@ class Subject:
     driver: Driver = Driver.OVERLAY
     digests: tuple[str, ...] = ()
     cgroup_version: str = ""
+    cgroup_host_paths: dict[str, str] = field(default_factory=dict)
     is_container: bool = True
 
     @classmethod
@@ -69,6 +71,7 @@ class Subject:
             group=group,
             digests=tuple(digest_of(lower) for lower in info.lowers),
             cgroup_version=version,
+            cgroup_host_paths=info.cgroups,
         )
 
     def ensure_running(self, proc: str = "/proc") -> None:
