@@ -1,12 +1,14 @@
 /** The image view: its documents, the steps that made it with their layers, and their files. */
 
 import type { Channel, HostMessage } from "./channel.js";
+import type { Section } from "./commands.js";
 import { fill, h, svg, type Child } from "./dom.js";
 import { bytes, percent, shortDigest } from "./format.js";
 import type { Blob, ImageFrame, LayerRow, RelativeRow, StepRow } from "./frames.js";
+import { imageCommands } from "./image-commands.js";
 import { Files } from "./image-files.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
-import type { Panel } from "./shell.js";
+import type { Announce, Panel } from "./shell.js";
 import { wire, type Box } from "./wires.js";
 import { imageWords as words } from "./words.js";
 
@@ -14,8 +16,12 @@ const COLORS = 6;
 const MOST_STEPS = 200;
 const MOST_SETTINGS = 12;
 
-export function imagePanel(channel: Channel): Panel<ImageFrame> {
-  return new ImagePanel(channel);
+export function imagePanel(
+  channel: Channel,
+  _announce: Announce,
+  chosen: () => void
+): Panel<ImageFrame> {
+  return new ImagePanel(channel, chosen);
 }
 
 class ImagePanel implements Panel<ImageFrame> {
@@ -35,9 +41,12 @@ class ImagePanel implements Panel<ImageFrame> {
   private readonly wasted = h("details", { class: "wd-rules wd-wasted" });
   private readonly resize: ResizeObserver | null;
   private frame: ImageFrame | null = null;
-  private chosen: number | null = null;
+  private selected: number | null = null;
 
-  constructor(private readonly channel: Channel) {
+  constructor(
+    private readonly channel: Channel,
+    private readonly chosen: () => void
+  ) {
     this.stack = h("div", { class: "wd-made" }, this.steps, this.relatives, this.edges);
     this.element = h(
       "div",
@@ -72,6 +81,10 @@ class ImagePanel implements Panel<ImageFrame> {
     this.drawEdges();
   }
 
+  commands(): Section[] {
+    return this.frame === null ? [] : imageCommands(this.frame, this.selected);
+  }
+
   hear(message: HostMessage): void {
     if (message.kind === "files") this.files.hear(message);
   }
@@ -81,12 +94,13 @@ class ImagePanel implements Panel<ImageFrame> {
   }
 
   private choose(number: number): void {
-    this.chosen = this.chosen === number ? null : number;
+    this.selected = this.selected === number ? null : number;
+    this.chosen();
     for (const row of this.steps.querySelectorAll<HTMLElement>("[role=option]")) {
-      row.setAttribute("aria-selected", String(row.dataset.layer === String(this.chosen)));
+      row.setAttribute("aria-selected", String(row.dataset.layer === String(this.selected)));
     }
     const layer = this.frame?.layers[number];
-    if (this.chosen === null || layer === undefined) {
+    if (this.selected === null || layer === undefined) {
       this.files.hide();
       return;
     }

@@ -1,17 +1,24 @@
 /** The layers view: the stack on the left, what the upper layer holds on the right. */
 
 import type { Channel, HostMessage, VersionsMessage } from "./channel.js";
+import { copyIcon, copyText } from "./clipboard.js";
+import type { Section } from "./commands.js";
 import { fill, h, RowList, setText } from "./dom.js";
 import { bytes, mode, shortDigest } from "./format.js";
-import type { Layer, LayersFrame, UpperEntry } from "./frames.js";
+import type { Layer, LayersFrame, PathVersion, UpperEntry } from "./frames.js";
+import { layersCommands } from "./layers-commands.js";
 import { buildTree, visibleRows, type PathRow } from "./layers-tree.js";
 import { GLYPHS, MarkFilter } from "./mark-filter.js";
 import { glow, keepOneTabStop, moveFocus } from "./rows.js";
 import { button, type Announce, type Panel } from "./shell.js";
 import { words } from "./words.js";
 
-export function layersPanel(channel: Channel, announce: Announce): Panel<LayersFrame> {
-  return new LayersPanel(channel, announce);
+export function layersPanel(
+  channel: Channel,
+  announce: Announce,
+  chosen: () => void
+): Panel<LayersFrame> {
+  return new LayersPanel(channel, announce, chosen);
 }
 
 class LayersPanel implements Panel<LayersFrame> {
@@ -34,12 +41,14 @@ class LayersPanel implements Panel<LayersFrame> {
   private readonly collapsed = new Set<string>();
   private frame: LayersFrame | null = null;
   private selected: string | null = null;
+  private versions: readonly PathVersion[] = [];
 
   constructor(
     private readonly channel: Channel,
-    announce: Announce
+    announce: Announce,
+    private readonly chosen: () => void
   ) {
-    this.stack = new Stack(() => this.draw(), announce);
+    this.stack = new Stack(() => this.onLayer(), announce);
     this.filters = new MarkFilter(words.filter, () => this.draw());
     this.detail = new Detail();
     this.element = h(
@@ -72,17 +81,32 @@ class LayersPanel implements Panel<LayersFrame> {
 
   hear(message: HostMessage): void {
     if (message.kind === "versions" && message.path === this.selected) {
+      this.versions = message.versions;
       this.detail.show(message);
     }
   }
 
+  commands(): Section[] {
+    const { frame, selected: path, versions } = this;
+    return frame === null
+      ? []
+      : layersCommands(frame, { layer: this.stack.chosen, path, versions });
+  }
+
   select(path: string): void {
     this.selected = this.selected === path ? null : path;
+    this.versions = [];
     this.detail.element.hidden = true;
     if (this.selected !== null) {
       this.ask(path);
     }
     this.draw();
+    this.chosen();
+  }
+
+  private onLayer(): void {
+    this.draw();
+    this.chosen();
   }
 
   toggle(path: string): void {
@@ -195,7 +219,8 @@ class Stack {
       h("span", { class: "wd-layer-name" }, name),
       note ?? h("span", { class: "wd-layer-note" }, role)
     );
-    const copy = button("wd-copy", () => this.copy(hostPath), `${words.copy}: ${hostPath}`, "⧉");
+    const copy = button("wd-copy", () => this.copy(hostPath), `${words.copy}: ${hostPath}`);
+    copy.append(copyIcon());
     return h(
       "div",
       {
@@ -219,7 +244,7 @@ class Stack {
   }
 
   private copy(hostPath: string): void {
-    void navigator.clipboard.writeText(hostPath).then(() => this.announce(words.copied));
+    void copyText(hostPath).then(() => this.announce(words.copied));
   }
 }
 

@@ -1,15 +1,17 @@
 /** The network view: namespaces as cards, pairs of links as wires, and a packet's way. */
 
 import type { Channel, HostMessage, Hop } from "./channel.js";
+import type { Section } from "./commands.js";
 import { fill, h, RowList, setText } from "./dom.js";
 import { bytes } from "./format.js";
 import type { LinkRow, NetworkFrame } from "./frames.js";
 import { HostCard, packetsOf, SpaceCard, type Choices, type SpaceItem } from "./network-cards.js";
+import { networkCommands } from "./network-commands.js";
 import { Edges, type Shown } from "./network-edges.js";
 import { HOST, linkName, mapOf, structureOf, type NetworkMap, type Space } from "./network-map.js";
 import { RuleTables } from "./network-rules.js";
 import { Way } from "./network-way.js";
-import type { Panel } from "./shell.js";
+import type { Announce, Panel } from "./shell.js";
 import { networkWords as words } from "./words.js";
 
 const MOST_CARDS = 60;
@@ -17,8 +19,12 @@ const MOST_CARDS = 60;
 const MANY = 4;
 const WIDE = 1000;
 
-export function networkPanel(channel: Channel): Panel<NetworkFrame> {
-  return new NetworkPanel(channel);
+export function networkPanel(
+  channel: Channel,
+  _announce: Announce,
+  chosen: () => void
+): Panel<NetworkFrame> {
+  return new NetworkPanel(channel, chosen);
 }
 
 class NetworkPanel implements Panel<NetworkFrame>, Choices {
@@ -34,16 +40,22 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
   private readonly detail = h("div", { class: "wd-detail" });
   private readonly more = h("p", { class: "wd-more" });
   private readonly resize: ResizeObserver | null;
-  private chosen: string | null = null;
+  private selected: string | null = null;
   private frame: NetworkFrame | null = null;
   private drawn: NetworkMap | null = null;
   private structure = "";
 
-  constructor(channel: Channel) {
+  constructor(
+    channel: Channel,
+    private readonly chosen: () => void
+  ) {
     this.left = new Side(this);
     this.right = new Side(this);
     this.edges = new Edges(this.map, (spaces) => this.light(spaces));
-    this.way = new Way(channel, () => this.draw());
+    this.way = new Way(channel, () => {
+      this.draw();
+      this.chosen();
+    });
     this.legend = new Legend(() => this.draw());
     fill(this.map, this.left.element, this.host.element, this.right.element, this.edges.element);
     this.map.addEventListener("pointerover", (event) => this.light(spacesAt(event.target)));
@@ -84,6 +96,13 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
     this.resize?.disconnect();
   }
 
+  commands(): Section[] {
+    const { frame, drawn, selected: key } = this;
+    if (frame === null || drawn === null) return [];
+    const ends = drawn.containers.map(({ name }) => name).filter((name) => this.way.isEnd(name));
+    return networkCommands(frame, drawn, { key, ends });
+  }
+
   end(space: string): void {
     this.way.end(space);
   }
@@ -95,7 +114,7 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
   publication(key: string): void {
     this.choose(key);
     const one = this.drawn?.publications.find((candidate) => candidate.key === key);
-    if (one !== undefined && this.chosen === key) this.way.publication(one);
+    if (one !== undefined && this.selected === key) this.way.publication(one);
   }
 
   rules(network: string): void {
@@ -103,8 +122,9 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
   }
 
   private choose(key: string): void {
-    this.chosen = this.chosen === key ? null : key;
+    this.selected = this.selected === key ? null : key;
     this.draw();
+    this.chosen();
   }
 
   private draw(): void {
@@ -128,7 +148,7 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
   }
 
   private chosenRules(map: NetworkMap): ReadonlySet<string> {
-    const one = map.publications.find((candidate) => candidate.key === this.chosen);
+    const one = map.publications.find((candidate) => candidate.key === this.selected);
     const met = this.way.hops.map((hop) => hop.rule).filter((rule) => rule !== "");
     return new Set([...(one?.rules.map((told) => told.words) ?? []), ...met]);
   }
@@ -144,10 +164,10 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
   }
 
   private showDetail(map: NetworkMap): void {
-    const link = map.links.get(this.chosen ?? "");
-    const publication = map.publications.find((one) => one.key === this.chosen);
+    const link = map.links.get(this.selected ?? "");
+    const publication = map.publications.find((one) => one.key === this.selected);
     for (const plug of this.map.querySelectorAll<HTMLElement>("button[data-plug]")) {
-      plug.setAttribute("aria-pressed", String(plug.dataset.plug === this.chosen));
+      plug.setAttribute("aria-pressed", String(plug.dataset.plug === this.selected));
     }
     for (const name of this.map.querySelectorAll<HTMLElement>("[data-end]")) {
       name.setAttribute("aria-pressed", String(this.way.isEnd(name.dataset.end ?? "")));

@@ -1,11 +1,14 @@
 /** The processes view: one row a process, with its pid on both sides of the glass. */
 
+import type { Channel } from "./channel.js";
+import type { Section } from "./commands.js";
 import { h, fill, RowList, setText } from "./dom.js";
 import { bytes, count, percent, UNKNOWN } from "./format.js";
 import { processKey, type ProcessesFrame, type ProcessRow } from "./frames.js";
 import { glow, keepOneTabStop, moveFocus } from "./rows.js";
+import { processesCommands } from "./processes-commands.js";
 import { treeItems, type TreeItem } from "./processes-tree.js";
-import type { Panel } from "./shell.js";
+import type { Announce, Panel } from "./shell.js";
 import { words } from "./words.js";
 
 const STATES: Record<string, string> = {
@@ -35,8 +38,12 @@ const SIGNALS: Record<number, string> = {
 };
 const FIGURES = ["user", "state", "CPU", "memory", "threads"];
 
-export function processesPanel(): Panel<ProcessesFrame> {
-  return new ProcessesPanel();
+export function processesPanel(
+  _channel: Channel,
+  _announce: Announce,
+  chosen: () => void
+): Panel<ProcessesFrame> {
+  return new ProcessesPanel(chosen);
 }
 
 class ProcessesPanel implements Panel<ProcessesFrame> {
@@ -49,7 +56,7 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
   private selected: string | null = null;
   private frame: ProcessesFrame | null = null;
 
-  constructor() {
+  constructor(private readonly chosen: () => void) {
     this.rows = new RowList(
       this.body,
       (_item: TreeItem, key) => new ProcessLine(key, this.frame, () => this.select(key))
@@ -102,9 +109,14 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
     this.showDetail();
   }
 
+  commands(): Section[] {
+    return this.frame === null ? [] : processesCommands(this.frame, this.selected);
+  }
+
   private select(key: string): void {
     this.selected = this.selected === key ? null : key;
     this.showDetail();
+    this.chosen();
   }
 
   private showDetail(): void {

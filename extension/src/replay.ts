@@ -2,10 +2,11 @@
 
 import type { Channel } from "./channel.js";
 import { h, setText } from "./dom.js";
+import { Drawer } from "./drawer.js";
 import type { Frame, Frames, View } from "./frames.js";
 import { Player } from "./player.js";
 import type { Recording, Reel } from "./recording.js";
-import { button, type BuildPanel, type Panel } from "./shell.js";
+import { button, type Announce, type BuildPanel, type Panel } from "./shell.js";
 import { recordingWords, words } from "./words.js";
 
 export type Builders = { [V in View]: BuildPanel<Frames[V]> };
@@ -43,7 +44,7 @@ class Replay {
       if (reel !== undefined) {
         const build = builders[view] as BuildPanel<Frame>;
         const announce = (text: string): void => setText(this.spoken, text);
-        this.scenes.push(new Scene(view, reel, build(NOBODY, announce), () => this.show(this.at)));
+        this.scenes.push(new Scene(view, reel, build, announce, () => this.show(this.at)));
       }
     }
     this.player = new Player({ seconds, cells, times: () => this.times() }, (at) => this.show(at));
@@ -92,24 +93,34 @@ class Replay {
 class Scene {
   readonly element: HTMLElement;
   readonly chip: HTMLButtonElement;
+  readonly panel: Panel<Frame>;
   isShown = true;
+  private readonly drawer: Drawer;
   private readonly notice = h("p", { class: "wd-notice" });
   private shown = -2;
 
   constructor(
     view: View,
     readonly reel: Reel,
-    readonly panel: Panel<Frame>,
+    build: BuildPanel<Frame>,
+    announce: Announce,
     private readonly changed: () => void
   ) {
+    this.panel = build(NOBODY, announce, () => this.drawer.refresh());
+    this.drawer = new Drawer({
+      sections: () => (this.panel.element.hidden ? [] : this.panel.commands()),
+      isPast: () => true,
+      announce,
+    });
     this.chip = button("wd-chip", () => this.toggle(), "", words[view]);
     this.chip.setAttribute("aria-pressed", "true");
     this.element = h(
       "section",
       { class: `wd-scene wd-${view}`, aria: { label: words[view] } },
-      h("h4", {}, words[view]),
+      h("div", { class: "wd-scene-head" }, h("h4", {}, words[view]), this.drawer.toggle),
       this.notice,
-      panel.element
+      this.panel.element,
+      this.drawer.element
     );
   }
 
@@ -129,6 +140,7 @@ class Scene {
         },
       });
     }
+    this.drawer.refresh();
   }
 
   private toggle(): void {

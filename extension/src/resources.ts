@@ -2,9 +2,11 @@
 
 import type { HostMessage } from "./channel.js";
 import { Chart, type Line } from "./chart.js";
+import type { Section } from "./commands.js";
 import { fill, h, setText } from "./dom.js";
 import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
+import { resourcesCommands } from "./resources-commands.js";
 import type { Panel, Past } from "./shell.js";
 import { words } from "./words.js";
 
@@ -50,6 +52,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
   private readonly origin = h("p", { class: "wd-more" });
   private before: Figures[] = [];
+  private frame: ResourcesFrame | null = null;
 
   constructor() {
     this.memory.element.append(this.parts, this.oom);
@@ -64,6 +67,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   }
 
   show(frame: ResourcesFrame, { past }: Past<ResourcesFrame>): void {
+    this.frame = frame;
     const first = past[0]?.time_s ?? 0;
     const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...past];
     const isHeld = frame.is_container !== false; // a cgroup has peaks, limits and parts
@@ -111,6 +115,10 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       [series.map((f) => f.pids_current), series.map((f) => near(f.pids_limit))],
       { format: String, ceiling: frame.pids_limit, floor: 4, base: 10, pins: [] }
     );
+  }
+
+  commands(): Section[] {
+    return this.frame === null ? [] : resourcesCommands(this.frame);
   }
 
   hear(message: HostMessage): void {

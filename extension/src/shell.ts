@@ -5,7 +5,9 @@
 
 import { Attention } from "./attention.js";
 import type { Beginning, Channel, HostMessage } from "./channel.js";
+import type { Section } from "./commands.js";
 import { fill, h, setText } from "./dom.js";
+import { Drawer } from "./drawer.js";
 import { clock } from "./format.js";
 import type { Frame, Frames, View } from "./frames.js";
 import { Timeline } from "./timeline.js";
@@ -20,16 +22,26 @@ export interface Past<F extends Frame> {
 export interface Panel<F extends Frame> {
   readonly element: HTMLElement;
   show(frame: F, seen: Past<F>): void;
+  /** Those that say or do the same as what is shown, or chosen. */
+  commands(): Section[];
   hear?(message: HostMessage): void;
   dispose?(): void;
 }
 
-export type BuildPanel<F extends Frame> = (channel: Channel, announce: Announce) => Panel<F>;
+/** `chosen` is to be called when something else has been chosen in it. */
+export type BuildPanel<F extends Frame> = (
+  channel: Channel,
+  announce: Announce,
+  chosen: () => void
+) => Panel<F>;
 
 /** Tells a screen reader of something that has just been done. */
 export type Announce = (text: string) => void;
 
 type Status = "ended" | "paused" | "saved" | "live" | "still";
+
+/** What is shown is so now. */
+const NOW: readonly Status[] = ["live", "still"];
 
 let numbered = 0;
 
@@ -59,6 +71,7 @@ class Shell<F extends Frame> {
   private readonly notice = h("p", { class: "wd-notice" }, words.waiting);
   private readonly spoken = h("span", { class: "wd-spoken", aria: { live: "polite" } });
   private readonly controls: Controls<F>;
+  private readonly drawer: Drawer;
   private readonly id = `${Date.now().toString(36)}-${(numbered += 1)}`;
   private attention: Attention | null = null;
   private stopListening: (() => void) | null = null;
@@ -72,7 +85,13 @@ class Shell<F extends Frame> {
     private readonly channel: Channel,
     build: BuildPanel<F>
   ) {
-    this.panel = build(channel, (text) => setText(this.spoken, text));
+    const announce = (text: string): void => setText(this.spoken, text);
+    this.panel = build(channel, announce, () => this.drawer.refresh());
+    this.drawer = new Drawer({
+      sections: () => (this.timeline.current === null ? [] : this.panel.commands()),
+      isPast: () => !NOW.includes(this.statusName(this.timeline.current)),
+      announce,
+    });
     this.controls = new Controls(this.timeline, () => this.draw());
     this.element = h(
       "section",
@@ -83,10 +102,12 @@ class Shell<F extends Frame> {
         h("h3", {}, words[view]),
         this.name,
         this.status,
-        this.controls.element
+        this.controls.element,
+        this.drawer.toggle
       ),
       this.notice,
       this.panel.element,
+      this.drawer.element,
       this.spoken
     );
     this.panel.element.hidden = true;
@@ -143,6 +164,7 @@ class Shell<F extends Frame> {
       setText(this.name, frame.container);
       this.panel.show(frame, this.timeline);
     }
+    this.drawer.refresh();
   }
 
   private statusName(frame: F | null): Status {

@@ -231,3 +231,23 @@ test("a file is unpacked, and one that is damaged is refused", async () => {
   expect([...recording.reels.keys()]).toEqual(["processes", "layers"]);
   await expect(unpack(packed.slice(0, 60))).rejects.toThrow();
 });
+
+test("each view of it has its commands of that moment, and none that would change anything", () => {
+  replay();
+  const drawers = [...place.querySelectorAll<HTMLElement>(".wd-drawer")];
+  expect(drawers.map((drawer) => drawer.childElementCount)).toEqual([0, 0]);
+  place.querySelectorAll<HTMLElement>(".wd-show-commands").forEach((toggle) => toggle.click());
+  const lines = (): string[] =>
+    [...place.querySelectorAll(".wd-commands code")].map((code) => code.textContent);
+  expect(lines()).toContain("find /state/upper -mindepth 1");
+  seek("3");
+  one("[data-key='103:1030']").click();
+  expect(lines()).toContain("grep NSpid /proc/103/status");
+  expect(lines().filter((line) => /kill|nsenter|mount /.test(line))).toEqual([]);
+  expect(drawers.map((drawer) => drawer.querySelector<HTMLElement>(".wd-past")?.hidden)).toEqual([
+    false,
+    false,
+  ]);
+  seek("10");
+  expect(lines()).not.toContain("grep NSpid /proc/103/status");
+});

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.linux.conftest import wait_until
 from tests.linux.program import Wardian, out
+from tests.linux.shown_commands import Shown, say
 from tests.linux.test_networks import (  # fixtures, too
     SERVER,
     SLEEPER,
@@ -69,6 +71,29 @@ def street(wardian: Wardian, lab: str, state: Path) -> Street:
     with Client.connect(state) as client:
         web, stranger = (client.container(one).info for one in ("web", "stranger"))
     return Street(state, wardian, web.endpoints[0], stranger.endpoints[0])
+
+
+def test_the_commands_that_are_shown_say_what_the_frame_says(
+    street: Street, tmp_path: Path
+) -> None:
+    frame = replace(street.frame(), container="web")
+    lines = Shown.bundled(tmp_path).lines(frame, "web/eth0")
+    inner, row = frame.link("web/eth0"), frame.namespace("web")
+    assert inner is not None
+    assert row is not None
+    enter = f"nsenter -t {row.host_pid} -n "
+    assert inner.mac in say(lines, f"{enter}ip -d -s link show dev eth0")
+    assert set(inner.addresses) <= set(say(lines, f"{enter}ip addr").split())
+    told = {(link, route.to, route.via) for link, route in row.routes}
+    assert ("eth0", "default", street.web.gateway) in told
+    assert f"default via {street.web.gateway} dev eth0" in say(lines, f"{enter}ip route")
+    assert re.search(r"^LISTEN .*:7 ", say(lines, f"{enter}ss "), re.MULTILINE)
+    (lab,) = (network for network in frame.networks if network.name == "lab")
+    assert lab.bridge in say(lines, "ip link show master ", end=lab.bridge)
+    nat = say(lines, "nft list table inet ", end=lab.rules[0].table)
+    assert any(rule.to in nat for rule in lab.rules if rule.action == "dnat")
+    assert frame.link(inner.peer) is not None
+    assert inner.peer.removeprefix("host/") in say(lines, "bridge link")
 
 
 def test_a_frame_has_links_pairs_routes_rules_ports_and_sockets(street: Street) -> None:

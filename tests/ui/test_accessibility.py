@@ -82,6 +82,8 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
         expect(notebook.view(view)).to_have_attribute("data-status", "live")
     notebook.view("layers").locator('.wd-row[data-path="/srv/new"]').click()
     expect(notebook.view("layers").locator(".wd-wins")).to_be_visible()
+    for view in ("resources", "layers"):
+        open_commands(notebook, view)
     expect(page.locator(".wd-status-item")).not_to_be_empty()
     buttons = [
         f'[data-jp-item-name="{name}"]' for name in ("restart-interpreter", "reset-container")
@@ -91,8 +93,23 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
     step_through(notebook)
     notebook.picture("replay", PICTURES / f"replay-{short}.png")
     page.screenshot(path=PICTURES / f"notebook-{short}.png")
+    close_commands(notebook, "layers")
     press(page, "reset-container")
     assert faults(page, ".jp-Dialog-content") == []
+
+
+def open_commands(notebook: NotebookPage, view: str) -> None:
+    """A view's drawer opens by keys, and has the keys then."""
+    notebook.view(view).get_by_role("button", name="Show commands").press("Enter")
+    expect(notebook.view(view).locator(".wd-drawer:focus")).to_contain_text("as root")
+
+
+def close_commands(notebook: NotebookPage, view: str) -> None:
+    """By Escape it closes, and its button has the keys again."""
+    drawer = notebook.view(view).locator(".wd-drawer")
+    drawer.get_by_role("button", name="Close").press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(focused(notebook.page)).to_have_text("Show commands")
 
 
 def step_through(notebook: NotebookPage) -> None:

@@ -1,0 +1,121 @@
+/** What is said of commands, in the words of their man pages and of docker. */
+
+/** Of the drawer that shows them. */
+export const drawerWords = {
+  show: "Show commands",
+  hide: "Hide commands",
+  title: "Commands that say or do the same",
+  where: "On the host, outside of the container. # needs root's rights, $ does not.",
+  past: "As it was then: what has a number then can be another's now. What would change something is left out.",
+  copy: "Copy",
+  copied: "Copied",
+  close: "Close",
+  by: { root: "as root", anybody: "as any user", program: "system call" },
+} as const;
+
+export const layersSays = {
+  mount: "The mount",
+  findmnt: "what is mounted at the container's /, with its options",
+  mountCall: "how it was mounted, from within a new mount namespace; mount(2)",
+  mountAgain:
+    "the same once more, of a stopped container: overlayfs.rst warns of an upper in two mounts",
+  merged: "merged: the root directory as the container sees it",
+  upper: "What the upper layer holds",
+  findUpper: "every path in it; what is not there comes from the layers below",
+  whiteouts: "its devices: 0,0 is a whiteout",
+  opaque: "its opaque directories",
+  upperBytes: "the sum of its files' sizes, in bytes",
+  findLower: "every path that this layer brings",
+  noName: "No line: a name that long, or one that ends in a line break, is no word of a shell.",
+  stat: (layer: string): string => `the version of ${layer}`,
+  whiteout: (layer: string): string => `${layer}: a whiteout, the character device 0,0`,
+  diff: (layer: string): string => `what has changed since ${layer}`,
+  mergedStat: "what the container sees",
+  mergedGone: "what the container sees: nothing",
+} as const;
+
+export const processesSays = {
+  all: "All processes",
+  pgrep: "the processes of its PID namespace, by their host pids",
+  lsns: "the namespaces of its first process",
+  cgroup: "the cgroups that it is in",
+  nsenterPs:
+    "ps inside, with the container's pids. This runs a program of the container's with root's rights: only of one that you trust",
+  plainPs: "these processes and their children",
+  process: (comm: string, host_pid: number): string => `${comm} (${host_pid})`,
+  nspid: "its pid in each PID namespace, the host's first",
+  ps: "its figures",
+  args: "its command line",
+  uidMap: "inside uid, outside uid, how many: which of the host's users its users are",
+  namespaces: "its namespaces, by their inodes",
+  lsnsOne: "the same by name, with how many processes share each",
+  kill: "asks it to end",
+  killInit: "asks PID 1 to end: it gets only signals that it has a handler for; pid_namespaces(7)",
+  killNow: "ends it. Of PID 1 that ends the whole PID namespace",
+  killCall: "the same by kill(2)",
+  ended: "It has ended: the kernel knows nothing of it any more.",
+} as const;
+
+export const resourcesSays = {
+  memory: "Memory",
+  cpu: "CPU",
+  pids: "Processes",
+  current: "current, in bytes",
+  peak: "peak",
+  limit: "limit",
+  parts: "anon, file and kernel",
+  partsV1: "anon and file: v1 calls them rss and cache",
+  kernel: "kernel",
+  oom: "how often the kernel has killed for memory: oom_kill",
+  usage: "CPU time used, in µs: usage_usec; throttled: nr_throttled of nr_periods",
+  usageV1: "CPU time used, in ns",
+  throttled: "throttled: nr_throttled of nr_periods",
+  quota: "quota and period, in µs: their ratio is the limit, in cores",
+  quotaV1: "quota, in µs of a period; -1 is none",
+  periodV1: "period, in µs",
+  count: "how many processes and threads",
+  setMemory: (size: string): string => `sets the limit to ${size}`,
+  setCpu: (percent: string): string => `sets the limit to ${percent} of one core`,
+  setPids: (most: number): string => `sets the limit to ${most}`,
+  noCgroup: "Nothing holds these processes together: there is no cgroup of theirs to ask.",
+  noPaths: "Where the cgroup is has not been recorded.",
+} as const;
+
+export const networkSays = {
+  host: "The host's side",
+  addresses: "links and addresses",
+  bridges: "what hangs on a bridge",
+  veths: "pairs: @ifN is the number of the other end, in the other namespace",
+  routes: "routes",
+  neighbours: "neighbours",
+  sockets: "TCP sockets, who listens and who is connected",
+  ground:
+    "The bridges stand in a network namespace of your own. This lists them: with a PID of it, the host's side is asked by nsenter -t PID -U -n.",
+  lsnsNet: "network namespaces",
+  network: (name: string): string => `The network ${name}`,
+  table: "its rules, with their counters",
+  bridgeTable: "what its bridge lets through",
+  space: (name: string): string => `The namespace of ${name}`,
+  link: (name: string): string => `The link ${name}`,
+  linkState: "state, kind, MTU and counters",
+  bridgePort: "as a port of its bridge",
+  port: (port: number): string => `The published port ${port}`,
+  chain: "the rule that leads there, with its counter",
+  proxy: "who listens there: a proxy, where no rule leads",
+  inside: "who listens inside",
+} as const;
+
+export const imageSays = {
+  image: "The image",
+  inspect: "configuration and layers, in docker's form",
+  skopeo: "the same by skopeo(1), from the OCI image layout",
+  index: "index.json: the names",
+  manifest: "the manifest",
+  config: "the configuration, with the history",
+  layer: (number: number): string => `Layer ${number}`,
+  tar: "the files of the archive; .wh. before a name is a whiteout",
+  blob: "its digest, as the manifest has it",
+  diffId: "the digest of the archive unpacked, as the configuration has it",
+  unpacked: "the layer unpacked, as overlayfs stacks it",
+  noStore: "Where the store is has not been recorded.",
+} as const;

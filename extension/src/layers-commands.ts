@@ -1,0 +1,130 @@
+/** The overlay by mount(8), find(1) and stat(1). */
+
+import { asCall, asRoot, asRootChanging, cString, type Section } from "./commands.js";
+import { layersSays as says } from "./command-words.js";
+import type { Kind, Layer, LayersFrame, PathVersion, UpperEntry } from "./frames.js";
+import { plain, sh } from "./quoting.js";
+
+/** What is chosen in the view: a lower layer, a path, and its versions if they are known. */
+export interface LayersChoice {
+  layer: string | null;
+  path: string | null;
+  versions: readonly PathVersion[];
+}
+
+/** A path as one layer has it. */
+interface Version {
+  layer: string;
+  kind: Kind | null;
+  host_path: string;
+}
+
+/** What mount(8) and overlayfs take for their own in a list of options. */
+const SPECIAL = /[\\,:"]/;
+
+export function layersCommands(frame: LayersFrame, choice: LayersChoice): Section[] {
+  const entry = frame.entries.find((one) => one.path === choice.path);
+  const lower = frame.layers.find((one) => one.name === choice.layer);
+  return [
+    ...(entry === undefined ? [] : [ofPath(frame, entry, choice.versions)]),
+    ...(lower === undefined ? [] : [ofLower(lower)]),
+    ofMount(frame),
+    ofUpper(frame),
+  ];
+}
+
+function ofMount(frame: LayersFrame): Section {
+  const [upper, ...lowers] = frame.layers;
+  const paths = [...frame.layers.map((layer) => layer.host_path), frame.work_host_path];
+  const host_pid = /^\/proc\/(\d+)\//.exec(frame.merged_host_path)?.[1];
+  const options =
+    `lowerdir=${lowers.map((layer) => layer.host_path).join(":")}` +
+    `,upperdir=${upper?.host_path},workdir=${frame.work_host_path}`;
+  const canMount = !paths.some((path) => SPECIAL.test(path));
+  return {
+    title: says.mount,
+    commands: [
+      ...(host_pid === undefined ? [] : asRoot(sh`findmnt --task ${host_pid} /`, says.findmnt)),
+      ...(canMount
+        ? [
+            ...asCall(
+              `mount("overlay", "merged", "overlay", MS_NODEV, ${cString(options)});`,
+              says.mountCall
+            ),
+            ...asRootChanging(sh`mount -t overlay overlay -o ${options} /mnt`, says.mountAgain),
+          ]
+        : []),
+      ...asRoot(sh`ls -la ${`${frame.merged_host_path}/`}`, says.merged),
+    ],
+  };
+}
+
+function ofUpper(frame: LayersFrame): Section {
+  const upper = frame.layers[0]?.host_path ?? "";
+  return {
+    title: says.upper,
+    commands: [
+      ...asRoot(sh`find ${upper} -mindepth 1`, says.findUpper),
+      ...asRoot(sh`find ${upper} -type c -exec stat -c '%t,%T %n' {} +`, says.whiteouts),
+      ...(frame.entries.some((entry) => entry.is_opaque)
+        ? asRoot(sh`getfattr -Rhd -m 'overlay[.]opaque' ${upper}`, says.opaque)
+        : []),
+      ...asRoot(
+        sh`find ${upper} -type f -printf '%s\\n' | awk '{n += $1} END {print n + 0}'`,
+        says.upperBytes
+      ),
+    ],
+  };
+}
+
+function ofLower({ name, host_path }: Layer): Section {
+  return { title: name, commands: asRoot(sh`find ${host_path} -mindepth 1`, says.findLower) };
+}
+
+function ofPath(frame: LayersFrame, entry: UpperEntry, told: readonly PathVersion[]): Section {
+  const path = plain(entry.path);
+  if (path === null || sh`${path}` === null) {
+    return { title: entry.path, commands: [], note: says.noName };
+  }
+  const versions = versionsOf(frame, entry, told, path);
+  const [upper, below] = versions;
+  return {
+    title: entry.path,
+    commands: [
+      ...versions.flatMap(({ layer, kind, host_path }) =>
+        asRoot(sh`stat ${host_path}`, kind === "whiteout" ? says.whiteout(layer) : says.stat(layer))
+      ),
+      ...(upper?.kind === "file" && below?.kind === "file"
+        ? asRoot(
+            sh`diff -u --no-dereference ${below.host_path} ${upper.host_path}`,
+            says.diff(below.layer)
+          )
+        : []),
+      ...asRoot(
+        sh`stat ${`${frame.merged_host_path}${path}`}`,
+        entry.kind === "whiteout" ? says.mergedGone : says.mergedStat
+      ),
+    ],
+  };
+}
+
+/** Uppermost first. A recording knows of those below only which is hidden. */
+function versionsOf(
+  frame: LayersFrame,
+  entry: UpperEntry,
+  told: readonly PathVersion[],
+  path: string
+): Version[] {
+  const known: [string, Kind | null][] =
+    told.length > 0
+      ? told.map(({ layer, kind }) => [layer, kind])
+      : [["upper", entry.kind], ...(entry.hides === null ? [] : [hiddenOf(entry)])];
+  return known.flatMap(([name, kind]) => {
+    const layer = frame.layers.find((one) => one.name === name);
+    return layer === undefined ? [] : [{ layer: name, kind, host_path: layer.host_path + path }];
+  });
+}
+
+function hiddenOf(entry: UpperEntry): [string, Kind | null] {
+  return [entry.hides ?? "", entry.hidden_bytes === null ? null : "file"];
+}
