@@ -2,6 +2,7 @@
 
 import uPlot from "uplot";
 import { roundSteps } from "./axis.js";
+import { resourcesWords } from "./words.js";
 
 export interface Line {
   label: string;
@@ -152,5 +153,5 @@ function series(line: Line, color: (name: string) => string): uPlot.Series {
 
 /** The time of day matters less than how long ago it was. */
 function ago(seconds: number): string {
-  return seconds === 0 ? "now" : `−${seconds} s`;
+  return seconds === 0 ? resourcesWords.now : `−${seconds} s`;
 }

@@ -24,8 +24,8 @@ export function axisBytes(value: number): string {
 }
 
 /** `memory.max` of a group without a limit reads as unlimited. */
-export function limit(value: number | null, show: (value: number) => string): string {
-  return value === null ? "no limit" : show(value);
+export function limit(value: number | null, show: (value: number) => string, none: string): string {
+  return value === null ? none : show(value);
 }
 
 export function percent(value: number | null): string {

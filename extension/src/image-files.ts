@@ -7,7 +7,7 @@ import type { FileRow, LayerRow, Mark } from "./frames.js";
 import { buildTree, visibleRows, type PathNode, type PathRow } from "./layers-tree.js";
 import { GLYPHS, MarkFilter } from "./mark-filter.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
-import { imageWords as words } from "./words.js";
+import { imageWords as words, words as common } from "./words.js";
 
 const LETTERS: Record<string, Mark> = { A: "added", M: "modified", D: "deleted", U: "unchanged" };
 const MOST_ROWS = 1000;
@@ -177,7 +177,7 @@ class FileLine {
     this.element.style.setProperty("--wd-depth", String(depth - 1));
     this.twisty.classList.toggle("wd-open", this.isParent);
     setText(this.glyph, GLYPHS[mark]);
-    this.glyph.title = mark;
+    this.glyph.title = common.marks[mark];
     const isDirectory = node.entry?.is_directory ?? true;
     setText(this.name, isDirectory ? `${node.name}/` : node.name);
     setText(this.size, mark === "deleted" ? "" : bytes(total));

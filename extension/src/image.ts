@@ -221,7 +221,7 @@ function layerStyle(number: number): Record<string, string> {
 function summaryOf(frame: ImageFrame): Child[] {
   const size = frame.layers.reduce((sum, layer) => sum + layer.blob.size_bytes, 0);
   const facts = [
-    `${bytes(size)} · ${frame.layers.length} ${frame.layers.length === 1 ? "layer" : "layers"}`,
+    `${bytes(size)} · ${words.layers(frame.layers.length)}`,
     frame.platform,
     frame.created.replace("T", " ").replace(/\..*|Z$/, ""),
   ];
@@ -235,8 +235,8 @@ function summaryOf(frame: ImageFrame): Child[] {
         aria: { hidden: "true" },
         style: { "--wd-share": String(100 * frame.efficiency) },
       }),
-      `${words.efficiency} ${percent(100 * frame.efficiency)}`,
-      frame.wasted_bytes > 0 && ` · ${bytes(frame.wasted_bytes)} ${words.wasted}`
+      words.efficiency(percent(100 * frame.efficiency)),
+      frame.wasted_bytes > 0 && ` · ${words.wasted(bytes(frame.wasted_bytes))}`
     ),
   ];
 }
@@ -285,14 +285,14 @@ function layerCells(layer: LayerRow, most: number): HTMLElement[] {
     h(
       "div",
       { class: "wd-layer-plate" },
-      h("span", { class: "wd-layer-name" }, `${words.layer} ${layer.number}`),
+      h("span", { class: "wd-layer-name" }, words.layer(layer.number)),
       h(
         "code",
-        { class: "wd-digest", title: `${layer.diff_id}\n${words.blob} ${layer.blob.digest}` },
+        { class: "wd-digest", title: `${layer.diff_id}\n${words.blob(layer.blob.digest)}` },
         shortDigest(layer.diff_id)
       ),
       h("span", { class: "wd-type", title: layer.blob.media_type }, typeOf(layer.blob)),
-      users.length > 0 && h("span", { class: "wd-shared" }, `${words.shared} ${users.join(", ")}`)
+      users.length > 0 && h("span", { class: "wd-shared" }, words.shared(users.join(", ")))
     ),
     h(
       "div",
@@ -311,7 +311,7 @@ function layerCells(layer: LayerRow, most: number): HTMLElement[] {
         h("i", { style: { width: `${(100 * (layer.unpacked_bytes - hidden)) / most}%` } }),
         h("i", { class: "wd-hidden-part", style: { width: `${(100 * hidden) / most}%` } })
       ),
-      hidden > 0 && h("span", { class: "wd-type" }, `${bytes(hidden)} ${words.hidden}`)
+      hidden > 0 && h("span", { class: "wd-type" }, words.hidden(bytes(hidden)))
     ),
   ];
 }
@@ -345,7 +345,7 @@ function sharedEdges(
     const path = svg(
       "path",
       { class: "wd-edge wd-edge-wire", d: wire(plate, card, at), style: `--wd-space: ${color}` },
-      svg("title", {}, `${words.layer} ${number}: ${one.reference}`)
+      svg("title", {}, `${words.layer(number)}: ${one.reference}`)
     );
     return [path];
   });

@@ -11,7 +11,7 @@ import { buildTree, visibleRows, type PathRow } from "./layers-tree.js";
 import { GLYPHS, MarkFilter } from "./mark-filter.js";
 import { glow, keepOneTabStop, moveFocus } from "./rows.js";
 import { button, type Announce, type Panel } from "./shell.js";
-import { words } from "./words.js";
+import { layersWords as words, words as common } from "./words.js";
 
 export function layersPanel(
   channel: Channel,
@@ -49,7 +49,7 @@ class LayersPanel implements Panel<LayersFrame> {
     private readonly chosen: () => void
   ) {
     this.stack = new Stack(() => this.onLayer(), announce);
-    this.filters = new MarkFilter(words.filter, () => this.draw());
+    this.filters = new MarkFilter(common.filter, () => this.draw());
     this.detail = new Detail();
     this.element = h(
       "div",
@@ -138,7 +138,7 @@ class LayersPanel implements Panel<LayersFrame> {
     this.tree.hidden = rows.length === 0;
     keepOneTabStop([...this.tree.children] as HTMLElement[]);
     this.empty.hidden = rows.length > 0;
-    setText(this.empty, frame.entries.length === 0 ? words.noChanges : words.noMatch);
+    setText(this.empty, frame.entries.length === 0 ? words.noChanges : common.noMatch);
     this.more.hidden = frame.left_out + frame.unreadable === 0;
     setText(this.more, leftOut(frame));
   }
@@ -161,14 +161,14 @@ class LayersPanel implements Panel<LayersFrame> {
 
 function leftOut(frame: LayersFrame): string {
   const parts = [];
-  if (frame.left_out > 0) parts.push(`${frame.left_out} more, changed earlier, are not listed`);
-  if (frame.unreadable > 0) parts.push(`${frame.unreadable} directories may not be read`);
+  if (frame.left_out > 0) parts.push(words.leftOut(frame.left_out));
+  if (frame.unreadable > 0) parts.push(words.unreadable(frame.unreadable));
   return parts.join(" · ");
 }
 
 /** merged, upper, lower n … lower 0, work, one above the other as overlayfs stacks them. */
 class Stack {
-  readonly element = h("div", { class: "wd-stack", role: "group", aria: { label: words.layers } });
+  readonly element = h("div", { class: "wd-stack", role: "group", aria: { label: common.layers } });
   chosen: string | null = null;
   private shown: readonly Layer[] = [];
   private upperNote = h("span", { class: "wd-layer-note" });
@@ -211,7 +211,7 @@ class Stack {
       "button",
       {
         class: "wd-plate-name",
-        title: isLower ? `${name}: ${role}. Show what hides its files` : `${name}: ${role}`,
+        title: isLower ? `${name}: ${role}. ${words.showHiding}` : `${name}: ${role}`,
         attributes: { type: "button" },
         aria: isLower ? { pressed: "false" } : {},
         on: { click: () => isLower && this.choose(name) },
@@ -306,7 +306,7 @@ class TreeRow {
     this.element.dataset.mark = mark ?? "";
     this.element.dataset.kind = entry?.kind ?? "directory";
     setText(this.glyph, mark === null ? "" : GLYPHS[mark]);
-    this.glyph.title = mark ?? "";
+    this.glyph.title = mark === null ? "" : common.marks[mark];
     const isDirectory = entry === null || entry.kind === "directory";
     setText(this.name, isDirectory ? `${node.name}/` : node.name);
     this.twisty.classList.toggle("wd-open", node.children.length > 0);
@@ -353,7 +353,7 @@ function badges(entry: UpperEntry | null): HTMLElement[] {
   } else if (entry.is_opaque && entry.hides !== null) {
     made.push(h("span", { class: "wd-badge", title: words.opaqueHint }, words.opaque));
   } else if (entry.kind !== "file" && entry.kind !== "directory") {
-    made.push(h("span", { class: "wd-badge" }, entry.kind));
+    made.push(h("span", { class: "wd-badge" }, words.kinds[entry.kind]));
   }
   if (entry.hides !== null && entry.kind !== "directory") {
     const size = entry.hidden_bytes === null ? "" : ` · ${bytes(entry.hidden_bytes)}`;
@@ -361,7 +361,7 @@ function badges(entry: UpperEntry | null): HTMLElement[] {
       h(
         "span",
         { class: "wd-hides", style: layerStyle(entry.hides) },
-        `hides ${entry.hides}${size}`
+        words.hides(`${entry.hides}${size}`)
       )
     );
   }
@@ -383,7 +383,7 @@ class Detail {
         "li",
         { class: version.wins ? "wd-wins" : "wd-loses" },
         h("span", { class: "wd-layer-name", style: layerStyle(version.layer) }, version.layer),
-        h("span", {}, version.kind === "whiteout" ? "whiteout c 0, 0" : version.kind),
+        h("span", {}, words.kinds[version.kind]),
         h("span", { class: "wd-code" }, version.kind === "whiteout" ? "" : mode(version.mode)),
         h("span", { class: "wd-size" }, version.kind === "file" ? bytes(version.size_bytes) : ""),
         h("span", { class: "wd-verdict" }, version.wins ? `✓ ${words.wins}` : words.hidden)

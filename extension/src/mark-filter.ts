@@ -2,6 +2,7 @@
 
 import { h, setText } from "./dom.js";
 import type { Mark } from "./frames.js";
+import { words } from "./words.js";
 
 export const GLYPHS: Record<Mark, string> = {
   unchanged: "",
@@ -73,7 +74,7 @@ export class MarkFilter {
       },
       h("span", { class: "wd-mark", aria: { hidden: "true" } }, GLYPHS[mark]),
       figure,
-      ` ${mark}`
+      ` ${words.marks[mark]}`
     );
     return chip;
   }

@@ -80,7 +80,7 @@ function spaceBehind(map: NetworkMap, link: LinkRow): string {
 export function rateWords(link: LinkRow): string {
   const { received_rate, sent_rate } = link;
   if (received_rate === null || sent_rate === null) return "";
-  if (received_rate + sent_rate === 0) return "idle";
+  if (received_rate + sent_rate === 0) return words.idle;
   return `↓ ${bytes(received_rate)}/s ↑ ${bytes(sent_rate)}/s`;
 }
 
@@ -152,7 +152,7 @@ export class SpaceCard {
       this.badges,
       space.isOwn && h("span", { class: "wd-badge wd-own" }, words.you),
       residents.length > 0 &&
-        h("span", { class: "wd-badge" }, `${words.residents}: ${residents.join(", ")}`),
+        h("span", { class: "wd-badge" }, words.residents(residents.join(", "))),
       space.row.has_more && h("span", { class: "wd-badge" }, words.more)
     );
     const { ports, routes, sockets } = space.row;
@@ -199,8 +199,7 @@ function factsOf(map: NetworkMap, space: Space): Child[] {
       .map(([link, route]) =>
         h("span", { class: "wd-fact" }, `${route.to} via ${route.via} dev ${link}`)
       ),
-    listening.length > 0 &&
-      h("span", { class: "wd-fact" }, `${words.listening} ${shortened(listening)}`),
+    listening.length > 0 && h("span", { class: "wd-fact" }, words.listening(shortened(listening))),
   ];
 }
 
@@ -266,7 +265,7 @@ export class HostCard {
     this.map = map;
     const residents = map.host.row.residents;
     const role = frame.is_on_host ? words.hostRole : words.groundRole;
-    const also = residents.length > 0 ? ` · ${words.residents}: ${residents.join(", ")}` : "";
+    const also = residents.length > 0 ? ` · ${words.residents(residents.join(", "))}` : "";
     setText(this.role, role + also);
     const ways = new Set(
       map.host.row.routes.filter(([, route]) => route.to === "default").map(([link]) => link)
@@ -363,12 +362,17 @@ class PublicationLine {
     const { port } = one;
     const where = `${port.host_ip || "*"}:${port.host_port}`;
     setText(this.where, `${where} → ${one.space} ${portName(port)}`);
-    setText(this.count, one.rules.length === 0 ? words.proxied : words.packets(packetsOf(one)));
+    setText(this.count, one.rules.length === 0 ? words.proxied : packetWords(packetsOf(one)));
     this.element.dataset.space = one.space;
     for (const [name, value] of Object.entries(map ? spaceStyle(map, one.space) : {})) {
       this.element.style.setProperty(name, value);
     }
   }
+}
+
+/** How many a rule has counted, if it does. */
+export function packetWords(many: number | null): string {
+  return many === null ? words.notCounted : words.packets(many);
 }
 
 export function packetsOf(one: Publication): number {

@@ -36,9 +36,7 @@ class RuleTable {
   private item: Item | null = null;
 
   constructor() {
-    const heads = ["chain", "packets", "rule"].map((head) =>
-      h("th", { attributes: { scope: "col" } }, head)
-    );
+    const heads = words.heads.map((head) => h("th", { attributes: { scope: "col" } }, head));
     this.element = h(
       "details",
       { on: { toggle: () => this.fill() } },

@@ -5,7 +5,14 @@ import type { Section } from "./commands.js";
 import { fill, h, RowList, setText } from "./dom.js";
 import { bytes } from "./format.js";
 import type { LinkRow, NetworkFrame } from "./frames.js";
-import { HostCard, packetsOf, SpaceCard, type Choices, type SpaceItem } from "./network-cards.js";
+import {
+  HostCard,
+  packetsOf,
+  packetWords,
+  SpaceCard,
+  type Choices,
+  type SpaceItem,
+} from "./network-cards.js";
 import { networkCommands } from "./network-commands.js";
 import { Edges, type Shown } from "./network-edges.js";
 import { HOST, linkName, mapOf, structureOf, type NetworkMap, type Space } from "./network-map.js";
@@ -157,8 +164,7 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
     const parts = [];
     if (map.containers.length > MOST_CARDS)
       parts.push(words.leftOut(map.containers.length - MOST_CARDS));
-    if (frame.unreadable.length > 0)
-      parts.push(`${words.unreadable}: ${frame.unreadable.join(", ")}`);
+    if (frame.unreadable.length > 0) parts.push(words.unreadable(frame.unreadable.join(", ")));
     this.more.hidden = parts.length === 0;
     setText(this.more, parts.join(" · "));
   }
@@ -179,11 +185,11 @@ class NetworkPanel implements Panel<NetworkFrame>, Choices {
     } else if (publication !== undefined) {
       const { port, rules, space } = publication;
       const pairs: [string, string][] = rules.flatMap(({ rule, words: told, iptables }) => [
-        [`${rule.chain}, ${words.packets(rule.packets)}`, told],
+        [`${rule.chain}, ${packetWords(rule.packets)}`, told],
         ...(iptables === "" ? [] : [["iptables", iptables] as [string, string]]),
       ]);
       const title = `${port.host_ip || "*"}:${port.host_port} → ${space} ${port.container_port}`;
-      const what = rules.length === 0 ? words.proxied : words.packets(packetsOf(publication));
+      const what = rules.length === 0 ? words.proxied : packetWords(packetsOf(publication));
       fill(this.detail, h("h4", {}, `${title} · ${what}`), facts(pairs));
     }
   }
@@ -324,20 +330,24 @@ function sample(kind: string): HTMLElement {
 }
 
 function linkFacts(map: NetworkMap, link: LinkRow): [string, string][] {
+  const { facts: said } = words;
   const peer = map.links.get(link.peer);
   const routes = [...map.containers, map.host]
     .find((space) => space.name === link.namespace)
     ?.row.routes.filter(([name]) => name === link.name)
     .map(([, route]) => (route.via === "" ? route.to : `${route.to} via ${route.via}`));
   return [
-    ["namespace", link.namespace],
-    ["kind", link.kind || "loopback or hardware"],
-    ["addresses", link.addresses.join(" ") || "none"],
-    ["mac · mtu · state", `${link.mac} · ${link.mtu} · ${link.is_up ? "up" : "down"}`],
-    ["other end", peer === undefined ? "none" : `${peer.namespace} ${linkName(peer, map.links)}`],
-    ["bridge", link.bridge.slice(HOST.length + 1) || "none"],
-    ["routes", (routes ?? []).join(", ") || "none"],
-    ["received · sent", `${bytes(link.received_bytes)} · ${bytes(link.sent_bytes)}`],
+    [said.namespace, link.namespace],
+    [said.kind, link.kind || said.hardware],
+    [said.addresses, link.addresses.join(" ") || said.none],
+    [said.state, `${link.mac} · ${link.mtu} · ${link.is_up ? "up" : "down"}`],
+    [
+      said.otherEnd,
+      peer === undefined ? said.none : `${peer.namespace} ${linkName(peer, map.links)}`,
+    ],
+    [said.bridge, link.bridge.slice(HOST.length + 1) || said.none],
+    [said.routes, (routes ?? []).join(", ") || said.none],
+    [said.traffic, `${bytes(link.received_bytes)} · ${bytes(link.sent_bytes)}`],
   ];
 }
 

@@ -9,19 +9,8 @@ import { glow, keepOneTabStop, moveFocus } from "./rows.js";
 import { processesCommands } from "./processes-commands.js";
 import { treeItems, type TreeItem } from "./processes-tree.js";
 import type { Announce, Panel } from "./shell.js";
-import { words } from "./words.js";
+import { processesWords as words, words as common } from "./words.js";
 
-const STATES: Record<string, string> = {
-  R: "running",
-  S: "sleeping",
-  D: "waiting for a device",
-  T: "stopped",
-  t: "traced",
-  Z: "zombie: it has ended, its parent has not asked how",
-  X: "ended",
-  I: "idle",
-  "?": "unknown",
-};
 const SIGNALS: Record<number, string> = {
   1: "SIGHUP",
   2: "SIGINT",
@@ -36,7 +25,7 @@ const SIGNALS: Record<number, string> = {
   14: "SIGALRM",
   15: "SIGTERM",
 };
-const FIGURES = ["user", "state", "CPU", "memory", "threads"];
+const FIGURES = ["user", "state", "cpu", "memory", "threads"] as const;
 
 export function processesPanel(
   _channel: Channel,
@@ -70,21 +59,21 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
         {
           class: "wd-table",
           role: "treegrid",
-          aria: { label: words.processes },
+          aria: { label: common.processes },
           on: { keydown: (event) => this.onKey(event) },
         },
         h(
           "div",
           { class: "wd-line wd-headings", role: "row" },
-          h("span", { role: "columnheader" }, "process"),
+          h("span", { role: "columnheader" }, words.process),
           h(
             "span",
             { class: "wd-pids", role: "columnheader", title: words.pidHint },
-            h("span", {}, "host pid"),
+            h("span", {}, words.hostPid),
             h("span", { class: "wd-twin" }, "⇄"),
-            h("span", {}, "container pid")
+            h("span", {}, words.containerPid)
           ),
-          ...FIGURES.map((heading) => h("span", { role: "columnheader" }, heading))
+          ...FIGURES.map((name) => h("span", { role: "columnheader" }, words[name]))
         ),
         this.body
       ),
@@ -104,7 +93,7 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
     }
     this.empty.hidden = items.length > 0;
     this.more.hidden = frame.left_out === 0;
-    setText(this.more, `${frame.left_out} more are not listed`);
+    setText(this.more, words.leftOut(frame.left_out));
     keepOneTabStop([...this.body.children] as HTMLElement[]);
     this.showDetail();
   }
@@ -151,21 +140,21 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
 
 function facts(row: ProcessRow, parent: ProcessRow | undefined, isContainer: boolean): HTMLElement {
   const pids = [row.host_pid, ...row.container_pids].join(" ⇄ ");
-  const levels = row.container_pids.length > 1 ? " (one more PID namespace inside)" : "";
-  const inside = row.uid === null ? "no user inside" : `${row.uid} in the container`;
-  const host = `${count(row.host_uid)} on the host`;
+  const levels = row.container_pids.length > 1 ? ` ${words.inner}` : "";
+  const inside = row.uid === null ? words.noUserInside : words.userInside(row.uid);
+  const host = words.userOutside(count(row.host_uid));
   const user = !isContainer
     ? count(row.host_uid)
     : row.uid === null
       ? `${host}, ${inside}`
       : `${inside}, ${host}`;
-  const outside = isContainer ? "outside the container" : "not one of these";
+  const outside = isContainer ? words.outside : words.notOfThese;
   const pairs: [string, string][] = [
-    [isContainer ? "host pid ⇄ container pid" : "pid", pids + levels],
-    ["command line", row.args || UNKNOWN],
-    ["parent", parent === undefined ? outside : twin(parent)],
-    ["user", user],
-    ["state", row.ended_s === null ? (STATES[row.state] ?? row.state) : ending(row)],
+    [isContainer ? `${words.hostPid} ⇄ ${words.containerPid}` : words.pid, pids + levels],
+    [words.commandLine, row.args || UNKNOWN],
+    [words.parent, parent === undefined ? outside : twin(parent)],
+    [words.user, user],
+    [words.state, row.ended_s === null ? stateWords(row.state) : ending(row)],
   ];
   return h(
     "dl",
@@ -182,9 +171,9 @@ function twin(row: ProcessRow): string {
 /** How a process ended, in the shell's numbers. */
 export function ending(row: ProcessRow): string {
   const status = row.exit_status;
-  if (status === null) return "ended";
-  if (status > 128) return `killed by ${SIGNALS[status - 128] ?? `signal ${status - 128}`}`;
-  return `exit ${status}`;
+  if (status === null) return words.ended;
+  if (status > 128) return words.killedBy(SIGNALS[status - 128] ?? words.signal(status - 128));
+  return words.exit(status);
 }
 
 class ProcessLine {
@@ -242,9 +231,9 @@ class ProcessLine {
     setText(this.hostPid, String(row.host_pid));
     setText(this.containerPid, row.container_pids.join(" ⇄ ") || UNKNOWN);
     setText(this.user, row.uid === 0 ? "root" : count(row.uid));
-    this.user.title = `uid ${count(row.uid)} in the container, ${count(row.host_uid)} on the host`;
+    this.user.title = words.uids(count(row.uid), count(row.host_uid));
     setText(this.state, row.ended_s === null ? shortState(row.state) : ending(row));
-    this.state.title = STATES[row.state] ?? "";
+    this.state.title = stateWords(row.state);
     this.meter.style.setProperty("--wd-share", String(Math.min(100, row.cpu_percent ?? 0)));
     setText(this.cpu, row.ended_s === null ? percent(row.cpu_percent) : "");
     setText(this.memory, row.ended_s === null ? bytes(row.rss_bytes) : "");
@@ -262,8 +251,13 @@ function drawLines(place: HTMLElement, item: TreeItem): void {
   }
 }
 
+/** By the letter of proc(5). */
+function stateWords(letter: string): string {
+  return (words.states as Record<string, string>)[letter] ?? letter;
+}
+
 function shortState(letter: string): string {
-  return letter === "Z" ? "zombie" : letter === "D" ? "waiting" : (STATES[letter] ?? letter);
+  return letter === "Z" || letter === "D" ? words.short[letter] : stateWords(letter);
 }
 
 /** The command line without its first word where that only repeats the name. */

@@ -156,6 +156,6 @@ class Scene {
 function origin({ head }: Recording): string {
   const when = new Date(head.begun_s * 1000);
   const style = { dateStyle: "medium", timeStyle: "short" } as const;
-  const said = `${recordingWords.recorded} ${when.toLocaleString(undefined, style)}`;
+  const said = recordingWords.recorded(when.toLocaleString(undefined, style));
   return [said, head.notebook, head.machine].filter((part) => part !== "").join(" · ");
 }

@@ -8,7 +8,7 @@ import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
 import { resourcesCommands } from "./resources-commands.js";
 import type { Panel, Past } from "./shell.js";
-import { words } from "./words.js";
+import { resourcesWords as words } from "./words.js";
 
 type Figures = Pick<
   ResourcesFrame,
@@ -24,9 +24,9 @@ type Figures = Pick<
 >;
 
 const MEMORY_PARTS = [
-  ["anon", "memory_anon_bytes", "memory that programs have allocated"],
-  ["file", "memory_file_bytes", "the page cache: files that were read or written"],
-  ["kernel", "memory_kernel_bytes", "what the kernel keeps for them: stacks, page tables, sockets"],
+  ["anon", "memory_anon_bytes"],
+  ["file", "memory_file_bytes"],
+  ["kernel", "memory_kernel_bytes"],
 ] as const;
 
 export function resourcesPanel(): Panel<ResourcesFrame> {
@@ -35,18 +35,18 @@ export function resourcesPanel(): Panel<ResourcesFrame> {
 
 class ResourcesPanel implements Panel<ResourcesFrame> {
   readonly element: HTMLElement;
-  private readonly memory = new Gauge(words.memory, "current / limit (peak)", [
-    { label: "current", color: "--wd-memory", isFilled: true },
-    { label: "limit", color: "--wd-limit", isDashed: true },
+  private readonly memory = new Gauge(words.memory, words.memoryHint, [
+    { label: words.current, color: "--wd-memory", isFilled: true },
+    { label: words.limit, color: "--wd-limit", isDashed: true },
   ]);
-  private readonly cpu = new Gauge(words.cpu, "% of one core (throttled %)", [
-    { label: "used", color: "--wd-cpu", isFilled: true, isKeyed: true },
-    { label: "throttled", color: "--wd-throttled", isKeyed: true },
-    { label: "limit", color: "--wd-limit", isDashed: true, isKeyed: true },
+  private readonly cpu = new Gauge(words.cpu, words.cpuHint, [
+    { label: words.used, color: "--wd-cpu", isFilled: true, isKeyed: true },
+    { label: words.throttled, color: "--wd-throttled", isKeyed: true },
+    { label: words.limit, color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
-  private readonly pids = new Gauge(words.pids, "current / limit", [
-    { label: "current", color: "--wd-pids", isFilled: true, isStepped: true, isKeyed: true },
-    { label: "limit", color: "--wd-limit", isDashed: true, isKeyed: true },
+  private readonly pids = new Gauge(words.pids, words.pidsHint, [
+    { label: words.current, color: "--wd-pids", isFilled: true, isStepped: true, isKeyed: true },
+    { label: words.limit, color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
   private readonly parts = h("div", { class: "wd-keys" });
   private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
@@ -71,18 +71,18 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     const first = past[0]?.time_s ?? 0;
     const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...past];
     const isHeld = frame.is_container !== false; // a cgroup has peaks, limits and parts
-    const memoryLimit = isHeld ? ` / ${limit(frame.memory_limit_bytes, bytes)}` : "";
+    const memoryLimit = isHeld ? ` / ${limit(frame.memory_limit_bytes, bytes, words.noLimit)}` : "";
     this.memory.say(
       `${bytes(frame.memory_current_bytes)}${memoryLimit}`,
-      isHeld ? `peak ${bytes(frame.memory_peak_bytes)}` : "",
+      isHeld ? words.peakIs(bytes(frame.memory_peak_bytes)) : "",
       frame.memory_limit_bytes !== null
     );
     this.cpu.say(
-      `${percent(frame.cpu_percent)} ${words.ofOneCore}`,
-      isHeld ? `throttled ${percent(frame.throttled_percent)}` : "",
+      words.ofOneCore(percent(frame.cpu_percent)),
+      isHeld ? words.throttledIs(percent(frame.throttled_percent)) : "",
       frame.cpu_limit_percent !== null
     );
-    const pidsLimit = isHeld ? ` / ${limit(frame.pids_limit, String)}` : "";
+    const pidsLimit = isHeld ? ` / ${limit(frame.pids_limit, String, words.noLimit)}` : "";
     this.pids.say(`${count(frame.pids_current)}${pidsLimit}`, "", frame.pids_limit !== null);
     this.parts.hidden = !isHeld;
     this.showParts(frame);
@@ -145,10 +145,10 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
           })
         )
       ),
-      ...MEMORY_PARTS.map(([name, field, hint]) =>
+      ...MEMORY_PARTS.map(([name, field]) =>
         h(
           "span",
-          { class: "wd-key", title: hint },
+          { class: "wd-key", title: words.parts[name] },
           h("i", { class: `wd-part wd-part-${name}` }),
           `${name} `,
           h("span", { class: "wd-figure" }, bytes(frame[field]))
@@ -160,8 +160,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   private showOom(frame: ResourcesFrame): void {
     const kills = frame.oom_kills ?? 0;
     this.oom.hidden = kills === 0;
-    const what = kills === 1 ? "a process" : `${kills} processes`;
-    setText(this.oom, kills === 0 ? "" : `Out of memory: the kernel has killed ${what}`);
+    setText(this.oom, kills === 0 ? "" : words.oom(kills));
   }
 }
 

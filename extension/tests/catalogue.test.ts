@@ -5,10 +5,14 @@ import { join } from "node:path";
 import { Gettext } from "@jupyterlab/translation/lib/gettext.js";
 import ts from "typescript";
 import { expect, test } from "vitest";
+import { drawerWords } from "../src/command-words.js";
 import { speak, words } from "../src/lab/words.js";
+import { offered, speak as speakInViews, transOf } from "../src/translation.js";
+import { imageWords, resourcesWords, words as common } from "../src/words.js";
 
 const HERE = import.meta.dirname;
 const SOURCE = join(HERE, "../src/lab");
+const VIEWS = ["words.ts", "command-words.ts"].map((name) => join(HERE, "../src", name));
 const SCHEMAS = join(HERE, "../schema");
 const KOREAN = "../../kernel/wardian/jupyter/server/locale/ko_KR/LC_MESSAGES/wardian.json";
 const catalogue = JSON.parse(readFileSync(join(HERE, KOREAN), "utf8")) as Record<string, string[]>;
@@ -61,6 +65,7 @@ function textsOfSchema(path: string, texts: Texts): void {
 function allTexts(): Texts {
   const texts: Texts = new Map();
   for (const name of readdirSync(SOURCE)) textsOf(join(SOURCE, name), texts);
+  for (const path of VIEWS) textsOf(path, texts);
   for (const name of readdirSync(SCHEMAS)) textsOfSchema(join(SCHEMAS, name), texts);
   return texts;
 }
@@ -69,7 +74,7 @@ const texts = allTexts();
 const places = (text: string): string[] => [...new Set(text.match(/%\d/g) ?? [])].sort();
 
 test("every text is in the catalogue, and nothing else is", () => {
-  expect(texts.size).toBeGreaterThan(60);
+  expect(texts.size).toBeGreaterThan(300);
   expect(Object.keys(catalogue).sort()).toEqual(["", ...texts.keys()].sort());
 });
 
@@ -99,4 +104,37 @@ test("what is Korean is in Korean", () => {
     (key) => catalogue[key]?.[0] === key.split("\u0004").at(-1)
   );
   expect(new Set(same.map((key) => key.split("\u0004").at(-1)))).toEqual(new Set(["Wardian"]));
+});
+
+test("the views speak JupyterLab's language, and offer it to the bundles of widgets", () => {
+  const korean = new Gettext({ domain: "wardian", locale: "ko_KR" });
+  const head = catalogue[""] as unknown as Record<string, string>;
+  korean.loadJSON(
+    { ...catalogue, "": { ...head, pluralForms: head.plural_forms } } as never,
+    "wardian"
+  );
+  speak(korean);
+  expect(offered()).toBe(korean);
+  expect([common.layers, drawerWords.show]).toEqual(["레이어", "명령 보기"]);
+  expect([imageWords.layers(1), imageWords.layers(3)]).toEqual(["레이어 1개", "레이어 3개"]);
+  expect(resourcesWords.ofOneCore("12 %")).toBe("코어 하나의 12 %");
+});
+
+test("a catalogue alone says the same as JupyterLab does with it", () => {
+  speakInViews(transOf(catalogue));
+  expect([common.live, imageWords.layers(1), resourcesWords.oom(2)]).toEqual([
+    "실시간",
+    "레이어 1개",
+    "메모리 부족: 커널이 프로세스 2개를 죽였습니다",
+  ]);
+  speakInViews(transOf());
+  expect([common.live, imageWords.layers(1), imageWords.layers(2)]).toEqual([
+    "live",
+    "1 layer",
+    "2 layers",
+  ]);
+  expect([resourcesWords.oom(1), resourcesWords.oom(2)]).toEqual([
+    "Out of memory: the kernel has killed a process",
+    "Out of memory: the kernel has killed 2 processes",
+  ]);
 });

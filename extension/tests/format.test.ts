@@ -15,8 +15,8 @@ test("bytes have at most four digits and a binary unit", () => {
 });
 
 test("no limit is said in words", () => {
-  expect(limit(null, bytes)).toBe("no limit");
-  expect(limit(100, String)).toBe("100");
+  expect(limit(null, bytes, "none")).toBe("none");
+  expect(limit(100, String, "none")).toBe("100");
 });
 
 test("mode bits read as ls writes them", () => {

@@ -72,11 +72,19 @@ def test_the_panel_is_in_korean(server: JupyterServer, page: Page, wardian: Ward
     menu = page.locator(".lm-Menu")
     expect(menu).to_contain_text("프로세스")
     assert english(menu) == []
+    menu.locator(".lm-Menu-item", has_text="프로세스").click()
+    expect(page.locator(".wd-processes")).to_have_attribute("aria-label", "프로세스: web")
 
 
 def test_a_notebooks_buttons_and_dialogs_are_in_korean(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook(["open('/srv/made', 'w').write('x')"])
-    notebook.run(0)
+    notebook = open_notebook(["open('/srv/made', 'w').write('x')", "%layers"])
+    for cell in (0, 1):
+        notebook.run(cell)
+    layers = notebook.view("layers")
+    expect(layers.locator(".wd-status")).to_have_text("실시간")
+    layers.get_by_role("button", name="명령 보기").click()
+    expect(layers.locator(".wd-drawer")).to_contain_text("upper 레이어에 있는 것")
+    notebook.picture("layers", PICTURES / "layers-korean.png")
     for name in ("restart-interpreter", "reset-container"):
         assert english(button(notebook.page, name)) == []
     dialog = press(notebook.page, "reset-container").locator(".jp-Dialog-content")

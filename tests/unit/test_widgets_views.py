@@ -144,6 +144,9 @@ def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView) -> None:
         {"kind": "versions", "path": ["/etc"]},
         {"kind": "versions", "path": "/../../etc/shadow"},
         {"kind": "unheard of", "path": "/base"},
+        {"kind": "words"},
+        {"kind": "words", "language": ["ko"]},
+        {"kind": "words", "language": "../../../etc"},
     ],
 )
 def test_nonsense_from_the_page_does_nothing(
@@ -154,6 +157,17 @@ def test_nonsense_from_the_page_does_nothing(
     assert isinstance(view._feed, Feed)
     assert view._feed._viewers.keys() == {"a"}
     assert caplog.text == ""
+
+
+def test_a_page_in_korean_is_told_the_words_by_a_view_and_by_a_recording(
+    view: ContainerView,
+) -> None:
+    replayed = widgets.replay(view.freeze())
+    for one in (view, replayed):
+        say(one, {"kind": "words", "language": "ko"})
+        ((_, _, (told,)),) = [sent for sent in one.comm.sent if b'"catalogue"' in b"".join(sent[2])]
+        assert json.loads(told)["catalogue"]["Layers"] == ["레이어"]
+    replayed.close()
 
 
 def test_frozen_view_is_a_recording_that_replays_without_sampling(view: ContainerView) -> None:

@@ -1,7 +1,7 @@
 /** The side panel: containers, images, networks and volumes, as they come and go. */
 
 import { type Child, fill, h, RowList, setText } from "../dom.js";
-import { bytes, limit, percent } from "../format.js";
+import { bytes, percent } from "../format.js";
 import { type Icon, icon } from "./icons.js";
 import type { ContainerRow, Deed, Figures, Host, Inventory, News } from "./inventory.js";
 import { Roving } from "./roving.js";
@@ -41,7 +41,7 @@ export function statusWords(row: ContainerRow, now: number): string {
 }
 
 export function figureWords([memory, most, cpu]: Figures): string {
-  const used = most === null ? bytes(memory) : `${bytes(memory)} / ${limit(most, bytes)}`;
+  const used = most === null ? bytes(memory) : `${bytes(memory)} / ${bytes(most)}`;
   return `${used} · ${percent(cpu)}`;
 }
 

@@ -1,6 +1,7 @@
 /** What JupyterLab's own parts say, in JupyterLab's language and in docker's words. */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
+import { offer, speak as speakInViews } from "../translation.js";
 
 /** Everything at once: JupyterLab's language changes only with the page. */
 const vocabulary = (trans: TranslationBundle) => ({
@@ -99,4 +100,6 @@ export let words: ReturnType<typeof vocabulary>;
 /** Chooses the language. Each plugin does so first, since nobody knows which is activated first. */
 export function speak(trans: TranslationBundle): void {
   words = vocabulary(trans);
+  speakInViews(trans);
+  offer(trans);
 }

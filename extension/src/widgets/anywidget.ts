@@ -4,6 +4,7 @@ import type { AnyModel, Render } from "@anywidget/types";
 import { decode, type Channel, type HostMessage } from "../channel.js";
 import type { FrameMessage, Frames, View } from "../frames.js";
 import { mount, type BuildPanel } from "../shell.js";
+import { speakAsPage } from "./language.js";
 
 interface State {
   container: string;
@@ -24,7 +25,16 @@ export function widget<V extends View>(
         container: model.get("container"),
         frame: frame && frame.byteLength > 0 ? (decode(frame) as FrameMessage) : null,
       };
-      return mount(view, el, beginning, channelOf(model), build);
+      const show = (): (() => void) => mount(view, el, beginning, channelOf(model), build);
+      const stop = speakAsPage(model, () => {
+        unmount();
+        unmount = show();
+      });
+      let unmount = show();
+      return () => {
+        stop();
+        unmount();
+      };
     },
   };
 }

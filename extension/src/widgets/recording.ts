@@ -7,10 +7,11 @@ import { imagePanel } from "../image.js";
 import { layersPanel } from "../layers.js";
 import { networkPanel } from "../network.js";
 import { processesPanel } from "../processes.js";
-import { unpack } from "../recording.js";
+import { unpack, type Recording } from "../recording.js";
 import { mountRecording } from "../replay.js";
 import { resourcesPanel } from "../resources.js";
 import { recordingWords as words } from "../words.js";
+import { speakAsPage } from "./language.js";
 
 interface State {
   /** The file. */
@@ -28,20 +29,28 @@ const PANELS = {
 
 const render: Render<State> = ({ model, el }) => {
   el.classList.add("wd-host");
-  const notice = h("p", { class: "wd-notice", role: "status" }, words.reading);
-  el.append(h("section", { class: "wd-view", aria: { label: words.title } }, notice));
+  let recording: Recording | null = null;
   let isGone = false;
   let unmount: () => void = () => undefined;
+  const show = (): void => {
+    if (isGone || recording === null) return;
+    unmount();
+    fill(el);
+    unmount = mountRecording(el, recording, model.get("views"), PANELS);
+  };
+  const stop = speakAsPage(model, show);
+  const notice = h("p", { class: "wd-notice", role: "status" }, words.reading);
+  el.append(h("section", { class: "wd-view", aria: { label: words.title } }, notice));
   unpack(model.get("recording")).then(
-    (recording) => {
-      if (isGone) return;
-      fill(el);
-      unmount = mountRecording(el, recording, model.get("views"), PANELS);
+    (unpacked) => {
+      recording = unpacked;
+      show();
     },
     () => fill(notice, words.unreadable)
   );
   return () => {
     isGone = true;
+    stop();
     unmount();
   };
 };

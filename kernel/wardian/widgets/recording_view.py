@@ -1,4 +1,4 @@
-"""The view of a recording: all that it has, by one clock. It asks nobody for anything."""
+"""The view of a recording: all that it has, by one clock. Of the kernel it asks words at most."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from wardian.observe.recording import Recording
+from wardian.widgets.language import words_asked_for
 from wardian.widgets.recording_still import chosen, forms
 from wardian.widgets.view import bundle
 
@@ -23,6 +24,11 @@ class RecordingView(anywidget.AnyWidget):
         self._esm, self._css = bundle("recording.js"), bundle("views.css")
         self._recorded = recorded
         super().__init__(recording=recorded.data, views=chosen(recorded, views))
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget: object, content: object, _buffers: object) -> None:
+        if words := words_asked_for(content):
+            self.send({}, buffers=[words])
 
     def __repr__(self) -> str:
         return f"RecordingView({', '.join(self.views)} of {self._recorded.head.container!r})"

@@ -20,6 +20,7 @@ from wardian.observe.image_frame import ImageFrame
 from wardian.observe.wire import Frame
 from wardian.widgets.feed import AnyFeed, Feed, Sight
 from wardian.widgets.image_feed import ImageFeed
+from wardian.widgets.language import words_asked_for
 from wardian.widgets.still import still
 
 STATIC = Path(__file__).parent / "static"
@@ -77,7 +78,9 @@ class FrameView(anywidget.AnyWidget):
         super().close()
 
     def _hear(self, _widget: object, content: object, _buffers: object) -> None:
-        if self._feed is not None:
+        if words := words_asked_for(content):
+            self._send_bytes([words])
+        elif self._feed is not None:
             self._feed.hear(content)
 
     def _send_bytes(self, messages: Sequence[bytes]) -> None:

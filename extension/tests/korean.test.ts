@@ -1,0 +1,231 @@
+/** The views in Korean: nothing of ours is left in English. */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { AnyModel } from "@anywidget/types";
+import type { Frame, View } from "../src/frames.js";
+import { imagePanel } from "../src/image.js";
+import { layersPanel } from "../src/layers.js";
+import { networkPanel } from "../src/network.js";
+import { processesPanel } from "../src/processes.js";
+import { parse } from "../src/recording.js";
+import { mountRecording } from "../src/replay.js";
+import { resourcesPanel } from "../src/resources.js";
+import { speak, transOf, type Catalogue } from "../src/translation.js";
+import { speakAsPage } from "../src/widgets/language.js";
+import { words } from "../src/words.js";
+import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
+import { all, host, mountView, one } from "./host.js";
+import { image } from "./images.js";
+import { space, street } from "./network-frames.js";
+
+const KOREAN = "../../kernel/wardian/jupyter/server/locale/ko_KR/LC_MESSAGES/wardian.json";
+const catalogue = JSON.parse(readFileSync(join(import.meta.dirname, KOREAN), "utf8")) as Catalogue;
+/** Names of things and of programs, units, and what is a value. */
+const NAMES = new RegExp(
+  [
+    /tcp dport .*|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/,
+    /\b(?:upper|lower|merged|work|overlayfs|rst|opaque|dive|docker|host|main|web|asker|lab|a\/\w+)\b/,
+    /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel)\b/,
+    /µs|\b(?:[KMG]iB|B|v1|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
+    /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
+    /\b(?:skopeo|mount|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
+    /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,
+  ]
+    .map((part) => part.source)
+    .join("|"),
+  "g"
+);
+
+/** What is a value whole: paths, command lines, rules, an image's own texts. */
+const VALUES = "code, .wd-code, .wd-args, option, .wd-name, .wd-said, .wd-document dd";
+
+function english(root: HTMLElement): string[] {
+  const texts: string[] = [];
+  for (const element of [root, ...root.querySelectorAll("*")]) {
+    if (element.closest(VALUES) !== null) continue;
+    for (const name of ["aria-label", "title", "placeholder"]) {
+      texts.push(element.getAttribute(name) ?? "");
+    }
+    for (const node of element.childNodes) {
+      if (node.nodeType === Node.TEXT_NODE) texts.push(node.textContent ?? "");
+    }
+  }
+  // The label of a button that copies has the line.
+  const said = texts.filter((text) => !text.startsWith("복사: "));
+  return said.filter((text) => /[A-Za-z]/.test(text.replace(NAMES, "")));
+}
+
+beforeEach(() => {
+  speak(transOf(catalogue));
+});
+
+afterEach(() => {
+  speak(transOf());
+});
+
+function look(view: View, frame: Frame, choose: string): void {
+  host.show(view, frame);
+  one(choose).click();
+  one(".wd-show-commands").click();
+}
+
+test("the layers view is in Korean", () => {
+  mountView("layers", layersPanel);
+  const changed = entry("/etc/x", { mark: "modified", hides: "lower 0", hidden_bytes: 1 });
+  const gone = entry("/y", { mark: "deleted", kind: "whiteout", hides: "lower 1" });
+  const others = [entry("/d", { kind: "directory", is_opaque: true, hides: "lower 0" })];
+  const frame = layersFrame([changed, gone, ...others, entry("/p", { kind: "fifo" })], {
+    left_out: 3,
+    unreadable: 1,
+  });
+  look("layers", frame, '[data-path="/etc/x"]');
+  const version = { kind: "file", size_bytes: 1, mode: 0o644, modified_s: 0 } as const;
+  host.say({
+    kind: "versions",
+    path: "/etc/x",
+    versions: [
+      { layer: "upper", wins: true, ...version },
+      { layer: "lower 0", wins: false, ...version },
+    ],
+  });
+  expect(english(one(".wd-view"))).toEqual([]);
+  expect(one(".wd-wins").textContent).toContain("이김");
+});
+
+test("the processes view is in Korean", () => {
+  mountView("processes", processesPanel);
+  const states = "R S D T t Z I ?".split(" ").map((state, at) => row(200 + at, { state }));
+  const ended = [
+    row(301, { ended_s: 1, exit_status: 3 }),
+    row(302, { ended_s: 1, exit_status: 137 }),
+  ];
+  const frame = processesFrame([row(101, { container_pids: [1] }), ...states, ...ended]);
+  look("processes", { ...frame, left_out: 2 }, '[data-key="101:1010"]');
+  expect(english(one(".wd-view"))).toEqual([]);
+  expect(one('[data-key="302:3020"]').textContent).toContain("SIGKILL(으)로 죽음");
+});
+
+test("the resources view is in Korean", () => {
+  mountView("resources", resourcesPanel);
+  const paths = { unified: "/sys/fs/cgroup/a" };
+  const frame = resourcesFrame({ oom_kills: 2, pids_limit: null, cgroup_host_paths: paths });
+  look("resources", frame, ".wd-show-commands");
+  one(".wd-show-commands").click();
+  expect(one(".wd-drawer").hidden).toBe(false);
+  expect(english(one(".wd-view"))).toEqual([]);
+});
+
+test("the network view is in Korean", () => {
+  mountView("network", networkPanel);
+  const [, , ...named] = street().namespaces;
+  const main = space("main", { host_pid: 7, residents: ["web"], has_more: true });
+  const frame = street({
+    namespaces: [street().namespaces[0] ?? space("host"), main, ...named],
+    unreadable: ["web"],
+  });
+  look("network", frame, '[data-plug="web/eth0"]');
+  expect(english(one(".wd-view"))).toEqual([]);
+});
+
+test("the image view is in Korean", () => {
+  mountView("image", imagePanel);
+  const frame = image({ store_host_path: "/s", layout_name: "a/web" });
+  look("image", frame, '.wd-image-step[data-layer="0"]');
+  expect(english(one(".wd-view"))).toEqual([]);
+});
+
+test("a recording is in Korean", () => {
+  const place = document.createElement("div");
+  document.body.append(place);
+  const head = { format: "wardian-recording/1", container: "main", notebook: "", machine: "" };
+  const events = [
+    { ...head, begun_s: 1764175006 },
+    { at: 0, kind: "full", view: "processes", frame: processesFrame([row(101)]) },
+    { at: 1, kind: "cell", cell: 3, begins: true },
+    { at: 2, kind: "error", view: "layers", what: "" },
+    { at: 9, kind: "end", why: "" },
+  ];
+  const recording = parse(events.map((event) => JSON.stringify(event)).join("\n"));
+  const unmount = mountRecording(place, recording, ["layers", "processes"], {
+    image: imagePanel,
+    layers: layersPanel,
+    network: networkPanel,
+    processes: processesPanel,
+    resources: resourcesPanel,
+  });
+  for (const toggle of place.querySelectorAll<HTMLElement>(".wd-show-commands")) toggle.click();
+  const date = place.querySelector(".wd-status")?.textContent ?? "";
+  expect(date).toMatch(/에 기록$/);
+  place.querySelector(".wd-status")?.remove(); // a date is as the browser writes it
+  expect(english(place)).toEqual([]);
+  unmount();
+  place.remove();
+});
+
+/** The kernel's end of a widget. */
+class Model {
+  readonly sent: unknown[] = [];
+  private heard: ((content: unknown, buffers: DataView[]) => void) | null = null;
+
+  on(_name: string, listener: (content: unknown, buffers: DataView[]) => void): void {
+    this.heard = listener;
+  }
+
+  off(): void {
+    this.heard = null;
+  }
+
+  send(content: unknown): void {
+    this.sent.push(content);
+  }
+
+  say(message: object): void {
+    const bytes = new TextEncoder().encode(JSON.stringify(message));
+    this.heard?.({}, [new DataView(bytes.buffer)]);
+  }
+}
+
+test("outside of JupyterLab the document's language is asked of the kernel, once", () => {
+  speak(transOf());
+  const page = globalThis as unknown as Record<symbol, unknown>;
+  const ours = Symbol.for("wardian.translation");
+  const before = page[ours];
+  page[ours] = undefined; // no JupyterLab here
+  const ask = (model: Model, again: () => void): (() => void) =>
+    speakAsPage(model as unknown as AnyModel<object>, again);
+  const [first, second, again] = [new Model(), new Model(), vi.fn()];
+  document.documentElement.lang = "en";
+  ask(first, again);
+  expect(first.sent).toEqual([]);
+  document.documentElement.lang = "ko-KR";
+  const stop = ask(first, again);
+  expect(first.sent).toEqual([{ kind: "words", language: "ko" }]);
+  expect(words.live).toBe("live");
+  first.say({ kind: "words", catalogue });
+  expect([words.live, again.mock.calls.length]).toEqual(["실시간", 1]);
+  stop();
+  ask(second, again);
+  expect(second.sent).toEqual([]);
+  document.documentElement.lang = "";
+  page[ours] = before;
+});
+
+test("what is on the page in JupyterLab's language needs no kernel", () => {
+  const page = globalThis as unknown as Record<symbol, unknown>;
+  const ours = Symbol.for("wardian.translation");
+  const before = page[ours];
+  page[ours] = transOf(catalogue);
+  speak(transOf());
+  const model = new Model();
+  speakAsPage(model as unknown as AnyModel<object>, vi.fn());
+  expect([words.live, model.sent]).toEqual(["실시간", []]);
+  page[ours] = before;
+});
+
+test("a view that is there already says it all anew when its words come", () => {
+  expect(all(".wd-view")).toHaveLength(0);
+  mountView("layers", layersPanel);
+  expect(one("h3").textContent).toBe("레이어");
+});
