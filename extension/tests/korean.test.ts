@@ -16,7 +16,7 @@ import { speak, transOf, type Catalogue } from "../src/translation.js";
 import { speakAsPage } from "../src/widgets/language.js";
 import { words } from "../src/words.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
-import { all, host, mountView, one } from "./host.js";
+import { host, mountView, one } from "./host.js";
 import { image } from "./images.js";
 import { space, street } from "./network-frames.js";
 
@@ -164,17 +164,23 @@ test("a recording is in Korean", () => {
   place.remove();
 });
 
+type Listener = (content: unknown, buffers: DataView[]) => void;
+
 /** The kernel's end of a widget. */
 class Model {
   readonly sent: unknown[] = [];
-  private heard: ((content: unknown, buffers: DataView[]) => void) | null = null;
+  private readonly heard = new Set<Listener>();
 
-  on(_name: string, listener: (content: unknown, buffers: DataView[]) => void): void {
-    this.heard = listener;
+  get(name: string): string | null {
+    return name === "container" ? "web" : null;
   }
 
-  off(): void {
-    this.heard = null;
+  on(_name: string, listener: Listener): void {
+    this.heard.add(listener);
+  }
+
+  off(_name: string, listener: Listener): void {
+    this.heard.delete(listener);
   }
 
   send(content: unknown): void {
@@ -183,7 +189,7 @@ class Model {
 
   say(message: object): void {
     const bytes = new TextEncoder().encode(JSON.stringify(message));
-    this.heard?.({}, [new DataView(bytes.buffer)]);
+    for (const listener of [...this.heard]) listener({}, [new DataView(bytes.buffer)]);
   }
 }
 
@@ -224,8 +230,31 @@ test("what is on the page in JupyterLab's language needs no kernel", () => {
   page[ours] = before;
 });
 
-test("a view that is there already says it all anew when its words come", () => {
-  expect(all(".wd-view")).toHaveLength(0);
-  mountView("layers", layersPanel);
-  expect(one("h3").textContent).toBe("레이어");
+test("a widget that is there already says it all anew when its words come", async () => {
+  const page = globalThis as unknown as Record<symbol, unknown>;
+  const ours = Symbol.for("wardian.translation");
+  const before = page[ours];
+  page[ours] = undefined;
+  document.documentElement.lang = "ko";
+  vi.resetModules(); // a bundle that has learned no words yet
+  const { default: bundle } = await import("../src/widgets/layers.js");
+  const model = new Model();
+  const place = document.createElement("div");
+  document.body.append(place);
+  const stop = bundle.render({ model, el: place } as never);
+  const titles = (): string[] => [...place.querySelectorAll("h3")].map((one) => one.textContent);
+  expect(titles()).toEqual(["Layers"]);
+  model.say({ kind: "words", catalogue });
+  expect(titles()).toEqual(["레이어"]);
+  expect(model.sent).toMatchObject([
+    { kind: "words" },
+    { kind: "visible", visible: true },
+    { kind: "visible", visible: false },
+    { kind: "visible", visible: true },
+  ]);
+  (stop as () => void)();
+  expect(place.childElementCount).toBe(0);
+  place.remove();
+  document.documentElement.lang = "";
+  page[ours] = before;
 });
