@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.killing import after, kill, pidfd_of, rounds, wait_for_end
-from tests.linux.conftest import keeper_pid, shell, wait_until
+from tests.linux.conftest import keeper_pid, open_files, shell, wait_until
 from wardian.errors import WardianError
 from wardian.runtime.client import Client
 from wardian.runtime.paths import group_folder
@@ -110,8 +110,7 @@ def test_init_killed_at_any_moment_ends_its_container_alone(
 
 def _descriptors(host_pid: int | None) -> int:
     """Without those of the sandboxes that are prepared at the moment."""
-    folder = Path(f"/proc/{host_pid}/fd")
-    return sum(os.readlink(fd).startswith("/") for fd in folder.iterdir())
+    return sum(name.startswith("/") for name in open_files(host_pid))
 
 
 @pytest.mark.usefixtures("host")

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def keeper_pid(root: Path, kind: str = "keeper") -> int | None:
                     return int(fields[4])
             return None
         return None
+
+
+def open_files(host_pid: int | None) -> list[str]:
+    """What a process has open, but for what it closes meanwhile."""
+    found = []
+    for fd in Path(f"/proc/{host_pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(fd))
+    return found
 
 
 @pytest.fixture

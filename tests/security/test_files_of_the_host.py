@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import python, shell
+from tests.linux.conftest import open_files, python, shell
 from wardian.errors import CommandFailed
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
@@ -123,7 +123,7 @@ def test_main_process_and_terminals_have_no_other_descriptors(
 
 def test_init_holds_nothing_that_leads_to_the_host(box: Container) -> None:
     host_pid = box.info.host_pid
-    links = [os.readlink(fd) for fd in Path(f"/proc/{host_pid}/fd").iterdir()]
+    links = open_files(host_pid)
     assert not [link for link in links if link.startswith("/") and link != "/dev/null"]
     code, text = shell(box, "ls /proc/1/fd /proc/1/cwd/ /proc/1/root/ /proc/1/map_files")
     assert code != 0

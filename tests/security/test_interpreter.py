@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.linux.conftest import UID, interpreter, keeper_pid  # a fixture, for one test
+from tests.linux.conftest import UID, interpreter, keeper_pid, open_files  # one is a fixture
 from tests.linux.gardener import Gardener
 from tests.linux.test_rootless import gardener  # a fixture, too
 from wardian.runtime.client import Client
@@ -102,7 +102,7 @@ def test_interpreter_of_keeper_and_inits_is_on_a_read_only_mount(
 
 def test_keeper_keeps_no_descriptor_of_who_started_it(state: Path, client: Client) -> None:
     assert client.list() == []
-    links = [os.readlink(fd) for fd in Path(f"/proc/{keeper_pid(state)}/fd").iterdir()]
+    links = open_files(keeper_pid(state))
     files = {link for link in links if link.startswith("/") and "cgroup" not in link}
     assert files == {"/dev/null", str(state / "keeper.log"), str(state / "keeper.lock")}
 
