@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.cgroups.limits import Limits
 from wardian.runtime.client import Client
 from wardian.runtime.nursery import SPARES
+from wardian.runtime.paths import group_folder
 from wardian.runtime.spec import ContainerSpec, Tmpfs
 
 LIMIT_FILES = ("memory.limit_in_bytes", "memory.max")
@@ -122,3 +124,19 @@ def test_killed_zygote_is_replaced(client: Client, state: Path, spec: ContainerS
     # What it has just cloned has its name for a moment.
     wait_until(lambda: len(children(state, "wardian-zygote")) == 1)
     assert children(state, "wardian-zygote") != {zygote}
+
+
+def test_keeper_whose_state_root_is_removed_leaves_no_group(
+    client: Client, state: Path, spec: ContainerSpec
+) -> None:
+    client.run(spec).remove(force=True)
+    spares(client, state)
+    folder = group_folder(state)
+    groups = [*Path("/sys/fs/cgroup").glob("*/"), Path("/sys/fs/cgroup")]
+    assert any((top / folder).exists() for top in groups)
+    pidfd = os.pidfd_open(keeper_pid(state) or 0)
+    shutil.rmtree(state)
+    client.close()
+    assert select.select([pidfd], [], [], 60)[0]
+    os.close(pidfd)
+    assert not [top for top in groups if (top / folder).exists()]

@@ -90,7 +90,10 @@ class ActiveSnapshots:
         return self._directory / key
 
     def _remove(self, name: str) -> None:
-        fd = os.open(self._directory, _OPEN)
+        try:
+            fd = os.open(self._directory, _OPEN)
+        except FileNotFoundError:  # somebody has removed the state root
+            return
         try:
             with storing():
                 foreign.remove(fd, name)  # a rootless container's other ids, too
