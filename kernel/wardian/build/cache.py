@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from wardian.images.index import write_whole
+from wardian.images.index import keep
 
 MAX_FILES_NOTED = 5000
 
@@ -69,7 +69,7 @@ class StepCache:
         """Note what came of a step."""
         if len(step.files) > MAX_FILES_NOTED:
             step = msgspec.structs.replace(step, files={})
-        write_whole(self.directory / f"{step.key}.json", msgspec.json.encode(step))
+        keep(self.directory / f"{step.key}.json", msgspec.json.encode(step))
 
     def why_missed(self, step: Step) -> str:
         """Why there is no record of this step: against the latest one on the same parent."""

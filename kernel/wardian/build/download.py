@@ -29,7 +29,7 @@ from wardian.build.cargo import file_entry, send_file
 from wardian.build.stop import Stop
 from wardian.build.transfer import Order
 from wardian.errors import InvalidInput, NotFound, RegistryFailed
-from wardian.images.index import storing, write_whole
+from wardian.images.index import keep, storing
 from wardian.images.registry.settings import Endpoint
 from wardian.images.registry.transport import Answer, Patience, Transport
 from wardian.storage.compression import read_chunks
@@ -188,7 +188,7 @@ class Download:
 
     def _write_note(self, answer: Answer, digest: str) -> None:
         if etag := answer.headers.get("ETag", ""):
-            write_whole(self._note, msgspec.json.encode(Noted(etag=etag, digest=digest)))
+            keep(self._note, msgspec.json.encode(Noted(etag=etag, digest=digest)))
 
 
 def _is_hex(algorithm: str, digits: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 
 from wardian.errors import SetupError, WardianError
 from wardian.images.manifest import Descriptor, Index, encode, parse
+from wardian.linux.whole import write_whole
 
 REFERENCE = "org.opencontainers.image.ref.name"
 
@@ -35,13 +35,11 @@ def cannot_store(error: OSError) -> WardianError:
     return SetupError(f"cannot write the image store: {error.strerror}", hint=hint)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def keep(path: Path, data: bytes) -> None:
     """A small file that appears whole, and its directory with it. Raises SetupError."""
     with storing():
         path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-        staging = path.with_name(f".new-{secrets.token_hex(8)}")
-        staging.write_bytes(data)
-        os.replace(staging, path)
+        write_whole(path, data)
 
 
 class NameIndex:

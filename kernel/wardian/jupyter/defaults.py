@@ -7,12 +7,10 @@ root, where every kernel finds them, also one that another program starts.
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from contextlib import suppress
 
 from wardian.errors import InvalidInput, SetupError
 from wardian.jupyter.settings import Settings
+from wardian.linux.whole import write_whole
 from wardian.runtime.paths import state_root
 
 FILE = "defaults.json"
@@ -37,14 +35,10 @@ def write(words: object) -> None:
     """Keep these words for notebooks that are opened from now on. Raises InvalidInput."""
     checked(words)
     path = state_root() / FILE
-    staging = path.with_name(f".{FILE}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-        staging.write_text(json.dumps(words), encoding="utf-8")
-        os.replace(staging, path)
+        write_whole(path, json.dumps(words).encode())
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink()
         raise SetupError(
             f"cannot write {path}: {error.strerror}",
             hint="set WARDIAN_ROOT to a directory that you can write",

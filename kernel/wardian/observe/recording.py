@@ -26,7 +26,6 @@ import platform
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from typing import Any
 import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound, SetupError
+from wardian.linux.whole import write_whole
 from wardian.observe import wire
 from wardian.observe.label import label
 from wardian.observe.replica import Replica, ensure_shown_as_is
@@ -196,13 +196,9 @@ def load_head(path: Path) -> Head:
 
 def save(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. Raises SetupError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise SetupError(
             f"the recording {path.name} cannot be written: {error.strerror}",
             hint="make the notebook's directory writable",

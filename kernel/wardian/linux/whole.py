@@ -1,0 +1,19 @@
+"""Files that appear whole: under another name first (rename(2) replaces in one step)."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write or replace a file. Raises OSError, with nothing half-written left."""
+    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        staging.write_bytes(data)
+        staging.replace(path)
+    except OSError:
+        with suppress(OSError):
+            staging.unlink()
+        raise
