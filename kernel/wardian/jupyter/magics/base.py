@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import argparse
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -78,6 +79,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.verbs: dict[str, Parser] = {}
+
+    def add_verbs(self, texts: Mapping[str, str], *, needs_one: bool = False) -> None:
+        """Give it subcommands, each with its help; the chosen one is ``verb``."""
+        made = self.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+        made.required = needs_one
+        for verb, text in texts.items():
+            self.verbs[verb] = made.add_parser(
+                verb, help=text, add_help=False, prog=f"{self.prog} {verb}"
+            )
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(f"{self.prog}: {message}", hint=f"{self.prog.split()[0]}? shows help")

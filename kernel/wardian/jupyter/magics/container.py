@@ -39,10 +39,8 @@ class ContainerMagic(Magic):
     }
 
     def configure(self, parser: Parser) -> None:
-        verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-        for verb, text in self.verbs.items():
-            one = verbs.add_parser(verb, help=text, add_help=False, prog=f"%container {verb}")
-            parser.verbs[verb] = one
+        parser.add_verbs(self.verbs)
+        for verb, one in parser.verbs.items():
             if verb == "list":
                 continue
             is_named = verb in ("new", "use", "commit")

@@ -44,12 +44,7 @@ class Record(Magic):
     }
 
     def configure(self, parser: Parser) -> None:
-        verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-        verbs.required = True
-        for verb, text in self.verbs.items():
-            parser.verbs[verb] = verbs.add_parser(
-                verb, help=text, add_help=False, prog=f"%record {verb}"
-            )
+        parser.add_verbs(self.verbs, needs_one=True)
         start, show = parser.verbs["start"], parser.verbs["show"]
         start.add_argument("recording", nargs="?", metavar="NAME", help="default: the notebook's")
         show.add_argument("recording", metavar="NAME", help="a name, or the path of a file")
