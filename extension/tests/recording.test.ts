@@ -1,22 +1,11 @@
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ProcessesFrame, View } from "../src/frames.js";
-import { imagePanel } from "../src/image.js";
-import { layersPanel } from "../src/layers.js";
-import { networkPanel } from "../src/network.js";
-import { processesPanel } from "../src/processes.js";
+import { PANELS } from "../src/panels.js";
 import { parse, unpack } from "../src/recording.js";
 import { mountRecording } from "../src/replay.js";
-import { resourcesPanel } from "../src/resources.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
 
-const PANELS = {
-  image: imagePanel,
-  layers: layersPanel,
-  network: networkPanel,
-  processes: processesPanel,
-  resources: resourcesPanel,
-};
 const HEAD = {
   format: "wardian-recording/1",
   container: "main",

@@ -3,13 +3,9 @@
 import type { Render } from "@anywidget/types";
 import { fill, h } from "../dom.js";
 import type { View } from "../frames.js";
-import { imagePanel } from "../image.js";
-import { layersPanel } from "../layers.js";
-import { networkPanel } from "../network.js";
-import { processesPanel } from "../processes.js";
+import { PANELS } from "../panels.js";
 import { unpack, type Recording } from "../recording.js";
 import { mountRecording } from "../replay.js";
-import { resourcesPanel } from "../resources.js";
 import { recordingWords as words } from "../words.js";
 import { speakAsPage } from "./language.js";
 
@@ -18,14 +14,6 @@ interface State {
   recording: DataView;
   views: View[];
 }
-
-const PANELS = {
-  image: imagePanel,
-  layers: layersPanel,
-  network: networkPanel,
-  processes: processesPanel,
-  resources: resourcesPanel,
-};
 
 const render: Render<State> = ({ model, el }) => {
   el.classList.add("wd-host");
