@@ -109,22 +109,10 @@ class Copying:
         return [self._fetched(source) for source in sources if source.startswith(REMOTE)]
 
     def _fetched(self, url: str) -> Cargo:
-        from wardian.build.download import Download  # HTTP takes longer to import than most builds
-        from wardian.build.git import Checkout, Repository
-
-        checksum = self._flags.get("checksum", [""])[-1]
-        work, stop = self._builder.ingest.work, self._builder.stop
-        repository = Repository.parse(url)
-        if repository is None:
-            notes = self._builder.remotes.notes
-            return Download(url, checksum=checksum, work=work, notes=notes, stop=stop)
-        return Checkout(
-            repository,
-            checksum=checksum,
+        return self._builder.remotes.cargo(
+            url,
+            checksum=self._flags.get("checksum", [""])[-1],
             keeps_git=is_set(self._flags, "keep-git-dir"),
-            work=work,
-            agent=self._builder.options.agents.get("default"),
-            stop=stop,
         )
 
     # --- looking -------------------------------------------------------------------------

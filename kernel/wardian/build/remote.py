@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardian.build.stop import Stop
 from wardian.images.store import ImageStore
+
+if TYPE_CHECKING:
+    from wardian.build.download import Download
+    from wardian.build.git import Checkout
 
 ADDRESSES = ("http://", "https://", "git://", "ssh://", "git@")
 KINDS = "git's address (https://HOST/NAME.git#REF:DIRECTORY), or that of an archive"
@@ -22,20 +27,36 @@ class Remotes:
     agents: Mapping[str, Path] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
 
-    def fetch(self, address: str) -> Path:
-        """The directory of a repository, or the file that a server gives.
-
-        Raises NotFound, RegistryFailed, InvalidInput.
-        """
+    def cargo(
+        self, address: str, *, checksum: str = "", keeps_git: bool = False
+    ) -> Download | Checkout:
+        """A file or a repository, fetched once it is asked for. Raises InvalidInput."""
         from wardian.build.download import Download  # HTTP takes longer to import than most builds
         from wardian.build.git import Checkout, Repository
 
         repository = Repository.parse(address)
         if repository is None:
-            return Download(address, work=self.work, notes=self.notes, stop=self.stop).file()
-        agent = self.agents.get("default")
-        checkout = Checkout(repository, work=self.work, agent=agent, stop=self.stop)
-        return checkout.directory()
+            return Download(
+                address, checksum=checksum, work=self.work, notes=self.notes, stop=self.stop
+            )
+        return Checkout(
+            repository,
+            checksum=checksum,
+            keeps_git=keeps_git,
+            work=self.work,
+            agent=self.agents.get("default"),
+            stop=self.stop,
+        )
+
+    def fetch(self, address: str) -> Path:
+        """The directory of a repository, or the file that a server gives.
+
+        Raises NotFound, RegistryFailed, InvalidInput.
+        """
+        from wardian.build.git import Checkout
+
+        found = self.cargo(address)
+        return found.directory() if isinstance(found, Checkout) else found.file()
 
 
 def notes_of(store: ImageStore) -> Path:
