@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Leftovers:
     @classmethod
     def look(cls) -> Leftovers:
         """Look at this process and its mount namespace."""
+        gc.collect()  # what earlier tests forgot to close is not to be closed in between
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return cls(len(os.listdir("/proc/self/fd")), frozenset(mounts))
 
