@@ -56,6 +56,7 @@ $(FRONT_END): $(FRONT_END_SOURCES) | install-dev extension/node_modules
 
 test: install-dev $(FRONT_END)
 	@./bootstrap apt
+	@python -m compileall -q kernel
 	pytest $(PYTEST_FLAGS)
 
 check: check-lint check-format check-types check-front-end check-shape check-prose
