@@ -143,8 +143,7 @@ def employed(
     for package in (wardian, msgspec, *packages):
         assert package.__file__ is not None
         source = Path(package.__file__).parent
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, home / "lib" / source.name, ignore=ignored)
+        shutil.copytree(source, home / "lib" / source.name)
     user = Gardener(home, interpreter, layer, subordinate=subordinate)
     try:
         yield user
