@@ -11,10 +11,10 @@ import random
 import shutil
 import signal
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.faults.killing import after, kill, pidfd_of, rounds, wait_for_end
 from tests.linux.conftest import keeper_pid, open_files, shell, wait_until

@@ -6,10 +6,10 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.faults.killing import after, kill, pidfd_of, rounds
 from tests.linux.conftest import shell, wait_until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import socket
 import struct
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,7 +68,7 @@ class HostileLauncher:
     def spawn(self, process: ProcessSpec, fds: Mapping[int, int] | None = None) -> LocalProcess:
         end = "stays" if self.stays else "ends"
         argv = (sys.executable, "-I", "-S", "-c", self.program, str(self.folder), end)
-        return LocalLauncher().spawn(dataclasses.replace(process, argv=argv), fds)
+        return LocalLauncher().spawn(msgspec.structs.replace(process, argv=argv), fds)
 
 
 @asynccontextmanager

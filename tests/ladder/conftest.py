@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ladder.nest import Nest, host_like, lay_out
 from tests.linux.conftest import BUSYBOX, client, state  # fixtures, for the tests here
@@ -43,7 +43,7 @@ def nested(client: Client, small_host: Path, tmp_path: Path) -> Iterator[Nested]
 
     def start(*preparations: str, **fields: object) -> Nest:
         plain = host_like(ContainerSpec(name="host", image="host", lowers=()), small_host, volume)
-        container = client.run(replace(plain, **fields))  # type: ignore[arg-type]  # a spec's
+        container = client.run(replace(plain, **fields))  # a spec's
         for line in preparations:
             done = Nest(container).run("/bin/sh", "-ec", line)
             assert (done.returncode, done.stderr) == (0, ""), (line, done)

@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 import wardian
 from wardian.runtime.container import Container
@@ -71,8 +73,7 @@ def _places() -> Iterator[str]:
     return iter(taken)
 
 
-@dataclass(frozen=True, slots=True)
-class Nest:
+class Nest(msgspec.Struct, frozen=True):
     """Run Wardian in it, as its host's user would.
 
     With ``logs_in`` processes come in as by a login, and so may gain privileges (setuid programs);
@@ -82,7 +83,7 @@ class Nest:
     container: Container
     uid: int = 0
     logs_in: bool = False
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """What a login would set."""

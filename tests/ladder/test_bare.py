@@ -7,11 +7,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ladder.nest import HOME, UID, Nest
 from wardian.linux import landlock, namespaces

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.ladder.nest import HOME, LOGIN, UID, Done, Nest
 from tests.linux.conftest import wait_until

@@ -38,7 +38,7 @@ TUN = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200"
 
 PRELUDE = """
 import json, os, sys, time
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from wardian.cgroups.limits import Limits
 from wardian.errors import WardianError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.errors import AlreadyExists, CommandFailed, FailedPrecondition, InvalidInput, NotFound

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.cgroups.hierarchy import Hierarchy

@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.errors import SetupError

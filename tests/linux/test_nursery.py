@@ -6,10 +6,10 @@ import os
 import select
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from wardian.cgroups.limits import Limits
@@ -95,7 +95,7 @@ def test_what_a_spare_lacks_is_not_left_out(
 ) -> None:
     client.run(spec)
     spares(client, state)
-    other = replace(spec, name="other", **changes)  # type: ignore[arg-type]  # from the table
+    other = replace(spec, name="other", **changes)  # from the table
     assert shell(client.run(other), command) == (0, said)
     spares(client, state)  # now of this other kind
     assert shell(client.run(replace(other, name="third")), command) == (0, said)

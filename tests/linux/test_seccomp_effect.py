@@ -6,9 +6,9 @@ import errno
 import json
 import platform
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import python
 from wardian.runtime.client import Client

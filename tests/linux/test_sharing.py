@@ -6,10 +6,10 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import shell, wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused

@@ -15,10 +15,10 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused

@@ -7,11 +7,11 @@ import shutil
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from tests.kernel.recording_sink import Bench, bench
 from wardian.cells.runner import Interpreter, Language, RunnerExited

@@ -10,11 +10,11 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import IMAGE, PROGRAM, Wardian, out, refused

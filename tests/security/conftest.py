@@ -6,10 +6,10 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import (  # fixtures, for the tests here
     base_layers,

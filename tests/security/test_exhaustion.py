@@ -6,10 +6,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, python, shell, wait_until
 from wardian.cgroups.limits import Limits

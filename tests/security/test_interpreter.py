@@ -6,10 +6,10 @@ import os
 import shutil
 import sys
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import UID, interpreter, keeper_pid, open_files  # one is a fixture
 from tests.linux.gardener import Gardener

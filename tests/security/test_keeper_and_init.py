@@ -6,12 +6,12 @@ import json
 import os
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.linux.conftest import keeper_pid, python, shell, wait_until
 from wardian.errors import WardianError

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from tests.linux.conftest import python, shell, wait_until
 from tests.linux.program import IMAGE, Wardian, refused

@@ -7,10 +7,10 @@ import pty
 import re
 import select
 import textwrap
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import python, shell
 from wardian.errors import CommandFailed, InvalidInput

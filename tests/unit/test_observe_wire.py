@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from wardian.network.ruleset import Rule
 from wardian.observe import wire
@@ -163,7 +163,7 @@ def test_deltas_lead_from_any_networks_to_any_others(frames: list[Frame]) -> Non
 def resources_frame(**changes: Any) -> ResourcesFrame:
     figures: dict[str, Any] = dict.fromkeys(
         name
-        for name in ResourcesFrame.__dataclass_fields__
+        for name in ResourcesFrame.__struct_fields__
         if name not in ("view", "rows_field", "source")
     )
     figures |= {"time_s": 1.0, "container": "web", "source": Source.POLLING, "cgroup": "v1"}

@@ -6,13 +6,13 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.test_observe_wire import (
     layers_frames,
@@ -48,7 +48,7 @@ def events_of(data: bytes) -> Events:
 
 
 def process(pid: int, **changes: Any) -> ProcessRow:
-    facts: dict[str, Any] = dict.fromkeys(ProcessRow.__dataclass_fields__)
+    facts: dict[str, Any] = dict.fromkeys(ProcessRow.__struct_fields__)
     facts |= {"host_pid": 4000 + pid, "start_ticks": 1, "container_pids": (pid,), "args": "x"}
     facts |= {"state": State.SLEEPING, "comm": f"process-{pid}"}
     return ProcessRow(**(facts | changes))

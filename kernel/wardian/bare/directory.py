@@ -9,8 +9,9 @@ import site
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 FOLDER, LOCK, TRANSIENT = "plain", "lock", "transient"
 # Where semaphores and shared memory of POSIX are (shm_overview(7)): multiprocessing needs them.
@@ -23,8 +24,7 @@ KEPT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(msgspec.Struct, frozen=True):
     """A home and a place for temporary files, below the state directory ``root``."""
 
     root: Path

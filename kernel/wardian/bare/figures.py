@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.bare.family import descendants
 from wardian.cgroups.cgroup import Usage
@@ -13,8 +14,7 @@ USEC_PER_TICK = 1_000_000 // os.sysconf("SC_CLK_TCK")
 SOURCE = "no cgroup: sums of what /proc says of each process"
 
 
-@dataclass(frozen=True, slots=True)
-class PlainGroup:
+class PlainGroup(msgspec.Struct, frozen=True):
     """The processes below an init, itself included. Unlike a cgroup's, the sums are ours."""
 
     init_host_pid: int

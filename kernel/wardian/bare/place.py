@@ -17,9 +17,9 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.bare.directory import Directory
 from wardian.bare.family import descendants
@@ -39,8 +39,7 @@ PATIENCE_S = 2.0  # between asking processes to end and killing them
 REAPED_S = 2.0
 
 
-@dataclass(slots=True)
-class PlainProcess:
+class PlainProcess(msgspec.Struct):
     """A process behind the walls; ``pidfd`` becomes readable when it ends."""
 
     place: Place
@@ -69,8 +68,7 @@ class PlainProcess:
             self.pidfd = -1
 
 
-@dataclass(slots=True)
-class Place:
+class Place(msgspec.Struct):
     """The processes of one kernel, and their directory. All methods block.
 
     ``limits`` are those that were asked for; `limit` says which of them are in force.
@@ -83,8 +81,8 @@ class Place:
     _steward: subprocess.Popen[bytes]
     _orders: Connection
     _life_fd: int
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _exits: dict[int, int] = field(default_factory=dict)
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    _exits: dict[int, int] = msgspec.field(default_factory=dict)
     _next_key: int = m.MAIN_KEY + 1
 
     @classmethod

@@ -13,8 +13,9 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.bare.directory import SHARED_MEMORY, Directory
 
@@ -25,8 +26,7 @@ TERMINALS = ("/dev/ptmx", "/dev/pts")
 PRIVATE = ("/run/secrets", "/var/run/secrets", "/run/user", "/tmp", "/var/tmp", SHARED_MEMORY)  # noqa: S108  # left out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """Directories (and files) by what may be done there; ``hidden`` ones are not read.
 
     A ``readable`` one is read though it lies in a hidden one.

@@ -6,9 +6,10 @@ import itertools
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.build.assembly import Assembly
 from wardian.build.cache import StepCache
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from wardian.build.workshop import Workshop
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for. ``epoch_s`` is SOURCE_DATE_EPOCH.
 
     ``jobs`` is how many stages are built at once. ``agents`` are the sockets of ssh-agents.
@@ -42,11 +42,11 @@ class Options:
 
     tags: tuple[str, ...] = ()
     target: str = ""
-    arguments: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    contexts: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, Path] = field(default_factory=dict)
-    agents: Mapping[str, Path] = field(default_factory=dict)
+    arguments: Mapping[str, str] = msgspec.field(default_factory=dict)
+    labels: Mapping[str, str] = msgspec.field(default_factory=dict)
+    contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
+    secrets: Mapping[str, Path] = msgspec.field(default_factory=dict)
+    agents: Mapping[str, Path] = msgspec.field(default_factory=dict)
     network: str = "default"
     use_cache: bool = True
     pull: bool = False

@@ -10,7 +10,6 @@ have taken: then it is no hit.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,16 +19,15 @@ from wardian.images.index import keep
 MAX_FILES_NOTED = 5000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What counts of an instruction beside its text and what it builds on.
 
     The ARGs that it can see, the digest of what it brings and, for the reason of a miss, those of
     the files in that.
     """
 
-    arguments: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = msgspec.field(default_factory=dict)
+    files: dict[str, str] = msgspec.field(default_factory=dict)
     digest: str = ""
 
 
@@ -55,8 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class StepCache:
+class StepCache(msgspec.Struct, frozen=True):
     """The records below one state root."""
 
     directory: Path

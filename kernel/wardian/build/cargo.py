@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.build.transfer import Order
 from wardian.storage.tar import END, Entry, Kind, header, padding
@@ -26,8 +28,7 @@ class Cargo(Protocol):
         """Where it is, if it is one file and comes from afar; raises the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(msgspec.Struct, frozen=True):
     """A here-document."""
 
     name: str

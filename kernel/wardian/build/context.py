@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from wardian.build.parser import MAX_DOCKERFILE_BYTES
 from wardian.build.patterns import Patterns
@@ -24,8 +25,7 @@ _MOST_BYTES = MAX_DOCKERFILE_BYTES + 1  # one more than the parser takes, so tha
 _ARCHIVE_MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """A directory, which of its files do not count, and the Dockerfile."""
 
     directory: Path

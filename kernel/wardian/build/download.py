@@ -15,7 +15,6 @@ import posixpath
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +22,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 import urllib3
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
 from wardian.build.cargo import file_entry, send_file
@@ -48,8 +48,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is here; ``mtime_s`` is its Last-Modified, 0 without one."""
 
     path: Path

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from wardian.build.faults import DockerfileError
 from wardian.build.globs import Glob
@@ -26,20 +27,19 @@ _SPACE = re.compile(f"[{re.escape(SPACES)}]")
 _Piece = tuple[str, bool]  # a text, and whether white space in it keeps a word together
 
 
-@dataclass(slots=True, kw_only=True)
-class Expander:
+class Expander(msgspec.Struct, kw_only=True):
     """Replaces variables in words.
 
     ``raw`` leaves quotes and escapes where they are, ``raw_quotes`` the quotes alone;
     ``keep_unset`` leaves variables that have no value. ``unset`` gathers the names that had none.
     """
 
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = msgspec.field(default_factory=dict)
     escape: str = "\\"
     raw: bool = False
     raw_quotes: bool = False
     keep_unset: bool = False
-    unset: set[str] = field(default_factory=set)
+    unset: set[str] = msgspec.field(default_factory=set)
 
     def word(self, text: str) -> str:
         """The text as one word. Raises DockerfileError."""

@@ -14,11 +14,13 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.build.stop import Stop
 from wardian.build.transfer import Order, send_from
@@ -44,8 +46,7 @@ _PASSED = ("PATH", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True):
     """Where it is, the branch, tag or commit ("" for the usual one), and the directory in it."""
 
     url: str

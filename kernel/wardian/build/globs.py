@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.build.faults import DockerfileError
 
@@ -17,8 +18,7 @@ _ANY = "?"
 _Token = tuple[str, bool]  # a character, and whether it is a wildcard
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(msgspec.Struct, frozen=True):
     """What stands between two stars; of a fixed length, so that a search never goes back."""
 
     forwards: re.Pattern[str]

@@ -8,7 +8,9 @@ https://docs.docker.com/reference/dockerfile/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.build import forms
 from wardian.build.faults import DockerfileError
@@ -44,8 +46,7 @@ FORMS: dict[str, forms.Form] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LintWarning:
+class LintWarning(msgspec.Struct, frozen=True):
     """A lint warning: the rule's name, what it says, and the line it is about."""
 
     rule: str
@@ -53,14 +54,13 @@ class LintWarning:
     line: int
 
 
-@dataclass(slots=True)
-class Dockerfile:
+class Dockerfile(msgspec.Struct):
     """The parsed file: a root node with a child for each instruction."""
 
     root: Node
     escape: str
     directives: dict[str, str]
-    warnings: list[LintWarning] = field(default_factory=list)
+    warnings: list[LintWarning] = msgspec.field(default_factory=list)
 
 
 def parse(data: bytes | str) -> Dockerfile:

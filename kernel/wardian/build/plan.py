@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.build.expansion import Expander
 from wardian.build.stages import Instruction, Recipe, Stage, global_arguments
@@ -12,8 +13,7 @@ from wardian.build.stages import Instruction, Recipe, Stage, global_arguments
 _FROM_OF_MOUNT = re.compile(r"(?:^|,)from=([^,]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """``arguments`` are the ARGs before the first FROM; ``contexts`` the names of contexts.
 
     A named context stands for a stage of that name, too. ``needs`` has each stage that is to be

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 
 import msgspec
 
@@ -14,8 +13,7 @@ Say = Callable[["Event"], None]
 MAX_CHANGES_TOLD = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """``kind`` is start, output, done, warning, image; sizes are bytes.
 
     ``number`` counts all steps from 1 as they begin, ``step`` those of one stage. ``stage`` is ""
@@ -36,12 +34,13 @@ class Event:
     layer: str = ""
     size_bytes: int = 0
     seconds: float = 0.0
-    changes: list[tuple[str, str, int]] = field(default_factory=list)
+    changes: list[tuple[str, str, int]] = msgspec.field(default_factory=list)
     changes_count: int = 0
 
     def as_json(self) -> str:
         """One line, what is empty left out."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value})
+        values = msgspec.structs.asdict(self).items()
+        return json.dumps({name: value for name, value in values if value})
 
     @classmethod
     def from_json(cls, line: bytes) -> Event:

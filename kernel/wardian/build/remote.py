@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.build.stop import Stop
 from wardian.images.store import ImageStore
@@ -18,14 +19,13 @@ ADDRESSES = ("http://", "https://", "git://", "ssh://", "git@")
 KINDS = "git's address (https://HOST/NAME.git#REF:DIRECTORY), or that of an archive"
 
 
-@dataclass(frozen=True, slots=True)
-class Remotes:
+class Remotes(msgspec.Struct, frozen=True):
     """What a build fetches with. ``work`` is the build's own; ``agents`` are those of ``--ssh``."""
 
     work: Path
     notes: Path
-    agents: Mapping[str, Path] = field(default_factory=dict)
-    stop: Stop = field(default_factory=Stop)
+    agents: Mapping[str, Path] = msgspec.field(default_factory=dict)
+    stop: Stop = msgspec.field(default_factory=Stop)
 
     def cargo(
         self, address: str, *, checksum: str = "", keeps_git: bool = False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.build.cache import Facts
 from wardian.build.stages import PREDEFINED, Instruction, flag_values
@@ -28,8 +29,7 @@ _UNREACHED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """One RUN."""
 
     assembly: Assembly

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
@@ -21,8 +22,7 @@ PREDEFINED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True):
     """One instruction of a stage; ``name`` is in capitals."""
 
     name: str
@@ -45,8 +45,7 @@ class Instruction:
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class Stage:
+class Stage(msgspec.Struct, kw_only=True):
     """One stage. ``base`` is as written; ``name`` is "" where it has none."""
 
     index: int
@@ -54,7 +53,7 @@ class Stage:
     base: str
     platform: str
     source: Instruction
-    instructions: list[Instruction] = field(default_factory=list)
+    instructions: list[Instruction] = msgspec.field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -62,8 +61,7 @@ class Stage:
         return self.name or f"stage-{self.index}"
 
 
-@dataclass(slots=True)
-class Recipe:
+class Recipe(msgspec.Struct):
     """The whole: ARGs before the first FROM, and the stages."""
 
     globals: list[Instruction]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.build.draft import Draft
 from wardian.build.expansion import Expander
@@ -14,16 +15,14 @@ from wardian.storage.changes import Change
 COMMENT = "wardian build"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """What an instruction came to: a layer, unless nothing changed, and the changes in it."""
 
     layer: NewLayer | None
     changes: tuple[Change, ...]
 
 
-@dataclass(slots=True)
-class State:
+class State(msgspec.Struct):
     """``layers`` and ``lowers`` (their directories) are lowest first.
 
     ``key`` is what the next step's cache record goes by; ``was_missed`` whether a step was run.
@@ -33,7 +32,7 @@ class State:
     layers: list[NewLayer]
     lowers: list[Path]
     key: str
-    arguments: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = msgspec.field(default_factory=dict)
     was_missed: bool = False
     created: str = ""
 

@@ -11,9 +11,11 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.build.patterns import WILD, Patterns, regex
 from wardian.errors import InvalidInput, KernelRefused, NotFound
@@ -31,8 +33,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be copied and how. ``target`` is absolute; a directory's contents go into it.
 
     ``owner`` and ``mode`` (an octal number) are for all; without an owner they keep their own if
@@ -46,20 +47,18 @@ class Order:
     mode: int | None = None
     keep_owners: bool = False
     parents: bool = False
-    exclude: Patterns = field(default_factory=lambda: Patterns(()))
-    ignore: Patterns = field(default_factory=lambda: Patterns(()))
+    exclude: Patterns = msgspec.field(default_factory=lambda: Patterns(()))
+    ignore: Patterns = msgspec.field(default_factory=lambda: Patterns(()))
 
 
-@dataclass(slots=True)
-class Sent:
+class Sent(msgspec.Struct):
     """What was sent: a digest that knows nothing of times, and one for each file."""
 
     digest: str = ""
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(msgspec.Struct, frozen=True):
     """One file: where it is found (a descriptor and a name in it), what it becomes."""
 
     fd: int
@@ -254,8 +253,7 @@ class Transfer:
             self._output.write(data)
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(msgspec.Struct, frozen=True):
     """An excluded directory, kept in mind should something below it be in again."""
 
     shown: str
@@ -264,7 +262,7 @@ class _Folder:
 
 
 def _replaced(entry: Entry, **changes: object) -> Entry:
-    return replace(entry, **changes)  # type: ignore[arg-type]
+    return replace(entry, **changes)
 
 
 def send_from(root: Path, order: Order, output: BinaryIO | None) -> Sent:

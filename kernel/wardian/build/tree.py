@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 _ESCAPES = {
     "\a": "\\a",
     "\b": "\\b",
@@ -19,8 +21,7 @@ _ESCAPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Heredoc:
+class Heredoc(msgspec.Struct, frozen=True):
     """A here-document; ``expand`` is false if its name was quoted, ``chomp`` true for ``<<-``."""
 
     name: str

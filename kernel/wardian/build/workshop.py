@@ -8,10 +8,12 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.build.state import Made
 from wardian.build.stop import Stop
@@ -35,8 +37,7 @@ from wardian.storage.promotion import promote
 from wardian.storage.snapshotter import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(msgspec.Struct, frozen=True):
     """Layers with a writable one on them, without a container: an ordinary user may enter none.
 
     ``scratch`` is an empty directory, over which the root is put together for each look.

@@ -10,10 +10,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from wardian.cells import protocol
 from wardian.cells.guest.frames import (

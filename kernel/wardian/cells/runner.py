@@ -15,8 +15,9 @@ import abc
 import asyncio
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from wardian.cells.environment import with_toolbox
 from wardian.errors import WardianError
@@ -104,23 +105,21 @@ class Sink(Protocol):
         """Ask the user for a line; EOFError when the frontend gives none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecuteRequest:
+class ExecuteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One cell. The fields but ``cell`` are Jupyter's; ``header`` is the request's."""
 
     cell: int
     code: str
     count: int
-    header: dict[str, Any] = field(default_factory=dict)
+    header: dict[str, Any] = msgspec.field(default_factory=dict)
     silent: bool = False
     store_history: bool = True
-    user_expressions: dict[str, Any] = field(default_factory=dict)
+    user_expressions: dict[str, Any] = msgspec.field(default_factory=dict)
     allow_stdin: bool = False
     cell_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExitReason:
+class ExitReason(msgspec.Struct, frozen=True):
     """How a runner ended: exit code (128+n after signal n), or what it did wrong before."""
 
     exit_code: int
@@ -142,14 +141,13 @@ class RunnerExited(WardianError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """Where and as whom a runner works.
 
     ``env`` has the image's and the user's variables; the runner adds the way to the toolbox.
     """
 
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     workdir: str = "/"
     user: str = "0:0"
     oom_score_adj: int = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import fnmatch
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from wardian.cells import shell_words
 from wardian.cells.runner import (
@@ -170,7 +171,7 @@ class ShellRunner(Runner):
         code = self._shell.exited.result().exit_code
         workdir = self._shell.workdir
         await self._shell.close()
-        setting = dataclasses.replace(self._setting, workdir=workdir)
+        setting = msgspec.structs.replace(self._setting, workdir=workdir)
         is_kept = True
         try:
             self._shell = await _start_shell(self._launcher, self._sink, setting)

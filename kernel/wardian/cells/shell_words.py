@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import re
 import shlex
-from dataclasses import dataclass
+
+import msgspec
 
 WORD = re.compile(r"(?:[^\s;|&()<>\"'`\\=]|\\.)*$")
 BEFORE_COMMAND = re.compile(
@@ -27,8 +28,7 @@ class Kind(enum.Enum):
     FILE = "file"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(msgspec.Struct, frozen=True):
     """The part of a word that stands before the cursor."""
 
     text: str

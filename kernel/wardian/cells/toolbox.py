@@ -24,8 +24,9 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cells.environment import MOUNT_POINT
 from wardian.errors import SetupError
@@ -45,8 +46,7 @@ PROGRAMS = """
 """.split()  # noqa: SIM905  # half a hundred quoted names are harder to read
 
 
-@dataclass(frozen=True, slots=True)
-class Toolbox:
+class Toolbox(msgspec.Struct, frozen=True):
     """A built toolbox: its directory, and what is mounted into it."""
 
     directory: Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ class AbsentCgroup(Cgroup):
 
     def unenforced(self, limits: Limits) -> list[str]:
         return [
-            f"{_words(field.name)} ({self._why})"
-            for field in fields(limits)
-            if _is_missed(field.name, getattr(limits, field.name))
+            f"{_words(name)} ({self._why})"
+            for name in limits.__struct_fields__
+            if _is_missed(name, getattr(limits, name))
         ]
 
     def create(self, limits: Limits) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.limits import Limits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a group uses now. None is unknown on this host (never 0), or, for limits, unlimited.
 
     Pressure is the share of the last ten seconds in which some process had to wait for it
@@ -43,8 +43,7 @@ class Usage:
     io_pressure_percent: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
+class Events(msgspec.Struct, frozen=True, kw_only=True):
     """How often a limit was hit since the group was made; None where the kernel does not say.
 
     ``is_under_oom``: whether processes wait for memory, as no one is to be killed for it.

@@ -8,8 +8,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.delegation import why_not_v1
 from wardian.cgroups.files import read, write
@@ -28,8 +29,7 @@ class DeviceKind(enum.Enum):
     CHARACTER = "c"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRule:
+class DeviceRule(msgspec.Struct, frozen=True, kw_only=True):
     """One line of docker's ``--device-cgroup-rule`` or of linux.resources.devices; None is any."""
 
     kind: DeviceKind = DeviceKind.ALL
@@ -70,8 +70,7 @@ class DeviceRule:
 Key = tuple[DeviceKind, int | None, int | None]
 
 
-@dataclass(slots=True)
-class DevicePolicy:
+class DevicePolicy(msgspec.Struct):
     """What v1 makes of rules in their order: everything or nothing, and the exceptions from that.
 
     As devcgroup_update_access of security/device_cgroup.c has it; v2 gets a program with the same
@@ -79,7 +78,7 @@ class DevicePolicy:
     """
 
     allows: bool = False
-    exceptions: dict[Key, frozenset[str]] = field(default_factory=dict)
+    exceptions: dict[Key, frozenset[str]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, rules: Iterable[DeviceRule]) -> DevicePolicy:

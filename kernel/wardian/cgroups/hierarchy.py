@@ -7,8 +7,9 @@ import fcntl
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup
@@ -36,8 +37,7 @@ class Version(enum.Enum):
     V2 = "v2"
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(msgspec.Struct, frozen=True):
     """The parents under which groups can be made: by controller, ``unified`` for cgroup v2.
 
     ``why_not`` says what stands in the way when there are none.

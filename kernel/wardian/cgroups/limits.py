@@ -6,8 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from wardian.cgroups.devices import DeviceRule
 from wardian.errors import InvalidInput
@@ -29,8 +30,7 @@ T = TypeVar("T")
 Words = str | Sequence[str] | bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRate:
+class DeviceRate(msgspec.Struct, frozen=True, kw_only=True):
     """At most so many bytes or operations a second on one disk, by its numbers (st_rdev)."""
 
     major: int
@@ -43,8 +43,7 @@ class DeviceRate:
         _within("rate", self.per_second, 1, MAX_BYTES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HugePages:
+class HugePages(msgspec.Struct, frozen=True, kw_only=True):
     """At most so many bytes in huge pages of one size, by the kernel's name for it (2MB, 1GB)."""
 
     page_size: str
@@ -58,8 +57,7 @@ class HugePages:
         _within("huge page limit", self.limit_bytes, 0, MAX_BYTES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Upper bounds; None means unlimited, or the kernel's usual.
 
     ``memory_swap_bytes`` is memory and swap together, as docker's ``--memory-swap``; -1 is no limit

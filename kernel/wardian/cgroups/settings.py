@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.delegation import why_not_v1
 from wardian.cgroups.files import read, words, write
@@ -26,8 +27,7 @@ _RATES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A limit as text in a control file: the first of ``v1`` or ``v2`` that the kernel has.
 
     A file's name begins with its controller's. ``words`` is how the user knows the limit.

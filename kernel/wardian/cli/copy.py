@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+import msgspec
 
 from wardian.cli.program import Command
 from wardian.errors import InvalidInput
@@ -145,18 +144,18 @@ def _source(container: Container, path: str, *, follow: bool) -> Source:
     from wardian.storage import copying
 
     def look() -> bytes:
-        return json.dumps(asdict(copying.source(path, follow=follow))).encode()
+        return msgspec.json.encode(copying.source(path, follow=follow))
 
-    return copying.Source(**json.loads(_begin(container, look).result()))
+    return msgspec.json.decode(_begin(container, look).result(), type=copying.Source)
 
 
 def _target(container: Container, path: str, **kind: Any) -> Target:
     from wardian.storage import copying
 
     def look() -> bytes:
-        return json.dumps(asdict(copying.target(path, **kind))).encode()
+        return msgspec.json.encode(copying.target(path, **kind))
 
-    return copying.Target(**json.loads(_begin(container, look).result()))
+    return msgspec.json.decode(_begin(container, look).result(), type=copying.Target)
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import click
+from msgspec.structs import replace
 
 from wardian.cli import foreground
 from wardian.cli.params import SHOWN

@@ -215,7 +215,7 @@ def update(*, names: tuple[str, ...], restart: str | None, **flags: Words) -> in
 
 def _merged(usual: Limits, flags: dict[str, Words]) -> Limits:
     """The limits with those on top that were named; a named one of 0 or -1 is lifted."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from wardian.cgroups.machine import ensure_possible
     from wardian.cli.request import limit_changes

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +95,7 @@ def count(tail: str) -> int | None:
     return int(tail)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A time in which output counts, in seconds since the epoch."""
 
     since_s: float = 0.0

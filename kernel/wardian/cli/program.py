@@ -8,8 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import click
 
@@ -22,8 +21,7 @@ Say = Callable[[str, Any], None]
 Gone = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One command in the help: where it is defined (``module:name``) and what it does.
 
     A module is one of this folder, or one above it by its whole name.

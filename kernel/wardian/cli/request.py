@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from wardian.images.store import Image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The flags, as they were written; ``borrowed`` is what ``volumes_from`` come to."""
 
     image: str
@@ -78,11 +79,11 @@ class Request:
     tty: bool = False
     log_driver: str = "json-file"
     log_opt: tuple[str, ...] = ()
-    limits: Mapping[str, Words] = field(default_factory=dict)
-    pulling: Mapping[str, Any] = field(default_factory=dict)
-    sharing: Mapping[str, str] = field(default_factory=dict)
-    security: Mapping[str, Any] = field(default_factory=dict)
-    health: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Words] = msgspec.field(default_factory=dict)
+    pulling: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    sharing: Mapping[str, str] = msgspec.field(default_factory=dict)
+    security: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    health: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def spec(self, image: Image, lowers: tuple[str, ...], name: str, **life: Any) -> ContainerSpec:
         """The container that is asked for. Raises InvalidInput."""

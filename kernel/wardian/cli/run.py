@@ -250,7 +250,7 @@ def _make(
 
 
 def _with_borrowed(client: Client, request: Request) -> Request:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from wardian.cli.mounts import borrowed
 
@@ -260,7 +260,8 @@ def _with_borrowed(client: Client, request: Request) -> Request:
 def _noted(request: Request, make: Callable[[Request], Container]) -> Container:
     """Make it, and write its id to a file that nobody had; no file stays if there is none."""
     import os
-    from dataclasses import replace
+
+    from msgspec.structs import replace
 
     path = str(request.cidfile)
     try:

@@ -6,10 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec.structs import replace
 
 from wardian.cgroups.devices import DEFAULT, DeviceKind, DeviceRule
 from wardian.cli import words

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from wardian.cli.params import complete_container, format_option
 from wardian.cli.program import Command
@@ -101,8 +101,7 @@ def _stream(watch: Watch, style: str | None) -> None:
             time.sleep(PERIOD_S)
 
 
-@dataclass(slots=True)
-class _Gauge:
+class _Gauge(msgspec.Struct):
     info: ContainerInfo
     sampler: ResourcesSampler
 

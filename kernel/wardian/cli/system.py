@@ -9,11 +9,11 @@ import signal
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+import msgspec
 
 from wardian.cli.disk import tree_bytes
 from wardian.cli.params import format_option
@@ -248,8 +248,7 @@ def keeper() -> None:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """Who listens on the keeper's socket."""
 
     host_pid: int

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cli.template_functions import FUNCTIONS, LAZY, Thunk, is_true, plain
 from wardian.errors import InvalidInput
@@ -34,8 +36,7 @@ _BLOCKS = ("if", "range", "with")
 _ENDS = ("else", "end")
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(msgspec.Struct, frozen=True):
     """Where an expression is evaluated: the dot, and variables (as cells, to be set from below)."""
 
     dot: Any
@@ -48,8 +49,7 @@ class _Scope:
 Expression = Callable[[_Scope], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(msgspec.Struct, frozen=True):
     """A text, or one action: ``kind`` is its first word, or ``show`` or ``set``."""
 
     kind: str
@@ -144,14 +144,13 @@ def _unescaped(text: str) -> str:
     return re.sub(r'\\[tn"\\]', lambda found: _ESCAPES[found[0]], text)
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(msgspec.Struct):
     """The words of one action, read from left to right."""
 
     text: str
     whole: str
-    fields: list[str] = field(default_factory=list)
-    _tokens: list[tuple[str, str, bool]] = field(default_factory=list)
+    fields: list[str] = msgspec.field(default_factory=list)
+    _tokens: list[tuple[str, str, bool]] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         position = 0

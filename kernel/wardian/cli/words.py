@@ -8,10 +8,11 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -230,8 +231,7 @@ def moment(word: str, *, now_s: float) -> float:
     return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """``--filter key=value``."""
 
     key: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from wardian.errors import NotFound
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """Which project is meant."""
 
     files: tuple[str, ...]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from msgspec.structs import replace
 
 from wardian.cli.program import Command, Entry, LazyGroup, Sections, complain
 from wardian.compose.choice import Choice, containers_of, say, services_argument

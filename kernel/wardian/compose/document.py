@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from wardian.compose.interpolation import interpolated
@@ -32,12 +32,11 @@ _TAG = "tag:yaml.org,2002:"
 _KINDS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """The tree of values, and in which file and line each key is."""
 
     tree: dict[str, Any]
-    places: dict[Key, str] = field(default_factory=dict)
+    places: dict[Key, str] = msgspec.field(default_factory=dict)
 
     def learn(self, other: Document, here: Key = (), there: Key = ()) -> None:
         """What comes from another document stands where it stood there."""

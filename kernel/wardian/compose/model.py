@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.compose import canonical, document, environment
 from wardian.compose.document import Document
@@ -19,8 +20,7 @@ MAX_DEPTH = 16  # of files that name one another
 _KINDS = ("services", "networks", "volumes", "secrets", "configs")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Origin:
+class _Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where what is read belongs to, and the files that led there."""
 
     directory: Path

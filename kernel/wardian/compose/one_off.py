@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cli.program import Command, complain
 from wardian.compose.choice import one_of, say
@@ -67,8 +68,7 @@ def execute(
     return int(context.invoke(run_there, name=info.id, **usual, **flags))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Errand:
+class _Errand(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done by a container made for it, and how."""
 
     command: tuple[str, ...]

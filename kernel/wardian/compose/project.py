@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.network.definition import Attachment
@@ -19,19 +20,17 @@ STARTED, HEALTHY, COMPLETED = (
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(msgspec.Struct, frozen=True, kw_only=True):
     """How a service's image is made."""
 
     context: str
     dockerfile: str | None = None
     target: str = ""
-    arguments: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
+class Dependency(msgspec.Struct, frozen=True, kw_only=True):
     """What must be so of another service before this one starts."""
 
     service: str
@@ -40,8 +39,7 @@ class Dependency:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEntry:
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A secret or config of the project: a file of the host, or what is to be in one."""
 
     key: str
@@ -54,8 +52,7 @@ class FileEntry:
         return "" if self.path else hashlib.sha256(self.content).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """A secret or config as a service has it: read-only, at ``target`` in the container."""
 
     entry: FileEntry
@@ -69,8 +66,7 @@ class Grant:
         return repr([self.entry.path, self.entry.digest, self.target, self.owner, self.mode])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(msgspec.Struct, frozen=True, kw_only=True):
     """One service.
 
     There are ``scale`` containers of it, in the network of the service ``lender`` if it has one.
@@ -96,30 +92,27 @@ class Service:
     grants: tuple[Grant, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkEntry:
+class NetworkEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A network of the project; an external one is somebody else's and has to be there."""
 
     key: str
     name: str
     external: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeEntry:
+class VolumeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A volume of the project; likewise."""
 
     key: str
     name: str
     external: bool = False
-    options: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(msgspec.Struct, frozen=True, kw_only=True):
     """The whole application."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from wardian.compose import granting
 from wardian.compose.project import (
@@ -66,8 +67,7 @@ def number_of(info: ContainerInfo) -> int:
     return int(word) if word.isascii() and word.isdigit() else 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """How a project is to be brought up, where the file leaves it open."""
 
     build: bool = False
@@ -81,8 +81,7 @@ class Wish:
 USUAL = Wish()
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(msgspec.Struct, frozen=True):
     """A project that is being brought up."""
 
     client: Client

@@ -9,10 +9,11 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.course.lesson import Lesson
 from wardian.course.shelf import LANGUAGES, SHIPPED, every
@@ -28,8 +29,7 @@ TO_LESSON = re.compile(r"\]\(([\w./-]+)\.ipynb\)")
 TO_SOURCES = re.compile(r"\[([^]]*)\]\(\.\./\.\./[^)]*\)")  # what a site of lessons has not
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(msgspec.Struct, frozen=True):
     """What the site itself says, in one language."""
 
     title: str

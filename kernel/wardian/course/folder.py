@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.course.lesson import Lesson, without_solutions
 from wardian.course.shelf import SHIPPED
 from wardian.errors import NotFound
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(msgspec.Struct, frozen=True):
     """Nothing that is in it is replaced unless asked for by `put`."""
 
     root: Path

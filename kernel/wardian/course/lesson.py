@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,7 @@ class Document(msgspec.Struct, frozen=True):
     metadata: NotebookMetadata
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(msgspec.Struct, frozen=True):
     """``path`` is the notebook that is shipped."""
 
     path: Path

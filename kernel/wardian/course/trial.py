@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.course.lesson import Mark
 from wardian.errors import InvalidInput, SetupError
@@ -31,8 +32,7 @@ class Verdict(StrEnum):
     OPEN = "open"  # one that does not hold yet
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """``points`` are those of a check, and ``reason`` what a cell that failed has said."""
 
     number: int
@@ -54,8 +54,7 @@ class Finding:
         return self.grade_id.removesuffix(CHECK_SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True):
     """Of a file, in containers of its own: those of the open notebook are let alone."""
 
     path: Path

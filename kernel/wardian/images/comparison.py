@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from wardian.errors import NotFound, SetupError
 from wardian.images.store import Image
@@ -22,8 +23,7 @@ from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class FileDifference:
+class FileDifference(msgspec.Struct, frozen=True):
     """A path that only one image has, or that is another in each; sizes are None where it is not.
 
     ``what`` names what differs: type, content, mode, owner, attributes.
@@ -36,8 +36,7 @@ class FileDifference:
     what: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A field of the configuration, such as ``config.Env``, that differs; None where it is not."""
 
     name: str
@@ -45,8 +44,7 @@ class Setting:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True):
     """How many steps both began with, and those that only one of them has."""
 
     shared: int

@@ -8,16 +8,16 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 DEFAULT_DIRECTORIES = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _LIB_NAMES = ("lib64", "lib", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu")  # for $LIB
 
 
-@dataclass(frozen=True, slots=True)
-class Dynamic:
+class Dynamic(msgspec.Struct, frozen=True):
     """What a program's dynamic section asks for (elf(5)); all empty for a static one."""
 
     interpreter: str | None
@@ -67,8 +67,7 @@ class Dynamic:
         return self.interpreter is None and not self.needed
 
 
-@dataclass(frozen=True, slots=True)
-class _Needer:
+class _Needer(msgspec.Struct, frozen=True):
     """A file whose libraries are wanted, and the DT_RPATH of those that it is loaded for."""
 
     path: Path
@@ -102,8 +101,7 @@ def closure(programs: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
+class _Search(msgspec.Struct, frozen=True):
     """Where ld.so(8) looks before the usual directories."""
 
     own: tuple[str, ...]

@@ -13,10 +13,11 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.images.index import name_of, named, storing
@@ -36,8 +37,7 @@ from wardian.storage.layers import Hashed, unpack_file, verify
 _MAGICS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 
-@dataclass(frozen=True, slots=True)
-class NewLayer:
+class NewLayer(msgspec.Struct, frozen=True):
     """A layer of an image to be: its archive, and the digest of that unpacked."""
 
     blob: Descriptor

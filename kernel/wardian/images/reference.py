@@ -9,7 +9,8 @@ wardian/base                   ours: it is made here and comes from no registry
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -32,8 +33,7 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """Where an image is from and which it is. ``domain`` is "" for those that are ours."""
 
     domain: str

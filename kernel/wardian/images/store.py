@@ -16,7 +16,6 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,7 @@ UNNAMED = "<none>"
 ADDING, _GONE = ".new-", ".old-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image in the store. ``layer_directories`` are its unpacked layers, uppermost first.
 
     ``reference`` is the short name that users know; ``digest`` is the manifest's.

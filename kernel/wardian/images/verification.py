@@ -13,8 +13,9 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound
 from wardian.images.index import name_of, storing
@@ -37,8 +38,7 @@ class Part(enum.Enum):
     LAYER = "layer"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong. ``subject`` is a name, or the digest of a blob or layer.
 
     ``source`` is the archive from which a layer can be unpacked again.
@@ -53,8 +53,7 @@ class Problem:
         return f"{self.part.value} {self.subject} {self.what}"
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(msgspec.Struct):
     """How much was looked at."""
 
     blobs: int = 0

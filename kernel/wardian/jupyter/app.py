@@ -108,7 +108,7 @@ class KernelApp:
 
 def _beat(connection: Connection) -> tuple[Heartbeat, Connection]:
     """The heartbeat of ipykernel, in its thread: it answers even while this process is busy."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     public, secret = connection.curve_keys or (None, None)
     heartbeat = Heartbeat(

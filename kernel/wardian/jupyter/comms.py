@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import comm
@@ -74,8 +73,7 @@ def _answer_page(kernel: WardianKernel, opened: BaseComm, message: dict[str, Any
     page.answer(opened, message, locate)
 
 
-@dataclass(frozen=True, slots=True)
-class GuestComm:
+class GuestComm(msgspec.Struct, frozen=True):
     """A comm whose kernel side is in a container."""
 
     target_name: str

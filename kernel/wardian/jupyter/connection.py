@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
+from msgspec.structs import replace
 
 PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 LINGER_MS = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """What a connection file says: where to listen and how messages are signed.
 
     A port of 0 is chosen when its socket is bound. ``curve_keys`` are the public and the secret
@@ -78,8 +78,7 @@ class Connection:
         return f"{self.transport}://{self.ip}{':' if self.transport == 'tcp' else '-'}{port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sockets:
+class Sockets(msgspec.Struct, frozen=True):
     """The bound sockets of a kernel, all but the heartbeat's, which lives in its own thread."""
 
     context: zmq.Context[zmq.Socket[bytes]]

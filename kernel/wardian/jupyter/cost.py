@@ -7,9 +7,10 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from wardian.cgroups.cgroup import Cgroup, Events
 from wardian.cgroups.files import Files, write
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from wardian.observe.upper import UpperTree
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """The figures when a cell began."""
 
     wall_s: float
@@ -29,8 +29,7 @@ class Mark:
     events: Events
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """What a cell cost; None is unknown on this host, never 0.
 
     ``cpu_s`` is that of the whole container. ``memory_peak_bytes`` is the most that the container

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from wardian.cells.protocol import ErrorContent
 from wardian.cells.runner import ExitReason
@@ -19,8 +20,7 @@ CRASHES = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"})
 AGAIN = "run the cells again that define what you need"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What is known when a cell has ended: events before and after it, limits, the container.
 
     Where cells are ``is_plain`` processes, the events are of all that is in the same group.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from wardian.errors import WardianError
 
 RED, PLAIN = "\x1b[31m", "\x1b[39m"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why a cell failed: an exception's name, its text, and what the page shows.
 
     See https://jupyter-client.readthedocs.io/en/stable/messaging.html#execution-errors

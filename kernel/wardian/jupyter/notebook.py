@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 MAX_NOTEBOOK_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Notebook:
+class Notebook(msgspec.Struct, frozen=True):
     """A notebook's file. Its container is found again by the file's path."""
 
     path: Path

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from wardian.jupyter.failure import Failure
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """What is known of it while it is served; ``number`` names it to the runners.
 
     ``parent`` is the page's message, to which all output belongs. ``capture``, if set, takes
@@ -22,7 +22,7 @@ class Request:
 
     number: int
     parent: dict[str, Any]
-    idents: list[bytes] = field(default_factory=list)
+    idents: list[bytes] = msgspec.field(default_factory=list)
     count: int = 0
     is_silent: bool = False
     stores_history: bool = False
@@ -30,7 +30,7 @@ class Request:
     capture: Capture | None = None
     held_error: bytes | None = None
     interrupt: Callable[[], None] | None = None
-    started_s: float = field(default_factory=time.perf_counter)
+    started_s: float = msgspec.field(default_factory=time.perf_counter)
 
     @property
     def message_id(self) -> str:
@@ -38,11 +38,10 @@ class Request:
         return str(self.parent["header"]["msg_id"])
 
 
-@dataclass(slots=True)
-class Capture:
+class Capture(msgspec.Struct):
     """Output that is kept instead of shown: the text of each stream, and an error if any."""
 
-    text: dict[str, list[str]] = field(default_factory=lambda: {"stdout": [], "stderr": []})
+    text: dict[str, list[str]] = msgspec.field(default_factory=lambda: {"stdout": [], "stderr": []})
     failure: Failure | None = None
 
     def of(self, name: str) -> str:

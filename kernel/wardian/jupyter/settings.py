@@ -10,8 +10,10 @@ Only of ``require``, the lowest rung on which cells may run, the stricter one wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.limits import Limits
@@ -30,8 +32,7 @@ WORDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes and counts in docker's words, ``timeout`` in seconds; None is unlimited.
 
     ``volumes`` are words of docker's ``-v``; relative paths begin at the notebook. Views look

@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +56,7 @@ class NoContainers(SetupError):
         )
 
 
-@dataclass(slots=True)
-class ContainerSource:
+class ContainerSource(msgspec.Struct):
     """The containers of one notebook (or of one kernel that has no notebook).
 
     ``owner`` names it on this host. A notebook's containers are kept when the kernel goes, their
@@ -68,7 +66,7 @@ class ContainerSource:
     owner: str
     is_notebook: bool
     label: str
-    _client: Client | None = field(default=None)
+    _client: Client | None = msgspec.field(default=None)
 
     @property
     def client(self) -> Client:
@@ -207,11 +205,10 @@ class ContainerSource:
             return self.client.container(spec.name)
 
 
-@dataclass(frozen=True, slots=True)
-class StartConfig:
+class StartConfig(msgspec.Struct, frozen=True):
     """How the image wants programs to start; kept with the container, as images may change."""
 
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     workdir: str = "/"
     user: str = "0:0"
 

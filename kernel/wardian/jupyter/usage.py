@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from wardian.cgroups.cgroup import Usage
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.workspace import Workspace
 
 
-@dataclass(slots=True)
-class CpuMeter:
+class CpuMeter(msgspec.Struct):
     """CPU use in percent of one core since the last question."""
 
     last_usec: int | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -26,13 +25,12 @@ WIDGET = "jupyter.widget"
 GUEST_ANSWER_S = 3.0
 
 
-@dataclass(slots=True)
-class States:
+class States(msgspec.Struct):
     """An ``update_states`` message: every widget's state, its binary parts aside."""
 
-    states: dict[str, Any] = field(default_factory=dict)
-    buffer_paths: list[Any] = field(default_factory=list)
-    buffers: list[Any] = field(default_factory=list)
+    states: dict[str, Any] = msgspec.field(default_factory=dict)
+    buffer_paths: list[Any] = msgspec.field(default_factory=list)
+    buffers: list[Any] = msgspec.field(default_factory=list)
 
     def add(self, data: dict[str, Any], buffers: list[Any]) -> None:
         """Take in one side's answer."""

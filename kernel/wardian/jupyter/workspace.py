@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from wardian.cells.runner import (
     Interpreter,
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {"LANG": "C.UTF-8", "TERM": "xterm-color", "COLUMNS": "80"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Announcing:
+class _Announcing(msgspec.Struct, frozen=True):
     """A launcher that says when it has started a process."""
 
     launcher: Launcher

@@ -6,7 +6,8 @@ import ctypes
 import enum
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import InvalidInput, KernelRefused
 from wardian.linux.syscall import prctl, syscall
@@ -156,8 +157,7 @@ def set_capabilities(
     syscall("capset", ctypes.byref(header), ctypes.byref(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(msgspec.Struct, frozen=True):
     """The five sets of a process, as bit masks."""
 
     effective: int

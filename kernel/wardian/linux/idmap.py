@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
 
 MAX_ID = (1 << 32) - 1  # itself no id: it stands for "none"
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
+class IdRange(msgspec.Struct, frozen=True):
     """``count`` ids: from ``container_id`` inside, from ``host_id`` outside."""
 
     container_id: int

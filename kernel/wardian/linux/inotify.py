@@ -7,7 +7,8 @@ import enum
 import errno
 import os
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import KernelRefused
 from wardian.linux.syscall import libc
@@ -48,8 +49,7 @@ DIRECTORY_CHANGES = int(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """``name`` is the entry of watch ``wd`` that it is about, empty for the directory itself."""
 
     wd: int

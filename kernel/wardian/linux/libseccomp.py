@@ -11,7 +11,8 @@ import functools
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
 
@@ -53,8 +54,7 @@ _NEWER = {
 NEWEST = max(_NEWER.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """On an argument (by index): a comparison with one value, or with a mask and a value."""
 
     argument: int
@@ -63,8 +63,7 @@ class Condition:
     value_two: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """What happens to one system call when all conditions hold."""
 
     call: str

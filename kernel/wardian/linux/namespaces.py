@@ -8,7 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import KernelRefused
 from wardian.linux.syscall import check, libc
@@ -32,8 +33,7 @@ _IFF_UP = 1
 _IFREQ = struct.Struct("16sh22x")
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(msgspec.Struct, frozen=True):
     """A namespace: its kind (``pid``, ``mnt`` …) and the inode that names it."""
 
     kind: str

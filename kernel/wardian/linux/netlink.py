@@ -8,8 +8,9 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from wardian.errors import KernelRefused
 
@@ -39,8 +40,7 @@ _SIOCGIFINDEX = 0x8933
 _RECEIVE_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A netlink message: its type, flags beyond NLM_F_REQUEST, and what follows the header.
 
     ``subject`` is what an error is about, for people.

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 READ_BYTES = 1 << 14
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     """/proc/PID/stat (proc_pid_stat(5)); ticks are those of sysconf(SC_CLK_TCK).
 
     ``reaped_ticks`` are those of the children that it has waited for, and of theirs.
@@ -63,8 +63,7 @@ class Stat:
         return cls.from_bytes(data) if data else None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """/proc/PID/status (proc_pid_status(5)).
 
     ``ns_pids`` are its pids from our PID namespace down to its own, ``uids`` and ``gids`` the real,
@@ -119,8 +118,7 @@ class Status:
         return cls.from_bytes(data) if data else None
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(msgspec.Struct, frozen=True):
     """One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)).
 
     ``root`` is which part of the file system is mounted. ``options`` are the mount's own,

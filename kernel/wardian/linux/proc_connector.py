@@ -13,7 +13,8 @@ import socket
 import struct
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 _NETLINK_CONNECTOR = 11
 _CN_IDX_PROC = 1
@@ -41,8 +42,7 @@ class What(enum.IntEnum):
     EXIT = 0x80000000
 
 
-@dataclass(frozen=True, slots=True)
-class ProcEvent:
+class ProcEvent(msgspec.Struct, frozen=True):
     """Something that happened to a process (not to a thread).
 
     ``parent_host_pid`` is known of a fork; ``wait_status`` (wait(2)) of an exit.

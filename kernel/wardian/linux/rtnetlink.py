@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
+
+import msgspec
 
 from wardian.errors import KernelRefused
 from wardian.linux.netlink import Message, Netlink, attributes
@@ -32,8 +33,7 @@ _STATES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A link. ``peer`` is the number of a veth's other end, ``bridge`` that of its bridge; or 0.
 
     ``kind`` is empty for hardware and for the loopback.
@@ -53,8 +53,7 @@ class Link:
     sent_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, kw_only=True):
     """An address of a link."""
 
     link: int
@@ -62,8 +61,7 @@ class Address:
     prefix: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A route of the main table. ``to`` is a block, or ``default``; ``via`` a gateway, or empty."""
 
     to: str
@@ -72,8 +70,7 @@ class Route:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
+class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
     """Who has an address on a link, and how well that is known (ip-neighbour(8))."""
 
     address: str

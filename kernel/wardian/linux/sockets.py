@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
+
+import msgspec
 
 _STATES: Final = {
     1: "established",
@@ -26,8 +27,7 @@ _STATES: Final = {
 _COUNTED: Final = ("TCP", "UDP")  # not all: who looks has a netlink socket there
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Socket:
+class Socket(msgspec.Struct, frozen=True, kw_only=True):
     """A socket: ``tcp`` or ``udp``, its ends as ``address:port``, its state in ss(8)'s words."""
 
     protocol: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import AlreadyExists, FailedPrecondition, NotFound, WardianError
 from wardian.network import pool
@@ -20,8 +21,7 @@ from wardian.network.rules import Rules
 NamesOf = Callable[[Network, str], Names | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Up:
+class Up(msgspec.Struct, frozen=True):
     """A network that is up: its bridge's index, and who answers for names in it."""
 
     network: Network

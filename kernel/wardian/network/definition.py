@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -18,8 +19,7 @@ RESERVED = ("none", "host", "container", "default")
 USUAL_MTU = 1500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subnet:
+class Subnet(msgspec.Struct, frozen=True, kw_only=True):
     """A block of addresses, the one that the host has in it, and where containers' lie."""
 
     block: str
@@ -42,8 +42,7 @@ class Subnet:
         return self.network.version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(msgspec.Struct, frozen=True, kw_only=True):
     """One bridge network. ``bridge`` is its link on the host; ``created_at`` in epoch seconds.
 
     An internal network has no way out. The default one has no names but those in /etc/hosts, as
@@ -57,7 +56,7 @@ class Network:
     internal: bool = False
     mtu: int = USUAL_MTU
     created_at: float = 0.0
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def has_names(self) -> bool:
@@ -69,8 +68,7 @@ class Network:
         return next((one for one in self.subnets if one.version == version), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRequest:
+class NetworkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """``wardian network create``: what is not said is chosen."""
 
     name: str
@@ -81,7 +79,7 @@ class NetworkRequest:
     internal: bool = False
     mtu: int = USUAL_MTU
     bridge: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -93,8 +91,7 @@ class NetworkRequest:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     """A container's wish to be in a network, with an address of its choice if it has one."""
 
     network: str
@@ -122,8 +119,7 @@ class Protocol(enum.Enum):
     UDP = "udp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class Port(msgspec.Struct, frozen=True, kw_only=True):
     """A published port: the host's (0: any that is free; a range: the first) and the container's.
 
     ``host_ip`` is empty for every address of the host.
@@ -141,8 +137,7 @@ class Port:
         return f"{self.container_port}/{self.protocol.value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A container's place in a network: a veth pair, addresses.
 
     ``interface`` is inside, ``veth`` on the host; the indices are those of each side. Addresses
@@ -171,8 +166,7 @@ class Endpoint:
         return tuple(filter(None, (self.ip, self.ip6)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dns:
+class Dns(msgspec.Struct, frozen=True, kw_only=True):
     """What ``--dns``, ``--dns-search`` and ``--dns-option`` say; empty: as the host."""
 
     servers: tuple[str, ...] = ()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 LINK = "outside"  # its end in the namespace
 _TUN = Path("/dev/net/tun")
 
 
-@dataclass(frozen=True, slots=True)
-class Outlet:
+class Outlet(msgspec.Struct, frozen=True):
     """A program and its path; no path: none, and ``why``."""
 
     name: str

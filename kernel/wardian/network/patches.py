@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import (
     AlreadyExists,
@@ -44,8 +46,7 @@ from wardian.network.tracking import Tracking
 _LINK_NAME = 15  # IFNAMSIZ without its NUL
 
 
-@dataclass(slots=True, kw_only=True)
-class Plugged:
+class Plugged(msgspec.Struct, kw_only=True):
     """A container that is connected. The descriptors are ours.
 
     Without one of its namespace its networks cannot change any more.
@@ -58,8 +59,8 @@ class Plugged:
     ports: tuple[Port, ...]
     pidfd: int
     namespace_fd: int | None
-    endpoints: list[Endpoint] = field(default_factory=list)
-    proxies: list[Proxy] = field(default_factory=list)
+    endpoints: list[Endpoint] = msgspec.field(default_factory=list)
+    proxies: list[Proxy] = msgspec.field(default_factory=list)
 
 
 class Patches:

@@ -11,9 +11,11 @@ import errno
 import socket
 from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import cast
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import AlreadyExists, SetupError
 from wardian.network.definition import Endpoint, Port, Protocol
@@ -26,8 +28,7 @@ _MAX_UDP_FLOWS = 1024
 _ATTEMPTS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(msgspec.Struct, frozen=True):
     """A port of a container, and the ground from which it can be reached."""
 
     ground: Ground

@@ -11,7 +11,6 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
@@ -25,6 +24,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.reversename
 import dns.rrset
+import msgspec
 
 from wardian.network.definition import Dns
 from wardian.network.ground import Ground
@@ -37,8 +37,7 @@ _MAX_UDP_BYTES = 1232  # DNS flag day 2020
 RESOLV_CONF = Path("/etc/resolv.conf")
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(msgspec.Struct, frozen=True):
     """What one asker may know: addresses by name, names by address, and whom to ask for more.
 
     Names are in lower case, without the last dot. No servers: it has no way out.

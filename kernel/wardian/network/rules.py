@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
+
+import msgspec
 
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import netlink
@@ -43,8 +44,7 @@ SHIELD = "wardian_before_host"  # no bridge's: its name is longer than a link's 
 _IFNAME, _IPV4_ADDR, _IPV6_ADDR, _ETHER_ADDR = 41, 7, 8, 9  # data types, nftables' datatype.h
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(msgspec.Struct, frozen=True):
     """A base chain: where it hangs (netfilter_ipv4.h, netfilter_bridge.h) and in which order."""
 
     name: str

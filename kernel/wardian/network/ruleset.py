@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from typing import Final
+
+import msgspec
 
 from wardian.linux.netlink import Message, Netlink, attributes, text
 
@@ -47,8 +48,7 @@ _VERDICTS: Final = {0: "drop", 1: "accept", -5: "return"}
 _NAT_CHAINS: Final = ("prerouting", "output", "postrouting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, kw_only=True):
     """One condition: a field of the packet, and what it must be or (``is_not``) must not."""
 
     field: str
@@ -61,8 +61,7 @@ class Match:
         return f"{self.field} {'!= ' if self.is_not else ''}{value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that is in force. ``action`` is nft's word, such as ``accept`` or ``dnat``.
 
     ``to`` is where a dnat leads. ``packets`` is None where nothing is counted.

@@ -11,8 +11,9 @@ admit that it polls.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+import msgspec
 
 
 class Source(enum.Enum):
@@ -46,8 +47,7 @@ class Kind(enum.Enum):
     WHITEOUT = "whiteout"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """One directory of the stack. ``name`` is ``upper`` or ``lower n`` (lower 0 is the base)."""
 
     name: str
@@ -55,8 +55,7 @@ class Layer:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpperEntry:
+class UpperEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One path of the upper layer.
 
     ``hides`` names the layer whose version of the path this entry hides (or, for a whiteout,
@@ -80,8 +79,7 @@ class UpperEntry:
         return self.path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayersFrame:
+class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
     """The overlay of a container: its stack of layers and all that its upper layer holds.
 
     ``layers`` come uppermost first. ``entries`` are at most ``LayersSampler.max_entries``, the
@@ -107,8 +105,7 @@ class LayersFrame:
     upper_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathVersion:
+class PathVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A path as one layer has it. ``wins`` marks the version that the merged view shows."""
 
     layer: str
@@ -119,8 +116,7 @@ class PathVersion:
     wins: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathVersions:
+class PathVersions(msgspec.Struct, frozen=True, kw_only=True):
     """All versions of one path, uppermost first: the answer to "which layer wins?"."""
 
     path: str
@@ -141,8 +137,7 @@ class State(enum.Enum):
     UNKNOWN = "?"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessRow:
+class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
     """One process, seen from the host and from the container.
 
     ``container_pids`` are its ids in the PID namespaces below the host's, outermost first (proc(5),
@@ -173,8 +168,7 @@ class ProcessRow:
         return f"{self.host_pid}:{self.start_ticks}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessesFrame:
+class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of a container; its init is ``init_host_pid``.
 
     Where it is no container they are plain processes of this host below that init.
@@ -193,8 +187,7 @@ class ProcessesFrame:
     is_container: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcesFrame:
+class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):
     """What the container's cgroup says. Percentages are of one core, so 200 means two cores.
 
     ``throttled_percent`` is the share of the last second's CFS periods in which the group was
@@ -231,4 +224,4 @@ class ResourcesFrame:
     memory_pressure_percent: float | None = None
     io_pressure_percent: float | None = None
     is_container: bool = True
-    cgroup_host_paths: dict[str, str] = field(default_factory=dict)
+    cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)

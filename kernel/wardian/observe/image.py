@@ -8,9 +8,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.errors import NotFound, SetupError
 from wardian.images.index import name_of
@@ -140,12 +141,11 @@ def _use(stack: Flattened, number: int) -> tuple[int, int]:
     return stack.layers[number].size_bytes, stack.layers[number].hidden_bytes
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(msgspec.Struct):
     """How many changes of each kind a layer has, and the largest of its files."""
 
-    counts: Counter[Mark] = field(default_factory=Counter)
-    _largest: list[tuple[int, str, FileRow]] = field(default_factory=list)
+    counts: Counter[Mark] = msgspec.field(default_factory=Counter)
+    _largest: list[tuple[int, str, FileRow]] = msgspec.field(default_factory=list)
 
     def add(self, change: Change) -> None:
         row = _row(change)
@@ -160,11 +160,10 @@ class _Tally:
         return tuple(row for _, _, row in sorted(self._largest, reverse=True))
 
 
-@dataclass(slots=True)
-class _Listing:
+class _Listing(msgspec.Struct):
     """All of a layer's changes but too many."""
 
-    _rows: list[tuple[int, str, FileRow]] = field(default_factory=list)
+    _rows: list[tuple[int, str, FileRow]] = msgspec.field(default_factory=list)
     _left_out: int = 0
 
     def add(self, change: Change) -> None:
@@ -261,8 +260,7 @@ def _relatives(image: Image, others: Sequence[Image]) -> Iterator[RelativeRow]:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Exhibit:
+class Exhibit(msgspec.Struct, frozen=True):
     """An image of a state root, by its name or digest: what an image view is about."""
 
     root: Path

@@ -5,14 +5,14 @@ All text that the image chose has passed through :func:`wardian.observe.label.la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from wardian.observe.frames import Mark, Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
     """A document or an archive of the store."""
 
     digest: str
@@ -20,8 +20,7 @@ class Blob:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRow:
+class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     """A path that a layer changes. A directory is unchanged that is there for what is in it."""
 
     path: str
@@ -30,8 +29,7 @@ class FileRow:
     is_directory: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
+class LayerRow(msgspec.Struct, frozen=True, kw_only=True):
     """A layer, by the digest of its archive unpacked.
 
     ``hidden_bytes`` are those that layers above it replace or delete. ``users`` are other images
@@ -50,8 +48,7 @@ class LayerRow:
     largest: tuple[FileRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRow:
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the history: what made a layer, or only changed the configuration (None)."""
 
     instruction: str
@@ -60,8 +57,7 @@ class StepRow:
     layer: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WastedRow:
+class WastedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A path that several layers have."""
 
     path: str
@@ -69,8 +65,7 @@ class WastedRow:
     total_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelativeRow:
+class RelativeRow(msgspec.Struct, frozen=True, kw_only=True):
     """Another image that has layers in common with this one, by their numbers here."""
 
     reference: str
@@ -79,8 +74,7 @@ class RelativeRow:
     shared: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFrame:
+class ImageFrame(msgspec.Struct, frozen=True, kw_only=True):
     """An image. ``container`` is its name, by which a view of it is headed.
 
     ``layers`` and ``steps`` are lowest and first first. ``efficiency`` is dive's score.
@@ -112,8 +106,7 @@ class ImageFrame:
     layout_name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerFiles:
+class LayerFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a layer changes, by path; of very many the largest, and how many not."""
 
     layer: int

@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
+
+import msgspec
 
 from wardian.linux import rtnetlink
 from wardian.linux.netlink import Netlink
@@ -32,8 +33,7 @@ T = TypeVar("T")
 Read = tuple[NamespaceRow, list[LinkRow]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Lasting:
+class _Lasting(msgspec.Struct, frozen=True):
     """What was read with these links."""
 
     signs: tuple[object, ...]
@@ -43,8 +43,7 @@ class _Lasting:
     neighbours: tuple[Neighbour, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sockets:
+class _Sockets(msgspec.Struct, frozen=True):
     """A list of sockets, and what there was to be seen of them when it was read."""
 
     counts: tuple[str, ...]

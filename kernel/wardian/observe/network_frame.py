@@ -8,8 +8,9 @@ a container chose passes through :func:`wardian.observe.label.label`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from wardian.linux.rtnetlink import Neighbour, Route
 from wardian.linux.sockets import Socket
@@ -26,8 +27,7 @@ def space_name(container: str) -> str:
     return f"container:{container}" if container in (HOST, WORLD) else container
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRow:
+class LinkRow(msgspec.Struct, frozen=True, kw_only=True):
     """A link, with its addresses (and prefixes). ``peer`` and ``bridge`` are other links' keys.
 
     Rates are bytes a second since the frame before, None in the first.
@@ -54,8 +54,7 @@ class LinkRow:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceRow:
+class NamespaceRow(msgspec.Struct, frozen=True, kw_only=True):
     """A network namespace: what is in it but its links.
 
     ``residents`` are further containers that live in it; ``has_more``: than is told here.
@@ -72,8 +71,7 @@ class NamespaceRow:
     host_pid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRow:
+class NetworkRow(msgspec.Struct, frozen=True, kw_only=True):
     """A network that is up, its rules with their counters in the order of the chains.
 
     ``sets`` are those that rules look into: a port of the bridge, and an address that is its own.
@@ -89,8 +87,7 @@ class NetworkRow:
     sets: dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkFrame:
+class NetworkFrame(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at once. ``unreadable`` are containers whose namespace this user may not enter.
 
     ``container`` is who looks; ``is_on_host``: the bridges stand in the host's own namespace.

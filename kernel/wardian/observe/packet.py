@@ -7,8 +7,10 @@ others (docker's, a firewall's) are not looked at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.network.ruleset import Match, Rule
@@ -22,8 +24,7 @@ from wardian.observe.network_frame import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
+class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """A step: in which namespace, at what (a link, a route, a chain), and the rule that it meets.
 
     ``rule`` is in nft's words; empty where there is none, or none that matches.
@@ -35,8 +36,7 @@ class Hop:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Way(msgspec.Struct, frozen=True, kw_only=True):
     """All steps, and whether the packet arrives. ``ends`` is where, or why not."""
 
     hops: tuple[Hop, ...]
@@ -44,8 +44,7 @@ class Way:
     ends: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """The first packet of a connection, as far as rules ask."""
 
     source: str

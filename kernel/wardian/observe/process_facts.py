@@ -7,7 +7,8 @@ any moment: a process that is gone is None, never an error.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.linux.proc import Stat, Status, read
 from wardian.observe.frames import State
@@ -19,8 +20,7 @@ _MAX_ARGS_BYTES = 4096  # the container says how long its command lines are
 _STATES = {state.value: state for state in State}
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True):
     """What changes while a process runs."""
 
     comm: str
@@ -32,8 +32,7 @@ class Activity:
     rss_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """What only a fork, exec or set*id changes. ``ns_pids`` begins with the host's."""
 
     ns_pids: tuple[int, ...]
@@ -75,8 +74,7 @@ def read_args(proc: str, host_pid: int) -> str:
     return label(os.fsdecode(words), max_chars=_MAX_ARGS_CHARS)
 
 
-@dataclass(frozen=True, slots=True)
-class UserMap:
+class UserMap(msgspec.Struct, frozen=True):
     """A user namespace's uid_map (user_namespaces(7)): (inside, outside, count) ranges."""
 
     ranges: tuple[tuple[int, int, int], ...]

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import ClassVar
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
 from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
@@ -36,8 +38,7 @@ _MAX_GHOSTS = 200
 _MAX_STATS = 400  # a look; with more processes their figures take turns
 
 
-@dataclass(slots=True)
-class _Process:
+class _Process(msgspec.Struct):
     row: ProcessRow
     cpu_ticks: int
     read_s: float

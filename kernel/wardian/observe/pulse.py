@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
 
 from wardian.errors import WardianError
 
@@ -36,8 +37,7 @@ F = TypeVar("F", bound="Frame")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """What came of a readable source.
 
     ``is_news`` asks for a sample soon. The sources are left alone for ``rest_s``, or, if that is

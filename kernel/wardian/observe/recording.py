@@ -26,7 +26,6 @@ import platform
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,7 @@ _NOT_ONE = "use a file that %record has made"
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """Of what, where and when a recording was made."""
 
     format: str
@@ -78,8 +76,7 @@ class Head:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """A cell that ran meanwhile, by its number in the notebook."""
 
     number: int
@@ -87,8 +84,7 @@ class Cell:
     ended_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """A recording that has been read: ``data`` is the file, ``last`` the last frame of each view.
 
     ``why`` it ended is said where nobody ended it.

@@ -7,7 +7,6 @@ held against the types of the frames; what it costs to read is proportional to i
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import fields
 from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -148,7 +147,7 @@ def _type_at(kind: Any, path: tuple[str | int, ...]) -> Any:
             found = arguments[0]
         elif step < len(arguments):
             found = arguments[step]
-    elif hasattr(kind, "__dataclass_fields__") and isinstance(step, str):
+    elif hasattr(kind, "__struct_fields__") and isinstance(step, str):
         found = _hints(kind).get(step)
     if found is None:
         raise InvalidInput(f"a view has no such part: {str(step)[:40]!r}")
@@ -158,4 +157,4 @@ def _type_at(kind: Any, path: tuple[str | int, ...]) -> Any:
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(cast("Any", kind))}
+    return {name: hints[name] for name in kind.__struct_fields__}

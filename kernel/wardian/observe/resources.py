@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import ClassVar
+
+import msgspec
 
 from wardian.cgroups.cgroup import Usage
 from wardian.observe.frames import ResourcesFrame, Source
@@ -17,8 +18,7 @@ _FEWEST = 2  # a view that looks once a second has rates too
 _MIN_CPU_WINDOW_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(msgspec.Struct, frozen=True):
     at_s: float
     usage: Usage
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
+
+import msgspec
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup, Usage
@@ -33,8 +34,7 @@ class Group(Protocol):
         """The host pids of the group's processes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """A running container as the samplers see it.
 
     ``lowers`` are the image's layer directories on the host, uppermost first, ``digests`` their
@@ -52,7 +52,7 @@ class Subject:
     driver: Driver = Driver.OVERLAY
     digests: tuple[str, ...] = ()
     cgroup_version: str = ""
-    cgroup_host_paths: dict[str, str] = field(default_factory=dict)
+    cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)
     is_container: bool = True
 
     @classmethod

@@ -14,11 +14,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.observe.network import NetworkSampler
@@ -35,8 +35,7 @@ _READ_BYTES = 1 << 20
 _PATIENCE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """A container, by its id and the name that it is known by, and the state root that it is in."""
 
     root: Path

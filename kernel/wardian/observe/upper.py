@@ -16,8 +16,9 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import KernelRefused
 from wardian.linux.inotify import IN_IGNORED, IN_Q_OVERFLOW, Inotify
@@ -33,11 +34,10 @@ _WALK_S = 10.0
 _WALK_SHARE = 1 / 500  # of a core
 
 
-@dataclass(slots=True)
-class _Directory:
+class _Directory(msgspec.Struct):
     wd: int | None
     inode: int
-    names: set[str] = field(default_factory=set)
+    names: set[str] = msgspec.field(default_factory=set)
 
 
 class UpperTree:

@@ -14,7 +14,6 @@ removes rows; ``patch`` replaces what is at a path within a field. The front end
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -49,7 +48,7 @@ def delta(before: Frame, after: Frame) -> bytes:
     """The message that turns ``before`` into ``after``, a frame of the same view."""
     message: dict[str, Any] = {"kind": "delta", "view": after.view, "set": {}}
     rows_field = after.rows_field
-    for name in _names(after):
+    for name in after.__struct_fields__:
         if name == rows_field:
             message |= _row_changes(getattr(before, name), getattr(after, name))
             continue
@@ -76,19 +75,15 @@ def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, A
 
 
 def _differences(path: Path, before: Any, after: Any) -> Iterator[tuple[Path, Any]]:
-    """The least values that differ, within dataclasses and tuples that are as long as before."""
+    """The least values that differ, within structs and tuples that are as long as before."""
     if before == after:
         return
-    if is_dataclass(after) and type(before) is type(after):
-        for field in fields(after):
-            values = (getattr(one, field.name) for one in (before, after))
-            yield from _differences((*path, field.name), *values)
+    if isinstance(after, msgspec.Struct) and type(before) is type(after):
+        for name in after.__struct_fields__:
+            values = (getattr(one, name) for one in (before, after))
+            yield from _differences((*path, name), *values)
     elif isinstance(after, tuple) and isinstance(before, tuple) and len(before) == len(after):
         for number, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from _differences((*path, number), old, new)
     else:
         yield path, after
-
-
-def _names(frame: Frame) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(frame))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.absent import AbsentCgroup
 from wardian.cgroups.cgroup import Cgroup

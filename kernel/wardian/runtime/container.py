@@ -7,8 +7,9 @@ import select
 import signal as signals
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, NotFound, WardianError
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from wardian.runtime.client import Client
 
 
-@dataclass(slots=True)
-class ContainerProcess:
+class ContainerProcess(msgspec.Struct):
     """A process that was started in a container.
 
     ``pidfd`` becomes readable when it ends; ``terminal_fd`` is its terminal's master, if it has
@@ -72,14 +72,13 @@ class ContainerProcess:
         self.close()
 
 
-@dataclass(slots=True)
-class Container:
+class Container(msgspec.Struct):
     """A container, by id: every question is asked of the keeper anew."""
 
     client: Client
     id: str
-    terminal_fd: int | None = field(default=None, kw_only=True)
-    streams: tuple[int, ...] = field(default=(), kw_only=True)
+    terminal_fd: int | None = None
+    streams: tuple[int, ...] = ()
 
     @property
     def info(self) -> ContainerInfo:

@@ -8,8 +8,9 @@ programs in layers that it cannot write to; those of the other are at /target.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from wardian.errors import FailedPrecondition
 from wardian.images.base import PATH

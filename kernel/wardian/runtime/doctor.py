@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -48,8 +47,7 @@ MEANING = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One finding with its meaning: what is lost (``loss``) and the line that lifts it.
 
     ``needs`` names the probe that failed before, so that this was not tried.
@@ -70,8 +68,7 @@ class Probe:
         return self.outcome is Outcome.MISSING and self.weight is Weight.ESSENTIAL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """The rung, why it is no higher, and every probe."""
 
     rung: Rung

@@ -13,10 +13,12 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.runtime import drivers
@@ -107,8 +109,7 @@ def save(client: Client, name: str, output: BinaryIO) -> None:
 # --- outside -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Porter:
+class _Porter(msgspec.Struct, frozen=True):
     """Does things at a ``place``: in a container, or for an ordinary user with its own ids."""
 
     place: str
@@ -170,8 +171,7 @@ def _copy_of_image(root: Path) -> Iterator[Snapshot | None]:
         snapshots.remove(key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Staging:
+class _Staging(msgspec.Struct, frozen=True):
     """A directory beside a volume's files, and who can reach it."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.delegation import remedy

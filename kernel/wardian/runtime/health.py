@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import InvalidInput
 
@@ -23,8 +25,7 @@ class HealthStatus(enum.Enum):
     UNHEALTHY = "unhealthy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(msgspec.Struct, frozen=True, kw_only=True):
     """A program that exits with 0 in a container that is well.
 
     ``test`` is docker's: ``CMD`` and the program's words, or ``CMD-SHELL`` and a line for the
@@ -66,8 +67,7 @@ class Healthcheck:
         return self.start_interval_s if is_starting else self.interval_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One answer. Times are seconds since the epoch; -1 is the exit code of one cut short."""
 
     began_at: float
@@ -76,8 +76,7 @@ class Probe:
     output: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How a container is, by its latest answers; the latest is last."""
 
     status: HealthStatus = HealthStatus.STARTING

@@ -11,7 +11,8 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from wardian.errors import WardianError
 from wardian.runtime import messages as m

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import SetupError
 from wardian.linux.idmap import IdRange, subordinate_ranges
@@ -20,8 +21,7 @@ TTY_GID = 5
 FIRST, LAST = 0x70000000, 0x7FFE0000
 
 
-@dataclass(frozen=True, slots=True)
-class IdMaps:
+class IdMaps(msgspec.Struct, frozen=True):
     """The maps of one container; ``shifts_layers`` says whether layers must be id-mapped."""
 
     uids: tuple[IdRange, ...]

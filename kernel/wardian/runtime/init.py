@@ -15,8 +15,9 @@ import socket
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import NoReturn
+
+import msgspec
 
 from wardian.errors import CommandFailed, ProtocolError, WardianError
 from wardian.linux import process as processes
@@ -31,24 +32,22 @@ MAX_TABLE = 60
 KILLED = 128 + signal.SIGKILL
 
 
-@dataclass(slots=True)
-class Child:
+class Child(msgspec.Struct):
     """A process that the keeper asked for."""
 
     key: int
     container_pid: int
     pidfd: int
-    kept: list[int] = field(default_factory=list)
+    kept: list[int] = msgspec.field(default_factory=list)
     exit_code: int = 0
 
 
-@dataclass(slots=True)
-class Starting:
+class Starting(msgspec.Struct):
     """A fork that has not reached execve yet."""
 
     child: Child
     reply_to: Connection
-    failure: bytearray = field(default_factory=bytearray)
+    failure: bytearray = msgspec.field(default_factory=bytearray)
     master: int = -1
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from wardian.errors import SetupError
 from wardian.runtime.loop import Loop
@@ -33,7 +34,7 @@ class Ledger:
 
     def note(self, record: Record, **changes: object) -> Record:
         """Store what has happened already. On a full disk that is done as soon as there is room."""
-        changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
+        changed = replace(record, **changes)  # names checked by replace
         self._remember(changed)
         try:
             return self.store(changed)

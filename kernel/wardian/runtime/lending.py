@@ -10,7 +10,9 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import FailedPrecondition, InvalidInput, SetupError
 from wardian.linux import namespaces
@@ -29,8 +31,7 @@ _FLAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loan:
+class Loan(msgspec.Struct, frozen=True, kw_only=True):
     """What a first process does not make but join: descriptors of namespaces.
 
     ``join`` is for the process that clones it; ``user_fd`` comes last there. ``cgroup_fd`` is for
@@ -62,7 +63,7 @@ def settle(spec: ContainerSpec, find: Find) -> ContainerSpec:
         for kind, word in sharing.borrowed()
         if word.startswith(CONTAINER)
     }
-    spec = replace(spec, sharing=replace(sharing, **changes))  # type: ignore[arg-type]
+    spec = replace(spec, sharing=replace(sharing, **changes))
     if any(lender.spec.user_namespace is UserNamespace.HOST for lender in lenders.values()):
         spec = replace(spec, user_namespace=UserNamespace.HOST)
     _check(spec, {lender.id for lender in lenders.values()})

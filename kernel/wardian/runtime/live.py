@@ -9,9 +9,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
@@ -40,16 +39,14 @@ Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
 Ended = Callable[[int], None]
 
 
-@dataclass(slots=True)
-class Running:
+class Running(msgspec.Struct):
     """A process in the container that the keeper knows by key."""
 
     container_pid: int
     host_pid: int
 
 
-@dataclass(slots=True)
-class Starting:
+class Starting(msgspec.Struct):
     """A process that init was asked for and has not confirmed."""
 
     spec: ProcessSpec
@@ -57,8 +54,7 @@ class Starting:
     done: Spawned
 
 
-@dataclass(slots=True)
-class Live:
+class Live(msgspec.Struct):
     """One running container. ``record`` is what is on disk.
 
     ``before`` is what it is again when it ends, if it runs only for ``borrowers`` who look at its
@@ -71,16 +67,16 @@ class Live:
     cgroup: Cgroup
     pidfd: int
     init: Connection | None = None
-    starting: dict[int, Starting] = field(default_factory=dict)
-    running: dict[int, Running] = field(default_factory=dict)
-    exits: dict[int, int] = field(default_factory=dict)
-    waiting: dict[int, list[Ended]] = field(default_factory=dict)
-    on_stopped: list[Ended] = field(default_factory=list)
+    starting: dict[int, Starting] = msgspec.field(default_factory=dict)
+    running: dict[int, Running] = msgspec.field(default_factory=dict)
+    exits: dict[int, int] = msgspec.field(default_factory=dict)
+    waiting: dict[int, list[Ended]] = msgspec.field(default_factory=dict)
+    on_stopped: list[Ended] = msgspec.field(default_factory=list)
     stop_reason: str = ""
     before: Record | None = None
     borrowers: int = 0
-    relay: Relay = field(init=False)
-    _inputs: list[int] = field(default_factory=list)
+    relay: Relay = cast("Relay", None)  # made of the others when they are known
+    _inputs: list[int] = msgspec.field(default_factory=list)
     _namespaces: tuple[int, ...] = ()
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ MAX_FILES = 2
 NAME = "log.jsonl"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPolicy:
+class LogPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How much is kept: ``max_files`` files of ``max_bytes``, the current one among them.
 
     ``driver`` is the word that was asked for: json-file and local are the same here, none keeps
@@ -81,8 +79,7 @@ def _sizes(given: Mapping[str, str]) -> dict[str, Any]:
 USUAL = LogPolicy()
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One piece of output: seconds since the epoch, ``stdout`` or ``stderr``, text."""
 
     time: float

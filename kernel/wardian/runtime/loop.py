@@ -9,7 +9,8 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+
+import msgspec
 
 from wardian.errors import ProtocolError
 from wardian.runtime.wire import Connection, Message
@@ -17,14 +18,13 @@ from wardian.runtime.wire import Connection, Message
 Callback = Callable[[], None]
 
 
-@dataclass(order=True, slots=True)
-class Timer:
+class Timer(msgspec.Struct, order=True):
     """Something to do later, unless it is cancelled."""
 
     due: float
-    number: int
-    callback: Callback = field(compare=False)
-    is_cancelled: bool = field(default=False, compare=False)
+    number: int  # no other timer's: what stands below it is never compared
+    callback: Callback
+    is_cancelled: bool = False
 
     def cancel(self) -> None:
         self.is_cancelled = True

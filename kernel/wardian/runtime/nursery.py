@@ -13,8 +13,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.limits import Limits
@@ -34,16 +35,14 @@ LAID = 2
 REFILL_DELAY_S = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class Spare:
+class Spare(msgspec.Struct, frozen=True):
     """A prepared sandbox and the id of the container that it will be."""
 
     container_id: str
     sandbox: Sandbox
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(msgspec.Struct, frozen=True):
     """What the next container will be like: what the last one was."""
 
     lowers: tuple[Path, ...]

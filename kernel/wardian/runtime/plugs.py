@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import SetupError, WardianError
 from wardian.network import messages as n
@@ -23,8 +25,7 @@ NAMES = "resolv.conf"
 UNPLUGGED: Final[dict[str, Any]] = {"endpoints": (), "published": ()}
 
 
-@dataclass(frozen=True, slots=True)
-class Plugged:
+class Plugged(msgspec.Struct, frozen=True):
     """What a start adds to the record, to the container's files and to its warnings."""
 
     changes: dict[str, Any]

@@ -10,8 +10,9 @@ import signal
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import NoReturn, TypeVar
+
+import msgspec
 
 from wardian.errors import CommandFailed, WardianError
 from wardian.linux import capabilities, process
@@ -31,8 +32,7 @@ DEFAULT_SIGNALS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Privileges:
+class Privileges(msgspec.Struct, frozen=True):
     """What every process of a container may have at most."""
 
     capabilities: frozenset[Capability]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -25,8 +26,7 @@ class When(enum.Enum):
     ON_FAILURE = "on-failure"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicy:
+class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When to start again; ``most`` bounds how often in a row (0: without end)."""
 
     when: When = When.NO

@@ -13,8 +13,9 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
 from wardian.linux import mount as mnt
@@ -33,8 +34,7 @@ SAFE = mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NODEV | mnt.MOUNT_ATTR_NOEXEC
 EMPTY_PATHS = mnt.MOVE_MOUNT_F_EMPTY_PATH | mnt.MOVE_MOUNT_T_EMPTY_PATH
 
 
-@dataclass(frozen=True, slots=True)
-class BindMount:
+class BindMount(msgspec.Struct, frozen=True):
     """A detached mount (open_tree(2)) that the keeper made, and where it goes."""
 
     tree_fd: int
@@ -42,8 +42,7 @@ class BindMount:
     is_directory: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
+class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     """The layers as the keeper prepared them, by descriptor.
 
     ``lower_fds`` are uppermost first, mapped to the container's ids; ``upper`` and ``work`` are

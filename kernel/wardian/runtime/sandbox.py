@@ -26,9 +26,10 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import KernelRefused, SetupError, WardianError
@@ -52,8 +53,7 @@ COPIED = (
 )
 
 
-@dataclass(slots=True)
-class Sandbox:
+class Sandbox(msgspec.Struct):
     """New namespaces with one process in them, which waits for its orders.
 
     ``ids`` None means that it shares the host's user namespace.

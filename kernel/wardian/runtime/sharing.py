@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -17,8 +18,7 @@ CONTAINER = "container:"
 KINDS = {"pid": "pid", "ipc": "ipc", "uts": "uts", "network": "net", "cgroup": "cgroup"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharing:
+class Sharing(msgspec.Struct, frozen=True, kw_only=True):
     """For each namespace: ``private``, ``host``, ``container:ID``, or the absolute path of one.
 
     ``network`` ``private`` leaves it to the spec's ``network``. The clocks' offsets, in seconds,

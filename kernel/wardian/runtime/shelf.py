@@ -6,8 +6,10 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import (
     AlreadyExists,
@@ -42,8 +44,7 @@ _LEFT_OUT = (
 _NAMED_AT_MOST = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Shelved:
+class Shelved(msgspec.Struct, frozen=True):
     """What a start mounts for a container's volumes, and what of them it goes without."""
 
     binds: tuple[Bind, ...] = ()

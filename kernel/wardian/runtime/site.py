@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.runtime import drivers
 from wardian.runtime.ids import IdMaps
@@ -16,8 +17,7 @@ from wardian.storage.mapped import MappedCopies
 from wardian.storage.snapshotter import Snapshot
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(msgspec.Struct, frozen=True, kw_only=True):
     """The paths of one container.
 
     ``copies`` are layers whose owners are its ids, if the kernel cannot map them.

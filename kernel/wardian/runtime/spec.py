@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from wardian.cgroups.limits import Limits
 from wardian.errors import InvalidInput
@@ -51,8 +52,7 @@ class UserNamespace(enum.Enum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
     """A directory or file of the host, mounted at ``target`` in the container.
 
     Read-only counts for what is mounted below, too, unless ``only_top_is_read_only``. Programs in
@@ -73,8 +73,7 @@ class Bind:
     device_access: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tmpfs:
+class Tmpfs(msgspec.Struct, frozen=True, kw_only=True):
     """A tmpfs of at most ``size_bytes`` (the kernel's default if None) at ``target``."""
 
     target: str
@@ -87,16 +86,14 @@ class Tmpfs:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LandlockRule:
+class LandlockRule(msgspec.Struct, frozen=True, kw_only=True):
     """What is allowed at ``path`` and below it: some of ``r``, ``w`` and ``x``."""
 
     path: str
     access: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ulimit:
+class Ulimit(msgspec.Struct, frozen=True, kw_only=True):
     """A resource limit of setrlimit(2) by docker's name, such as ``nofile``; -1 is unlimited."""
 
     name: str
@@ -104,8 +101,7 @@ class Ulimit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSpec:
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A program to run in a container.
 
     ``user`` is ``uid``, ``uid:gid``, ``name`` or ``name:group`` as in docker's ``--user``.
@@ -115,7 +111,7 @@ class ProcessSpec:
     """
 
     argv: tuple[str, ...]
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = msgspec.field(default_factory=dict)
     workdir: str = "/"
     user: str = "0:0"
     groups: tuple[str, ...] = ()
@@ -125,8 +121,7 @@ class ProcessSpec:
     terminal_size: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is decided about a container before it starts.
 
     ``lowers`` are the image's unpacked layers on the host, uppermost first. ``process`` is the
@@ -147,7 +142,7 @@ class ContainerSpec:
     lowers: tuple[str, ...]
     process: ProcessSpec | None = None
     hostname: str = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = msgspec.field(default_factory=Limits)
     binds: tuple[Bind, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     volumes: tuple[VolumeMount, ...] = ()
@@ -159,16 +154,16 @@ class ContainerSpec:
     seccomp: str = "default"
     apparmor: str = ""
     best_effort: bool = False
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     keep: Keep = Keep.ALWAYS
     remove_on_exit: bool = False
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    restart: RestartPolicy = msgspec.field(default_factory=RestartPolicy)
     stop_signal: int = 15
     stop_timeout_s: float = 10.0
     extra_hosts: tuple[tuple[str, str], ...] = ()
-    sharing: Sharing = field(default_factory=Sharing)
+    sharing: Sharing = msgspec.field(default_factory=Sharing)
     domainname: str = ""
-    sysctls: dict[str, str] = field(default_factory=dict)
+    sysctls: dict[str, str] = msgspec.field(default_factory=dict)
     hides_paths: bool = True
     landlock: tuple[LandlockRule, ...] = ()
     tty: bool = False
@@ -176,10 +171,10 @@ class ContainerSpec:
     log: LogPolicy = USUAL
     attachments: tuple[Attachment, ...] = ()
     ports: tuple[Port, ...] = ()
-    dns: Dns = field(default_factory=Dns)
+    dns: Dns = msgspec.field(default_factory=Dns)
     healthcheck: Healthcheck | None = None
     cgroup_parent: str = ""
-    annotations: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_cgroup_parent(self.cgroup_parent)

@@ -14,11 +14,11 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.cgroup import Events
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError, not_ours
@@ -44,8 +44,7 @@ class Status(enum.Enum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One container. Times are seconds since the epoch.
 
     ``first_host_id`` is the host id that the container's root is (None without a user namespace
@@ -142,7 +141,7 @@ class Records:
 
     def update(self, record: Record, **changes: object) -> Record:
         """Store and return the record with some fields changed."""
-        changed = replace(record, **changes)  # type: ignore[arg-type]  # names checked by replace
+        changed = replace(record, **changes)  # names checked by replace
         self._write(self.home(record.id), changed)
         return changed
 

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import CommandFailed
 
@@ -16,8 +17,7 @@ _ID = re.compile(r"0|[1-9][0-9]{0,9}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """Who a process runs as: ids inside the container."""
 
     uid: int

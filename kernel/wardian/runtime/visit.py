@@ -12,9 +12,10 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import capabilities, process
@@ -54,8 +55,7 @@ _FILES = frozenset(
 _LONGEST_ANSWER = 1 << 16
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(msgspec.Struct):
     """An action that is being done inside; `result` waits for it."""
 
     _child: int

@@ -13,7 +13,8 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import ProtocolError
 
@@ -26,8 +27,7 @@ MAX_UNSENT_BYTES = 64 << 20
 LEAST_READ, MOST_READ = 8 << 10, 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One received frame. Whoever takes it owns its descriptors."""
 
     data: bytes

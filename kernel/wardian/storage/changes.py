@@ -10,8 +10,9 @@ import enum
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import SetupError
 from wardian.storage import whiteout
@@ -39,8 +40,7 @@ class ChangeKind(enum.Enum):
         return "C" if self is ChangeKind.MODIFIED else self.letter
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One path that differs from the image; ``size_bytes`` is what the upper directory holds.
 
     ``path`` is relative to the root, without a leading slash; bytes that are not UTF-8 are
@@ -86,8 +86,7 @@ def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """A directory of the upper that is still to be read."""
 
     path: str

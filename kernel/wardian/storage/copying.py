@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 from typing import BinaryIO
+
+import msgspec
 
 from wardian.errors import InvalidInput, NotFound
 from wardian.storage import layers, packing
@@ -15,8 +16,7 @@ from wardian.storage.layers import Owners, Policy
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """What is copied: ``name`` in ``folder``; the contents alone if the path ended in ``/.``."""
 
     folder: str
@@ -25,8 +25,7 @@ class Source:
     contents_only: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where it goes: into ``folder``, there to be called ``name`` (as it is called if empty)."""
 
     folder: str

@@ -11,8 +11,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.storage.changes import Change, ChangeKind, change
 from wardian.storage.native import filled_ns
@@ -49,8 +50,7 @@ def differences(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     yield from (found[path] for path in sorted(found, key=lambda path: path.split("/")))
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
+class _Comparison(msgspec.Struct, frozen=True):
     root_fd: int
     stack: LayerStack
     ids: IdShift

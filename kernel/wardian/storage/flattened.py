@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from wardian.storage import tree, whiteout
 from wardian.storage.changes import Change, ChangeKind
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct):
     """A name that shows. ``layer`` is the number of the layer it is from, 0 the lowest.
 
     ``covered`` is what the layer that is being laid on has hidden here and not put there again.
@@ -27,7 +27,7 @@ class Node:
     layer: int
     size_bytes: int = 0
     children: dict[str, Node] | None = None  # of a directory
-    covered: dict[str, Node] = field(default_factory=dict)
+    covered: dict[str, Node] = msgspec.field(default_factory=dict)
 
     def total_bytes(self) -> int:
         """What it and all below it takes."""
@@ -39,8 +39,7 @@ class Node:
         return total
 
 
-@dataclass(slots=True)
-class Occurrences:
+class Occurrences(msgspec.Struct):
     """One path in every layer that has it, or deletes it."""
 
     path: str
@@ -55,21 +54,19 @@ class Occurrences:
         self.count += 1
 
 
-@dataclass(slots=True)
-class LayerUse:
+class LayerUse(msgspec.Struct):
     """How much a layer holds, and how much of that layers above it hide."""
 
     size_bytes: int = 0
     hidden_bytes: int = 0
 
 
-@dataclass(slots=True)
-class Flattened:
+class Flattened(msgspec.Struct):
     """The stack of some layers; ``layers`` and the numbers of nodes are lowest first."""
 
-    root: Node = field(default_factory=lambda: Node(0, children={}))
-    layers: list[LayerUse] = field(default_factory=list)
-    paths: dict[str, Occurrences] = field(default_factory=dict)
+    root: Node = msgspec.field(default_factory=lambda: Node(0, children={}))
+    layers: list[LayerUse] = msgspec.field(default_factory=list)
+    paths: dict[str, Occurrences] = msgspec.field(default_factory=dict)
 
     @property
     def efficiency(self) -> float:

@@ -15,9 +15,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError, WardianError
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
@@ -48,8 +50,7 @@ class Devices(enum.Enum):
     CREATE = "create"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What an archive may do."""
 
     owners: Owners = Owners.AS_ARCHIVED
@@ -59,8 +60,7 @@ class Policy:
     max_bytes: int = 64 << 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpacked:
+class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """What an archive was: the digest of its bytes, of them unpacked, and how much it held."""
 
     digest: str

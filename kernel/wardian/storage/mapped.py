@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.errors import SetupError
 from wardian.storage import tree
@@ -22,8 +23,7 @@ _CAPABILITY = "security.capability"
 _REVISION_2, _REVISION_3 = 0x02000000, 0x03000000
 
 
-@dataclass(frozen=True, slots=True)
-class MappedCopies:
+class MappedCopies(msgspec.Struct, frozen=True):
     """The copies below one directory, by range of ids, then by layer."""
 
     directory: Path

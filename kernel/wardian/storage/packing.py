@@ -7,8 +7,9 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import BinaryIO, Self
+
+import msgspec
 
 from wardian.errors import FailedPrecondition, InvalidInput
 from wardian.storage import tree, whiteout
@@ -23,8 +24,7 @@ _IDS = 65536
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class IdShift:
+class IdShift(msgspec.Struct, frozen=True):
     """Host ids from ``first_host_id`` on are the image's 0 and up (``count`` of them)."""
 
     first_host_id: int = 0
@@ -45,8 +45,7 @@ class IdShift:
         return self.first_host_id + (image_id if image_id < self.count else _NOBODY)
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(msgspec.Struct, frozen=True):
     """The archive that was written: digest and diff_id are the same, it is not compressed."""
 
     diff_id: str

@@ -13,16 +13,16 @@ mounted read-only. So a driver's own are the active snapshots, and how they get 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
+
+import msgspec
 
 from wardian.storage.driver import Driver
 from wardian.storage.tree import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """An active snapshot; which layers it lies on is its user's to know.
 
     ``upper`` is what the container writes to: what differs from the layers, or with the native

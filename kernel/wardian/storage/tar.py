@@ -13,7 +13,8 @@ import enum
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -41,8 +42,7 @@ class Kind(enum.Enum):
     FIFO = b"6"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One member. ``path`` and ``target`` are as the archive has them: do not trust them.
 
     ``extents`` are the (offset, length) of a file's data; between them are holes.
@@ -57,7 +57,7 @@ class Entry:
     mtime_ns: int = 0
     target: str = ""
     device: tuple[int, int] = (0, 0)
-    xattrs: dict[str, bytes] = field(default_factory=dict)
+    xattrs: dict[str, bytes] = msgspec.field(default_factory=dict)
     extents: Extents = ()
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -18,8 +19,7 @@ _TMPFS_DATA = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """Files that outlive containers. ``created_at`` in seconds since the epoch.
 
     ``options`` are those of docker's ``local`` driver, ``type``, ``o`` and ``device``: without any
@@ -29,8 +29,8 @@ class Volume:
 
     name: str
     created_at: float
-    labels: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def is_anonymous(self) -> bool:
@@ -53,13 +53,12 @@ class Volume:
         return ",".join(word for word in self.words if word not in _USUAL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeRequest:
+class VolumeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """``wardian volume create``; the name is made up if it is empty."""
 
     name: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.name:
@@ -67,8 +66,7 @@ class VolumeRequest:
         _check_options(self.options)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeMount:
+class VolumeMount(msgspec.Struct, frozen=True, kw_only=True):
     """A volume at ``target`` in a container; without a name it gets one of its own.
 
     An anonymous one goes with the container (``rm -v``). If there is no such volume it is made,
@@ -83,8 +81,8 @@ class VolumeMount:
     no_exec: bool = False
     is_anonymous: bool = False
     is_of_image: bool = False
-    labels: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def check_name(name: str) -> None:

@@ -6,8 +6,9 @@ Only what is the same on every run is drawn: no counters, no link numbers, no na
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
+
+import msgspec
 
 from wardian.network.definition import Port
 from wardian.observe.network_frame import HOST, LinkRow, NetworkFrame
@@ -19,16 +20,14 @@ _MOST_CARDS, _MOST_CHARS = 40, 44
 _COLORS = ("#4a84c8", "#2a9d8f", "#9179d0", "#c8649f", "#869a37", "#71879c")
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(msgspec.Struct, frozen=True):
     """A line of a card: what it says, and what wires know it by."""
 
     text: str
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Card:
+class _Card(msgspec.Struct, frozen=True):
     """A namespace."""
 
     title: str

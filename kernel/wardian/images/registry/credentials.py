@@ -14,9 +14,10 @@ import os
 import secrets
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from wardian.errors import InvalidInput, SetupError
 from wardian.images.reference import DEFAULT_DOMAIN
@@ -27,8 +28,7 @@ HELPER_TIMEOUT_S = 60
 _NOT_FOUND = "credentials not found"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     """A user and password; or a token to get tokens with; or the registry's own token."""
 
     user: str = ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.errors import InvalidInput, NotFound, RegistryFailed
 from wardian.images.ingest import Ingest
@@ -35,8 +36,7 @@ MAX_DEPTH = 3
 MAX_LAYER_BYTES = 256 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(msgspec.Struct, frozen=True):
     """``digest`` is of what the name means there, which may be an index."""
 
     image: Image

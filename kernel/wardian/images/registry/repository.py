@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -35,8 +34,7 @@ class _Tags(msgspec.Struct, frozen=True):
     tags: list[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A manifest or an index as it was sent, with its descriptor."""
 
     data: bytes

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -29,8 +28,7 @@ class _File(msgspec.Struct, frozen=True):
     insecure: list[str] | None = msgspec.field(default=None, name="insecure-registries")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One way to a registry. ``url`` has scheme, host and port, and no slash at its end."""
 
     url: str
@@ -43,8 +41,7 @@ class Endpoint:
         return self.url.partition("://")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What the files say."""
 
     mirrors: tuple[str, ...] = ()

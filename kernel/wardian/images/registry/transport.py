@@ -14,11 +14,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+import msgspec
 import urllib3
 from urllib3.exceptions import (
     HTTPError,
@@ -47,8 +47,7 @@ CHUNK_BYTES = 1 << 18
 AGENT = "wardian"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long to put up with a registry; times in seconds.
 
     ``stall_s`` is for how long nothing may come or go, ``longest_wait_s`` the most that a
@@ -60,7 +59,7 @@ class Patience:
     longest_wait_s: float = 60.0
     connect_s: float = 15.0
     stall_s: float = 30.0
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = msgspec.field(default_factory=threading.Event)
 
     def wait(self, attempt: int, retry_after: str = "") -> None:
         """Wait before the next attempt, at once over when everything is to stop."""

@@ -6,8 +6,10 @@ import abc
 import argparse
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cells.runner import Language
 from wardian.errors import InvalidInput
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 Reply = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Where and for whom a magic runs: ``language`` and ``workspace`` are those of plain code.
 
     ``body`` is what stands below a cell magic's line. ``is_fixed``: the workspace was named, so

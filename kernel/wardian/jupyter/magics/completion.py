@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from wardian.errors import WardianError
 from wardian.jupyter.magics import CELL_MAGICS, LINE_MAGICS
@@ -21,8 +22,7 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _WORD = re.compile(r"^\??(%%?)(\w+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True):
     """Matches for the text from ``start`` to ``end``; ``is_whole``: nobody else need be asked."""
 
     matches: list[str]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.jupyter.failure import OK_REPLY
 from wardian.jupyter.magics import CELL_MAGICS, LINE_MAGICS
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(rf"^(\?)?(%%?)({'|'.join(LINE_MAGICS + CELL_MAGICS)})\b(.*)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(msgspec.Struct, frozen=True):
     """A line that calls one of our magics."""
 
     magic: Magic

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wardian.errors import FailedPrecondition
 from wardian.jupyter import wording
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from wardian.observe.subject import Group
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One process; pids as the host and as the container see them."""
 
     host_pid: int

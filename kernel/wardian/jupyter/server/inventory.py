@@ -8,8 +8,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wardian.images.store import ImageStore
 from wardian.network.networks import Networks
@@ -20,8 +21,7 @@ from wardian.runtime.spec import Keep
 from wardian.storage.volumes import Volumes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRow:
+class ContainerRow(msgspec.Struct, frozen=True, kw_only=True):
     """A container. Times are seconds since the epoch; ``ports`` are docker's: ``8080→80/tcp``."""
 
     id: str
@@ -40,8 +40,7 @@ class ContainerRow:
     is_of_a_notebook: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRow:
+class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     """An image, and the names of the containers that were made of it."""
 
     reference: str
@@ -52,8 +51,7 @@ class ImageRow:
     users: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRow:
+class NetworkRow(msgspec.Struct, frozen=True, kw_only=True):
     """A network, and who is in it."""
 
     name: str
@@ -62,8 +60,7 @@ class NetworkRow:
     users: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeRow:
+class VolumeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A volume, and who has it."""
 
     name: str
@@ -72,8 +69,7 @@ class VolumeRow:
     users: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """The newest containers come first, the rest is by name.
 
     ``program`` is what a terminal of this server has to be told for `wardian`.

@@ -12,8 +12,9 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
+
+import msgspec
 
 from wardian.errors import KernelRefused, WardianError
 from wardian.linux import mount as mnt
@@ -25,8 +26,7 @@ STAGING = "/proc"
 Deed = Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What came of a deed. ``errno`` is the refused system call's; ``detail`` is for people."""
 
     works: bool

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
 class Area(enum.Enum):
@@ -35,8 +36,7 @@ class Outcome(enum.Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was tried. ``errno`` is that of the system call that was refused.
 
     ``needs`` names the finding that failed before, so that this was not tried.
@@ -54,8 +54,7 @@ class Finding:
         return self.outcome is not Outcome.MISSING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What explains a refusal: settings, filters and surroundings. Unknown settings are None.
 
     ``surroundings`` is ``host``, ``docker``, ``podman``, ``kubernetes`` or ``container``;
@@ -95,8 +94,7 @@ class Host:
         return (int(numbers[0]), int(numbers[1])) if len(numbers) > 1 else (0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the probes' process tells."""
 
     host: Host

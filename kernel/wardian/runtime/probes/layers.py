@@ -7,9 +7,10 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import msgspec
 
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import mount as mnt
@@ -51,8 +52,7 @@ def scratch_below(root: Path) -> Iterator[Path]:
                 directory.rmdir()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What a file system offers the state directory."""
 
     free_bytes: int
