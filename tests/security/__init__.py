@@ -82,6 +82,8 @@ what the cell says to the host: ../unit/test_init_messages
 what the cell says to the host: ../kernel/test_runner_hostile
     test_any_bytes_are_decoded_or_refused
     test_host_survives_any_sequence_of_messages
+hostile working directory: test_interpreter
+    test_modules_in_the_directory_of_whoever_asks_are_not_imported
 who may talk to the keeper: test_keeper_and_init
     test_other_user_cannot_reach_the_socket
     test_other_user_who_gets_through_is_hung_up_on

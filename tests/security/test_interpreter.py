@@ -107,6 +107,21 @@ def test_keeper_keeps_no_descriptor_of_who_started_it(state: Path, client: Clien
     assert files == {"/dev/null", str(state / "keeper.log"), str(state / "keeper.lock")}
 
 
+def test_modules_in_the_directory_of_whoever_asks_are_not_imported(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root looks at its containers where another user has put a socket.py."""
+    for name in ("contextlib", "ctypes", "msgspec", "socket"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    with Client.connect(state) as client:
+        assert client.list() == []
+    fd = _by_helper()
+    assert fd is not None
+    os.close(fd)
+    assert not Path("ran").exists()
+
+
 def test_user_gets_a_read_only_mount_from_a_user_namespace() -> None:
     fd = _by_helper()
     assert fd is not None

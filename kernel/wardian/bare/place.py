@@ -94,7 +94,7 @@ class Place(msgspec.Struct):
         life_r, life_w = os.pipe2(os.O_CLOEXEC)
         try:
             steward = subprocess.Popen(
-                [sys.executable, "-m", "wardian.bare", str(theirs.fileno()), str(life_r)],
+                [sys.executable, "-P", "-m", "wardian.bare", str(theirs.fileno()), str(life_r)],
                 pass_fds=(theirs.fileno(), life_r),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

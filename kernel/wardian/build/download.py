@@ -12,7 +12,6 @@ import email.utils
 import hashlib
 import os
 import posixpath
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import Message
@@ -133,7 +132,7 @@ class Download:
         raise RegistryFailed(f"the line was cut again and again: {self._label}", hint=_BY_HAND)
 
     def _take(self, answer: Answer) -> Fetched:
-        path = self._work / secrets.token_hex(8)
+        path = self._work / os.urandom(8).hex()
         hashes = {"sha256": hashlib.sha256()}
         algorithm, _, digits = self._checksum.partition(":")
         if algorithm:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -99,7 +98,7 @@ class Checkout:
         self._checksum = checksum
         self._keeps_git = keeps_git
         self._stop = stop
-        self._home = work / f"git-{secrets.token_hex(8)}"
+        self._home = work / f"git-{os.urandom(8).hex()}"
         self._files = self._home / "files"
         self._agent = agent
         self._commit = ""

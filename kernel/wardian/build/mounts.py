@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -130,7 +129,7 @@ class Mounts:
             return
         target = self._target(fields, f"/run/buildkit/ssh_agent.{self._agents}")
         self._agents += 1
-        directory = self._builder.ingest.work / f"ssh-{secrets.token_hex(8)}"
+        directory = self._builder.ingest.work / f"ssh-{os.urandom(8).hex()}"
         mode = self._number(fields, "mode", "0600", 8)
         uid, gid = (self._number(fields, name, "0") for name in ("uid", "gid"))
         socket = forwarded(agent, directory, mode=mode, uid=uid, gid=gid)
@@ -166,7 +165,7 @@ class Mounts:
     def _copied(self, state: State, inside: str) -> str:
         """Files of several layers, merged by the kernel, as a copy of what is wanted of them."""
         workshop, work = self._assembly.workshop, self._builder.ingest.work
-        archive, directory = (work / secrets.token_hex(8) for _ in range(2))
+        archive, directory = (work / os.urandom(8).hex() for _ in range(2))
         order = Order(sources=(inside,), target="/", into_directory=True, keep_owners=True)
         with workshop.lent(state.lowers) as other, open(archive, "wb") as file:
             is_directory = workshop.is_directory(other, inside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -98,7 +97,7 @@ class Workshop:
 
     @contextmanager
     def _ground(self, lowers: Sequence[Path]) -> Iterator[Ground]:
-        name = secrets.token_hex(8)
+        name = os.urandom(8).hex()
         home = self._ingest.work / name
         for part in ("snapshot/upper", "snapshot/work", "scratch"):
             (home / part).mkdir(parents=True, mode=0o755)
@@ -113,7 +112,7 @@ class Workshop:
 
     def _spec(self, lowers: Sequence[Path]) -> ContainerSpec:
         return ContainerSpec(
-            name=f"build-{secrets.token_hex(6)}",
+            name=f"build-{os.urandom(6).hex()}",
             image="wardian build",
             lowers=tuple(map(str, shown(lowers))),
             keep=Keep.NEVER,
@@ -187,7 +186,7 @@ class Workshop:
         is_whole = snapshot.driver is Driver.NATIVE
         if is_whole:
             below = _all_lowers(place)
-        archive = self._ingest.work / secrets.token_hex(8)
+        archive = self._ingest.work / os.urandom(8).hex()
         with open(archive, "wb") as output:
 
             def look() -> tuple[list[Change], str]:
@@ -199,7 +198,7 @@ class Workshop:
         if not found:
             return Made(None, ())
         ids = IdShift.of(snapshot.first_host_id)
-        directory = self._ingest.work / secrets.token_hex(8)
+        directory = self._ingest.work / os.urandom(8).hex()
         may_promote = is_at_rest and not is_whole and os.geteuid() == 0
         if not (may_promote and self._promote(snapshot.upper, directory, ids)):
             unpacking.unpack_file(archive, directory)

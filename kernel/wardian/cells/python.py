@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import sys
 from collections import deque
@@ -121,7 +120,7 @@ class PythonRunner(PipedProcess, Runner):
             theirs.close()
             os.close(out_w)
             os.close(err_w)
-        nonce = secrets.token_hex(8)
+        nonce = os.urandom(8).hex()
         runner = cls(process, sink, Marks(nonce), out_r, err_r, ours)
         runner._send({"t": "hello", "nonce": nonce, "options": {}})
         try:

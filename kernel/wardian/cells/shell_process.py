@@ -14,7 +14,6 @@ import asyncio
 import fcntl
 import os
 import re
-import secrets
 import signal
 import sys
 import termios
@@ -127,7 +126,7 @@ class ShellProcess(PipedProcess):
         finally:
             for fd in (command_r, terminal_end, *theirs):
                 os.close(fd)
-        nonce = secrets.token_hex(8)
+        nonce = os.urandom(8).hex()
         shell = cls(
             process,
             sink,

@@ -17,7 +17,6 @@ import compileall
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import site
 import subprocess
@@ -80,7 +79,7 @@ def ensure_toolbox(root: Path) -> Toolbox:
     fingerprint = _fingerprint([interpreter, stdlib, *sites, *shells, *sorted(GUEST.iterdir())])
     toolbox = Toolbox(root / "toolbox" / fingerprint, stdlib, sites)
     if not toolbox.directory.is_dir():
-        scratch = root / "toolbox" / f".{fingerprint}.{secrets.token_hex(4)}"
+        scratch = root / "toolbox" / f".{fingerprint}.{os.urandom(4).hex()}"
         try:
             _Builder(scratch, toolbox, interpreter).build()
             scratch.rename(toolbox.directory)

@@ -13,7 +13,7 @@ def main() -> NoReturn:
     import gc
 
     # What is imported stays: to look for garbage in it meanwhile takes a tenth of a short command.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     from wardian.cli.program import run
 
     sys.exit(run(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,9 +94,11 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _print_rich(cells: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
+    from shutil import get_terminal_size
+
     from rich.console import Console
 
-    Console(width=shutil.get_terminal_size().columns).print(rich_table(cells, headings))
+    Console(width=get_terminal_size().columns).print(rich_table(cells, headings))
 
 
 def rich_table(cells: Sequence[Sequence[str]], headings: Sequence[str]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -176,7 +175,7 @@ def writing(target: str | None) -> Iterator[BinaryIO]:
         with open(path, "wb") as file:
             yield file
         return
-    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with open(staging, "xb") as file:
             yield file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 _ADJECTIVES = """
     amber bold bright calm clever dewy eager fair fond fresh gentle glad green happy keen kind
@@ -19,9 +19,14 @@ _PLANTS = """
 
 def new_name() -> str:
     """A name such as ``quiet_fern``."""
-    return f"{secrets.choice(_ADJECTIVES.split())}_{secrets.choice(_PLANTS.split())}"
+    return f"{_one_of(_ADJECTIVES)}_{_one_of(_PLANTS)}"
 
 
 def new_longer_name() -> str:
     """A name such as ``quiet_fern_3f9c``, for when the short one is taken."""
-    return f"{new_name()}_{secrets.token_hex(2)}"
+    return f"{new_name()}_{os.urandom(2).hex()}"
+
+
+def _one_of(words: str) -> str:
+    among = words.split()
+    return among[int.from_bytes(os.urandom(4), "big") % len(among)]  # secrets takes 4 ms to import

@@ -103,6 +103,16 @@ SECTIONS: Sections = {
 }
 
 
+def _import_msgspec() -> None:
+    """As it comes where there is no typing_extensions, whose names it does without: 3 ms less."""
+    hidden: dict[str, Any] = {"typing_extensions": None}
+    if "msgspec" not in sys.modules and hidden.keys().isdisjoint(sys.modules):
+        sys.modules.update(hidden)
+        import msgspec  # noqa: F401  # for those who are imported next
+
+        del sys.modules["typing_extensions"]
+
+
 class Refusal(click.ClickException):
     """A WardianError on its way out, with the exit code that the command gives it."""
 
@@ -168,6 +178,7 @@ class LazyGroup(click.Group):
             return None
         module, _, name = entry.target.partition(":")
         where = module if module.startswith("wardian.") else f"wardian.cli.{module}"
+        _import_msgspec()
         command = getattr(importlib.import_module(where), name)
         assert isinstance(command, click.Command)
         return command

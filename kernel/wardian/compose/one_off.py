@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,7 +104,7 @@ class _Errand(msgspec.Struct, frozen=True, kw_only=True):
 
         request = self.request(specs.request_of(client, project, service))
         image, lowers = images.obtain(client.root, service.image, **request.pulling)
-        name = self.name or f"{project.name}-{service.name}-run-{secrets.token_hex(6)}"
+        name = self.name or f"{project.name}-{service.name}-run-{os.urandom(6).hex()}"
         life = keep_of(detach=self.detach, remove=self.remove)
         spec = request.spec(image, lowers, name, **life)
         spec = specs.described(spec, project, service, image.digest)

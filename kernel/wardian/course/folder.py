@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -46,7 +45,7 @@ class Folder(msgspec.Struct, frozen=True):
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(SHIPPED / lesson.language / picture, place)
         notebook = lesson.path.read_bytes()
-        staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
             staging.write_bytes(notebook if solutions else without_solutions(notebook))
             os.replace(staging, path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -49,7 +48,7 @@ class Ingest:
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
-        self.directory = store.layers / f"{ADDING}{secrets.token_hex(8)}"
+        self.directory = store.layers / f"{ADDING}{os.urandom(8).hex()}"
         with store.names.locked(), storing():
             self.directory.mkdir(mode=0o700)
             self._lock = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -76,7 +75,7 @@ class Ingest:
 
     def add_blob(self, chunks: Iterator[bytes], media_type: str = "") -> Descriptor:
         """Keep a blob. Without a media type it is a layer's archive of any compression."""
-        staging = self.work / secrets.token_hex(8)
+        staging = self.work / os.urandom(8).hex()
         first = next(chunks, b"")
         hashed = Hashed(chain([first], chunks))
         with storing(), open(staging, "wb") as file:
@@ -134,7 +133,7 @@ class Ingest:
                 with open(path, "rb") as stream:
                     verify(stream, diff_id=diff_id)
             return NewLayer(blob, diff_id)
-        target = self.work / secrets.token_hex(8)
+        target = self.work / os.urandom(8).hex()
         with storing():
             found = unpack_file(path, target, digest=blob.digest, diff_id=diff_id)
         self._keep_layer(target, found.diff_id)

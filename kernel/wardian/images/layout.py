@@ -7,7 +7,6 @@ what its content is, whatever it is called.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterable
@@ -109,7 +108,7 @@ def save(store: ImageStore, references: Iterable[str], target: Path) -> None:
         raise AlreadyExists(f"{target} is there already", hint="name a new directory")
     if not target.parent.is_dir():
         raise NotFound(f"no such directory: {target.parent}", hint="make it first")
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    staging = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         with storing():
             staging.mkdir()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -272,7 +271,7 @@ class ImageStore:
 
     def bury(self, name: str) -> str:
         """Take a directory out of use at once; its new name, for `discard`."""
-        gone = f"{_GONE}{secrets.token_hex(8)}"
+        gone = f"{_GONE}{os.urandom(8).hex()}"
         os.rename(self.layers / name, self.layers / gone)
         return gone
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, path: Path) -> Connection:
         """Read a file; where there is none, one of our own on loopback, for a start by hand."""
-        return cls.from_file(path) if path.exists() else cls(key=secrets.token_hex(16).encode())
+        return cls.from_file(path) if path.exists() else cls(key=os.urandom(16).hex().encode())
 
     def write(self, path: Path) -> None:
         """Write it for clients to read, if it says what the file does not; only our user may."""

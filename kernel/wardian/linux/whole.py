@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from contextlib import suppress
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write or replace a file. Raises OSError, with nothing half-written left."""
-    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         staging.write_bytes(data)
         staging.replace(path)

@@ -20,7 +20,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -186,8 +185,8 @@ def _lead_out(chosen: Outlet, child: int, start: int) -> str:
     return f"{chosen.name} does not start (see {LOG})"
 
 
-if __name__ == "__main__":
-    state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
-    process.daemonize(state_root / "switch.log", ready)
+def begin(root: str, ready_fd: str) -> None:
+    """Become a daemon, and the holder (`process.start_daemon`)."""
+    process.daemonize(Path(root, "switch.log"), int(ready_fd))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what ends here
-    main(state_root, ready)
+    main(Path(root), int(ready_fd))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -83,7 +83,7 @@ class Networks:
 
 def new_id() -> str:
     """64 hex digits, as docker's."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def bridge_name(network_id: str, name: str, root: Path) -> str:

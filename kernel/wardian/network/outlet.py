@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -38,7 +37,9 @@ def choose(search: str | None = None) -> Outlet:
     if not os.access(_TUN, os.R_OK | os.W_OK):
         missing = "may not be opened" if _TUN.exists() else "is not there"
         return Outlet("", why=f"{_TUN} {missing}")
+    from shutil import which  # 3 ms of imports that a keeper of root's does without
+
     for name in ("pasta", "slirp4netns"):
-        if path := shutil.which(name, path=search):
+        if path := which(name, path=search):
             return Outlet(name, path)
     return Outlet("", why="neither pasta nor slirp4netns is installed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import islice
@@ -122,7 +122,7 @@ def _free_block(taken: Collection[Block]) -> IPv4Network:
 
 def _unique_local_block(random_bits: int | None) -> IPv6Network:
     """A /64 whose prefix is random: RFC 4193, section 3.2."""
-    bits = secrets.randbits(40) if random_bits is None else random_bits
+    bits = int.from_bytes(os.urandom(5), "big") if random_bits is None else random_bits
     return IPv6Network((((0xFD << 40 | bits) << 80), 64))
 
 

@@ -169,7 +169,7 @@ def main(root: Path, ready_fd: int) -> None:
         raise
 
 
-if __name__ == "__main__":
-    state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
-    process.daemonize(state_root / "switch.log", ready)
-    main(state_root, ready)
+def begin(root: str, ready_fd: str) -> None:
+    """Become a daemon, and the switch (`process.start_daemon`)."""
+    process.daemonize(Path(root, "switch.log"), int(ready_fd))
+    main(Path(root), int(ready_fd))

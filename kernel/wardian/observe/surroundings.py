@@ -120,7 +120,7 @@ class RelayedSampler:
     def open(self) -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *_words(self._surroundings)],
+            [sys.executable, "-P", "-m", __name__, *_words(self._surroundings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -130,7 +130,7 @@ def diagnose(root: Path) -> Diagnosis:
 
 
 def _probe(root: Path) -> Report:
-    command = [sys.executable, "-m", "wardian.runtime.probes", os.path.abspath(root)]
+    command = [sys.executable, "-P", "-m", "wardian.runtime.probes", os.path.abspath(root)]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
         return msgspec.json.decode(done.stdout, type=Report)

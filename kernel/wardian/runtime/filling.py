@@ -10,7 +10,6 @@ is staged beside the volume's files and becomes them by a rename.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
@@ -142,7 +141,7 @@ def _porter(
             yield _Porter(place, lowers=lowers, snapshot=snapshot)
         return
     spec = ContainerSpec(
-        name=f"volume-{secrets.token_hex(6)}",
+        name=f"volume-{os.urandom(6).hex()}",
         image="wardian volume",
         lowers=tuple(lowers),
         binds=(mounted,) if isinstance(mounted, Bind) else (),
@@ -163,7 +162,7 @@ def _copy_of_image(root: Path) -> Iterator[Snapshot | None]:
     if snapshots.driver is not Driver.NATIVE:
         yield None
         return
-    key = f"volume-{secrets.token_hex(6)}"
+    key = f"volume-{os.urandom(6).hex()}"
     snapshot = snapshots.prepare(key)
     try:
         yield snapshot
@@ -219,7 +218,7 @@ def _staging(client: Client, name: str, lowers: Sequence[str] = ()) -> Iterator[
     home = str(Volumes(client.root).home(name))
     bind = Bind(source=home, target=_PLACE, read_only=False, volume=name)
     with _porter(client, home, bind, lowers) as porter:
-        staging = _Staging(f"{STAGING}{secrets.token_hex(8)}", porter)
+        staging = _Staging(f"{STAGING}{os.urandom(8).hex()}", porter)
         try:
             yield staging
             client.call("settle_volume", v.SettleVolumeCall(name, staging.name), type(None))

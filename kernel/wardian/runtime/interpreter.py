@@ -57,7 +57,7 @@ def _by_helper() -> int | None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         subprocess.run(
-            [sys.executable, "-m", "wardian.runtime.interpreter", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "wardian.runtime.interpreter", str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -11,7 +11,6 @@ import fcntl
 import gc
 import os
 import signal
-import sys
 from pathlib import Path
 
 import msgspec
@@ -159,7 +158,7 @@ def _leave_on_sigterm(loop: Loop) -> None:
     loop.watch(wake, loop.stop)
 
 
-if __name__ == "__main__":
-    state_root, ready = Path(sys.argv[1]), int(sys.argv[2])
-    process.daemonize(state_root / "keeper.log", ready)
-    serve(state_root, ready)
+def begin(root: str, ready_fd: str) -> None:
+    """Become a daemon, and the keeper (`process.start_daemon`)."""
+    process.daemonize(Path(root, "keeper.log"), int(ready_fd))
+    serve(Path(root), int(ready_fd))

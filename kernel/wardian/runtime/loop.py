@@ -6,7 +6,6 @@ import heapq
 import itertools
 import selectors
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -141,4 +140,6 @@ def _guarded(callback: Callback) -> None:
         callback()
     except Exception:  # noqa: BLE001  # whatever it is, the others' containers go on
         with suppress(OSError):  # the log may be on a full disk
+            import traceback  # 2 ms, which who makes no mistake does without
+
             traceback.print_exc()

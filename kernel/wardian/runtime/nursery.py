@@ -9,7 +9,6 @@ often starts more of it.
 from __future__ import annotations
 
 import itertools
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -130,6 +129,8 @@ class Nursery:
             else:
                 return
         except (WardianError, OSError):
+            import traceback  # 2 ms, which who makes no mistake does without
+
             traceback.print_exc()  # the next start will meet it and tell its user
             return
         self.refill_soon()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import functools
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -122,7 +121,7 @@ class Records:
             home.mkdir(mode=0o711, exist_ok=True)
             _write_names(home, usual_hostname(container_id), ())
         except OSError as error:
-            shutil.rmtree(home, ignore_errors=True)
+            _sweep(home)
             raise _cannot_store(error) from error
 
     def create(self, record: Record, *, is_known: bool = True) -> None:
@@ -159,7 +158,7 @@ class Records:
         home = self.home(container_id)
         with suppress(FileNotFoundError):
             (home / FILE).unlink()
-        shutil.rmtree(home, ignore_errors=True)
+        _sweep(home)
 
     def load(self) -> Iterator[Record]:
         """Every record; a directory without one, or whose record is none, is swept away.
@@ -172,7 +171,7 @@ class Records:
                 data = path.read_bytes()
                 version = _decoder(_Versioned).decode(data).version
             except (FileNotFoundError, msgspec.MsgspecError):
-                shutil.rmtree(entry.path, ignore_errors=True)
+                _sweep(Path(entry.path))
                 continue
             except OSError as error:  # out of descriptors, a bad disk: no reason to remove it
                 raise SetupError(f"cannot read a container's state: {error.strerror}") from error
@@ -246,3 +245,9 @@ def ensure_free(records: dict[str, Record], name: str) -> None:
 def boot_id() -> str:
     """The id of this boot of the host (random(4)): PIDs mean nothing across boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _sweep(home: Path) -> None:
+    import shutil  # with the archives that it knows 3 ms of imports, which a client does without
+
+    shutil.rmtree(home, ignore_errors=True)

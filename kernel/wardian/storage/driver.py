@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def recorded(root: Path) -> Driver | None:
 
 def record(root: Path, driver: Driver) -> Driver:
     """Record the driver of a new state root; the one that somebody else just recorded wins."""
-    scratch = root / f".{FILE}-{secrets.token_hex(4)}"
+    scratch = root / f".{FILE}-{os.urandom(4).hex()}"
     try:
         scratch.write_text(f"{driver.value}\n")
         with suppress(FileExistsError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -192,7 +191,7 @@ def _empty(fd: int, top_fd: int) -> list[str]:
 
 
 def _hoist(fd: int, entry: str, top_fd: int) -> str:
-    target = f".removed-{secrets.token_hex(12)}"
+    target = f".removed-{os.urandom(12).hex()}"
     try:
         os.rename(entry, target, src_dir_fd=fd, dst_dir_fd=top_fd)
     except PermissionError:

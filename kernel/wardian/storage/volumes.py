@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -88,7 +87,7 @@ class Volumes:
 
     def create(self, volume: Volume) -> None:
         """Make an empty volume; AlreadyExists. Nothing half-made stays on failure."""
-        staging = self._directory / f".new-{secrets.token_hex(8)}"
+        staging = self._directory / f".new-{os.urandom(8).hex()}"
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)  # a program in one may be set-id
             staging.mkdir(mode=0o700)
@@ -108,7 +107,7 @@ class Volumes:
 
     def remove(self, name: str) -> None:
         """Remove a volume and its files; nothing if there is none."""
-        grave = f".old-{secrets.token_hex(8)}"
+        grave = f".old-{os.urandom(8).hex()}"
         try:
             self.home(name).rename(self._directory / grave)
             self._remove(self._directory, grave)

@@ -11,7 +11,6 @@ import base64
 import binascii
 import json
 import os
-import secrets
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -121,7 +120,7 @@ class Logins:
     def _write(self, fields: dict[str, Any]) -> None:
         """Replace the file, or what it is a link to; it is its owner's alone to read."""
         path = Path(os.path.realpath(self.path))
-        staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

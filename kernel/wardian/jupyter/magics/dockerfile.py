@@ -39,7 +39,7 @@ class DockerfileMagic(Magic):
     async def run(self, call: Call, options: argparse.Namespace) -> None:
         process = await asyncio.create_subprocess_exec(
             # One stage after another: the same notebook gives the same outputs.
-            *[sys.executable, "-m", "wardian.cli", "build", "--progress=rawjson", "--jobs=1"],
+            *[sys.executable, "-P", "-m", "wardian.cli", "build", "--progress=rawjson", "--jobs=1"],
             *["-f", "-"],
             *_flags(options),
             "--",
