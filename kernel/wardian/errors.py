@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # typing takes 3 ms, which `wardian-oci` does without in its first half
 
 if TYPE_CHECKING:
     from pathlib import Path
