@@ -94,6 +94,22 @@ def test_container_that_dies_of_memory_is_told_of_before_its_end(
     assert (box.info.exit_code, box.info.exit_reason) == (137, "out of memory")
 
 
+def test_container_that_outlives_a_kill_does_not_die_of_memory(
+    client: Client, limited: ContainerSpec, tmp_path: Path
+) -> None:
+    """A process of it was killed for want of memory, and then its main one ends by itself."""
+    script = f"sh -c '{EAT}'; until test -e /orders/end; do sleep 0.05; done; exit 1"
+    binds = (Bind(source=str(tmp_path), target="/orders"),)
+    main = ProcessSpec(argv=("/bin/sh", "-c", script))
+    box = client.run(replace(limited, process=main, binds=binds))
+    wait_until(lambda: is_marked(box))
+    (tmp_path / "end").touch()
+    box.wait()
+    wait_until(lambda: box.info.status is Status.EXITED)
+    assert (box.info.exit_code, box.info.exit_reason) == (1, "")
+    assert is_marked(box)
+
+
 def test_hit_that_no_keeper_saw_is_told_once_by_the_next(
     state: Path, client: Client, limited: ContainerSpec, tmp_path: Path
 ) -> None:

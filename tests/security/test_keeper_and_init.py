@@ -75,11 +75,19 @@ def test_other_user_who_gets_through_is_hung_up_on(state: Path) -> None:
     assert '"id":1' in as_user(0, state / "keeper.sock")
 
 
-@pytest.mark.usefixtures("client")
-def test_files_of_a_container_are_no_other_users(state: Path, box: Container) -> None:
-    for path in (state / "containers" / box.id).iterdir():
-        if path.name not in ("hostname", "hosts"):
-            assert not path.stat().st_mode & 0o022, path
+def test_files_of_a_container_are_no_other_users(
+    state: Path, client: Client, spec: ContainerSpec
+) -> None:
+    """Its environment and what it prints, that is; its id is in every list of cgroups."""
+    argv = ("/bin/sh", "-c", "echo $TOKEN; exec sleep 1000")
+    box = client.run(replace(spec, process=ProcessSpec(argv=argv, env={"TOKEN": "secret"})))
+    home = state / "containers" / box.id
+    wait_until((home / "log.jsonl").exists)
+    for name in ("container.json", "log.jsonl"):
+        assert b"secret" in (home / name).read_bytes()
+    for path in home.iterdir():
+        others = 0o022 if path.name in ("hostname", "hosts") else 0o077
+        assert not path.stat().st_mode & others, path
 
 
 def test_socket_is_not_to_be_seen_from_inside(state: Path, box: Container) -> None:

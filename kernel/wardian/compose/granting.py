@@ -14,6 +14,7 @@ from typing import Any
 from wardian.compose.project import FileEntry, Grant, Service
 from wardian.compose.section import Section
 from wardian.errors import FailedPrecondition, NotFound
+from wardian.linux.whole import write_whole
 
 MAX_ID = 1 << 16
 SECRETS, CONFIGS = "secrets", "configs"
@@ -122,16 +123,7 @@ def _file(grant: Grant, folder: Path) -> Path:
         return path
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    made = path.with_suffix(f".{os.getpid()}")
-    fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(grant.entry.content)
-            _give(file.fileno(), grant)
-        made.rename(path)
-    except BaseException:
-        made.unlink()
-        raise
+    write_whole(path, grant.entry.content, prepare=lambda fd: _give(fd, grant))
     return path
 
 

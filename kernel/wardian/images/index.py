@@ -69,13 +69,9 @@ class NameIndex:
 
     def write(self, entries: list[Descriptor]) -> None:
         """Replace the list; only while it is `locked`."""
-        staging = self._content / ".index.json.new"
-        index = Index(schemaVersion=2, manifests=entries)
-        with storing(), open(staging, "wb") as file:
-            file.write(encode(index))
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(staging, self._path)
+        index = encode(Index(schemaVersion=2, manifests=entries))
+        with storing():
+            write_whole(self._path, index, mode=0o644, is_only_writer=True, outlasts_power=True)
 
 
 def name_of(entry: Descriptor) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from wardian.errors import NotFound, SetupError, not_ours
+from wardian.linux.whole import write_whole
 from wardian.network.definition import DEFAULT, Network
 
 VERSION = 1
@@ -64,13 +65,12 @@ class Networks:
     def store(self, network: Network) -> None:
         """Write it. Raises SetupError, with nothing half-written."""
         path = self._directory / f"{network.id}.json"
-        scratch = path.with_suffix(".new")
         try:
             self._directory.mkdir(mode=0o711, exist_ok=True)
-            scratch.write_bytes(_encode(_File(VERSION, network)))
-            scratch.rename(path)
+            write_whole(
+                path, _encode(_File(VERSION, network)), is_only_writer=True, outlasts_power=True
+            )
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             raise SetupError(
                 f"cannot store network {network.name}: {error.strerror}",
                 hint="free some space, or set WARDIAN_ROOT to another file system",

@@ -193,7 +193,7 @@ def load_head(path: Path) -> Head:
 def save(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. Raises SetupError."""
     try:
-        write_whole(path, data)
+        write_whole(path, data, mode=0o666)
     except OSError as error:
         raise SetupError(
             f"the recording {path.name} cannot be written: {error.strerror}",

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,7 @@ from wardian.errors import (
 )
 from wardian.linux.capabilities import DEFAULT
 from wardian.linux.process import start_ticks
+from wardian.linux.whole import write_whole
 from wardian.oci import birth, group, hooks, identity, inside
 from wardian.oci import process as oci_process
 from wardian.oci.config import KINDS, Config, load
@@ -88,10 +90,7 @@ def _login() -> str:
 
 def write_pid_file(path: str, host_pid: int) -> None:
     """Atomically, as conmon reads it."""
-    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
-    with open(new, "w") as file:
-        file.write(str(host_pid))
-    os.rename(new, path)
+    write_whole(Path(path), b"%d" % host_pid, mode=0o644, is_only_writer=True)
 
 
 def _remove_group(cgroup: Cgroup, record: Record) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
 from wardian.linux.process import start_ticks
+from wardian.linux.whole import write_whole
 from wardian.oci.config import Config
 
 VERSION = 1
@@ -74,9 +75,8 @@ class Folder:
 
     def write(self, record: Record) -> None:
         """Replace the record in one step."""
-        new = self.path / "state.json.new"
-        new.write_bytes(msgspec.json.encode(record))
-        new.rename(self.path / "state.json")
+        data = msgspec.json.encode(record)
+        write_whole(self.path / "state.json", data, is_only_writer=True)
 
     def move(self, path: Path) -> None:
         """Give it another name; nobody finds it by its id any more."""

@@ -294,11 +294,11 @@ class House:
         code = process.reap(live.record.host_pid)
         live.hear_last_words()
         self.health.ended(live.record.id)
-        self._hits.forget(live.record.id, live.cgroup)
+        was_oom = self._hits.forget(live.record.id, live.cgroup)
         record = live.record
         del self._live[record.id]
         exit_code = live.exits.get(m.MAIN_KEY, code)
-        reason = live.stop_reason or ("out of memory" if record.hits.oom_kill and exit_code else "")
+        reason = live.stop_reason or ("out of memory" if was_oom and exit_code == 137 else "")
         live.close(exit_code)
         self.plugs.detach(record)
         self.shelf.detach(record)

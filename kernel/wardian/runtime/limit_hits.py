@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 from wardian.cgroups.alarm import Alarm
@@ -30,6 +31,7 @@ class LimitHits:
         self._ledger = ledger
         self._history = history
         self._groups: dict[str, Cgroup] = {}
+        self._killed_at: dict[str, float] = {}
         self._alarm: Alarm[str] | None = None
         self._is_polling = False
         with suppress(WardianError, OSError):
@@ -67,12 +69,14 @@ class LimitHits:
         limits_forks = record is not None and record.spec.limits.pids is not None
         return limits_forks and not self._groups[container_id].tells_of_forks
 
-    def forget(self, container_id: str, cgroup: Cgroup) -> None:
-        """It has ended: one last look."""
+    def forget(self, container_id: str, cgroup: Cgroup) -> bool:
+        """It has ended: one last look. Whether a process was killed for want of memory just now."""
         self.look(container_id, cgroup)
+        killed_at = self._killed_at.pop(container_id, None)
         self._groups.pop(container_id, None)
         if self._alarm is not None:
             self._alarm.forget(container_id)
+        return killed_at is not None and time.monotonic() - killed_at < REST_S
 
     def look(self, container_id: str, cgroup: Cgroup) -> None:
         """Tell of what it has hit since the last look."""
@@ -88,6 +92,7 @@ class LimitHits:
             record = self._ledger.note(record, hits=now)
         if was_oom:
             self._history.note("oom", record)
+            self._killed_at[container_id] = time.monotonic()
         if was_fork:
             self._history.note("limit_hit: pids", record)
 

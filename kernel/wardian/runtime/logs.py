@@ -100,7 +100,7 @@ class LogWriter:
             return
         line = LogLine(time.time(), stream, data.decode(errors="replace"))
         try:
-            with open(self._path, "ab") as file:
+            with open(self._path, "ab", opener=_for_us_alone) as file:
                 file.write(msgspec.json.encode(line) + b"\n")
                 size = file.tell()
             if size > self._policy.max_bytes:
@@ -116,6 +116,10 @@ class LogWriter:
                 os.replace(newer, older)
         if self._policy.max_files == 1:
             self._path.unlink()
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def files(home: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from wardian.cgroups.cgroup import Events
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError, not_ours
+from wardian.linux.whole import write_whole
 from wardian.network.definition import Endpoint, Port
 from wardian.runtime.health import Health
 from wardian.runtime.spec import ContainerSpec
@@ -145,12 +146,9 @@ class Records:
         return changed
 
     def _write(self, home: Path, record: Record) -> None:
-        scratch = home / f".{FILE}.new"
         try:
-            scratch.write_bytes(_encode(record))
-            scratch.rename(home / FILE)
+            write_whole(home / FILE, _encode(record), is_only_writer=True)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             raise _cannot_store(error) from error
 
     def remove(self, container_id: str) -> None:

@@ -12,7 +12,6 @@ import binascii
 import json
 import os
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import msgspec
 
 from wardian.errors import InvalidInput, SetupError
 from wardian.images.reference import DEFAULT_DOMAIN
+from wardian.linux.whole import write_whole
 
 HUB_KEY = "https://index.docker.io/v1/"  # what docker calls Docker Hub in its file
 TOKEN_USER = "<token>"  # noqa: S105  # a helper's word for: the secret is an identity token
@@ -120,15 +120,10 @@ class Logins:
     def _write(self, fields: dict[str, Any]) -> None:
         """Replace the file, or what it is a link to; it is its owner's alone to read."""
         path = Path(os.path.realpath(self.path))
-        staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(json.dumps(fields, indent="\t"))
-            os.replace(staging, path)
+            write_whole(path, json.dumps(fields, indent="\t").encode())
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(staging)
             raise SetupError(f"cannot write {self.path}: {error.strerror}") from error
 
 
