@@ -67,6 +67,7 @@ def test_large_output_of_a_run_is_whole(wardian: Wardian) -> None:
     assert lines == [str(number) for number in range(200000)]
 
 
+@pytest.mark.usefixtures("client")  # the keeper stays, and with it what it remembers
 def test_several_attach_at_once_and_type_to_it(wardian: Wardian) -> None:
     out(wardian("run", "-di", "--name", "box", IMAGE, *ECHO))
     with attached("box") as one, attached("box") as other, attached("--no-stdin", "box") as quiet:
@@ -77,6 +78,9 @@ def test_several_attach_at_once_and_type_to_it(wardian: Wardian) -> None:
             hear(each, b"heard end\n")
             assert each.wait(30) == 4
     assert "nobody" not in wardian("logs", "box").stdout
+    only = ("--since", "5m", "--until", "0s", "--filter", "event=attach")
+    told = out(wardian("events", *only, "--format", "{{.Action}} {{.Actor.Attributes.name}}"))
+    assert told == "attach box\n" * 3
 
 
 def is_attached(process: subprocess.Popen[bytes], _name: str, speaker: object) -> bool:

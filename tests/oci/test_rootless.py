@@ -76,14 +76,16 @@ def test_a_user_runs_what_runc_proposes(oci: Oci, user: Callable[..., Said]) -> 
 def test_a_users_container_is_looked_at_entered_and_ended(
     oci: Oci, user: Callable[..., Said]
 ) -> None:
-    configure(oci, user, "sleep", "60")
+    configure(oci, user, "sleep", "1000")
     done = user("run", "--detach", "--bundle", str(oci.bundle), "one", is_detached=True)
     assert done.returncode == 0
     state = json.loads(user("state", "one").stdout)
     assert state["status"] == "running" and state["owner"] == str(UID)
     assert json.loads(user("ps", "--format", "json", "one").stdout) == [state["pid"]]
-    done = user("exec", "one", "sh", "-c", "id -u; cat /proc/1/cmdline; exit 3")
-    assert (done.returncode, done.stdout) == (3, "0\nsleep\x0060\x00"), done.stderr
+    # While execve(2) goes on it has no command line yet (begin_new_exec closes descriptors first).
+    script = "id -u; until grep sleep /proc/1/cmdline; do :; done; exit 3"
+    done = user("exec", "one", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (3, "0\nsleep\x001000\x00\n"), done.stderr
     assert "it has no cgroup" in user("pause", "one").stderr
     assert user("delete", "one").returncode == 1
     assert user("delete", "--force", "one").returncode == 0

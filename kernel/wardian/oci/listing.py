@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from wardian.errors import InvalidInput
-from wardian.oci.state import Record, document
+from wardian.oci.state import Record, document, is_alive
 
 
 def described(record: Record, status: str) -> dict[str, object]:
@@ -30,15 +30,20 @@ def table(rows: Sequence[dict[str, object]]) -> str:
 
 def in_pid_namespace_of(record: Record) -> list[int]:
     """The processes of a container without a cgroup, those that we may know: host PIDs."""
-    found = []
-    with suppress(OSError):
+    if not is_alive(record):
+        return []
+    try:
         inside = os.stat(f"/proc/{record.pid}/ns/pid")
-        if os.path.samestat(inside, os.stat("/proc/self/ns/pid")):
-            return [record.pid]  # it shares the host's: the others are not to be told apart
-        for name in filter(str.isdecimal, os.listdir("/proc")):
-            with suppress(OSError):
-                if os.path.samestat(inside, os.stat(f"/proc/{name}/ns/pid")):
-                    found.append(int(name))
+    except OSError:
+        # `start` hears of execve(2) when descriptors close; a user may look a moment later.
+        return [record.pid]
+    if os.path.samestat(inside, os.stat("/proc/self/ns/pid")):
+        return [record.pid]  # it shares the host's: the others are not to be told apart
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):
+            if os.path.samestat(inside, os.stat(f"/proc/{name}/ns/pid")):
+                found.append(int(name))
     return found
 
 

@@ -192,6 +192,7 @@ class Calls:
             )
         live = self._house.live(record)
         ends = tuple(tap.reading_end for tap in self._tap(live, reply.client))
+        self._house.history.note("attach", record)
         reply.send(None, (*ends, *live.inputs))
         for fd in ends:
             os.close(fd)

@@ -434,9 +434,9 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 class Event(Struct, frozen=True):
     """Something happened to a container (or, by name alone, to a volume).
 
-    Docker's words: create, start, exec_create: …, exec_start: …, exec_die, health_status: …, kill,
-    stop, oom, die, pause, unpause, update, rename, destroy. ``attributes`` has the container's
-    labels and what else docker tells of such an event. In their manner: limit_hit: pids.
+    Docker's words: create, start, attach, exec_create: …, exec_start: …, exec_die,
+    health_status: …, kill, stop, oom, die, pause, unpause, update, rename, destroy. ``attributes``
+    has the container's labels and what else docker tells of it. In their manner: limit_hit: pids.
     """
 
     time: float
