@@ -19,14 +19,23 @@ from wardian.jupyter.kernelspec import NAMES, install
 
 
 @pytest.mark.parametrize("options", [{"transport": "tcp"}, {"transport_encryption": "required"}])
-def test_kernel_serves_tcp_in_the_clear_and_encrypted(options: dict[str, str]) -> None:
-    manager = KernelManager(kernel_name="wardian-python", **options)
-    manager.start_kernel()
+def test_kernel_serves_tcp_in_the_clear_and_encrypted(
+    options: dict[str, str], tmp_path: Path
+) -> None:
+    """In a directory whose modules it imports for cells of the host alone, and not as its own."""
+    folders = [str(path.parent) for path in install(prefix=str(tmp_path))]
+    specs = KernelSpecManager(kernel_dirs=folders)
+    (tmp_path / "socket.py").write_text("raise SystemExit('not the standard one')\n")
+    (tmp_path / "beside.py").write_text("PLANT = 'fern'\n")
+    manager = KernelManager(kernel_name="wardian-python", kernel_spec_manager=specs, **options)
+    manager.start_kernel(cwd=str(tmp_path))
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=60)
     page = Page(manager, client)
     assert page.run("6 * 7").result == "42"
+    host = "%%host\nimport beside, socket\nprint(beside.PLANT, int(socket.AF_UNIX))"
+    assert page.run(host).text("stdout") == "fern 1\n"
     page.close()
 
 

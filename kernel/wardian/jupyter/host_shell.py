@@ -71,6 +71,9 @@ class HostShell:
         self._thread_id: int | None = None
         self._loop = asyncio.get_running_loop()
         self._request: Request | None = None
+        # Modules beside the notebook, as under ipykernel; for who asks for the host, and never
+        # instead of those that are installed: containers may write there.
+        sys.path.append("")
         sys.stdout = HostStream(kernel, "stdout")
         sys.stderr = HostStream(kernel, "stderr")
         builtins.input = lambda prompt="": self._ask(str(prompt), password=False)
