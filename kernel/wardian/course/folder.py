@@ -11,7 +11,6 @@ import msgspec
 from wardian.course.lesson import Lesson, without_solutions
 from wardian.course.shelf import SHIPPED
 from wardian.errors import NotFound
-from wardian.linux.whole import write_whole
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -46,5 +45,11 @@ class Folder(msgspec.Struct, frozen=True):
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(SHIPPED / lesson.language / picture, place)
         notebook = lesson.path.read_bytes()
-        write_whole(path, notebook if solutions else without_solutions(notebook), mode=0o666)
+        staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+        try:
+            staging.write_bytes(notebook if solutions else without_solutions(notebook))
+            os.replace(staging, path)
+        except OSError:
+            staging.unlink(missing_ok=True)
+            raise
         return path
