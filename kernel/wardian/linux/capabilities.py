@@ -136,10 +136,21 @@ def clear_ambient() -> None:
 
 def permitted() -> int:
     """Our permitted set as a bit mask (capget(2))."""
+    low, high = _own()
+    return int(low.permitted | high.permitted << 32)
+
+
+def effective() -> int:
+    """Our effective set as a bit mask."""
+    low, high = _own()
+    return int(low.effective | high.effective << 32)
+
+
+def _own() -> tuple[_Data, _Data]:
     data = (_Data * 2)()
     header = _Header(_VERSION_3, 0)
     syscall("capget", ctypes.byref(header), ctypes.byref(data))
-    return int(data[0].permitted | data[1].permitted << 32)
+    return data[0], data[1]
 
 
 def set_capabilities(

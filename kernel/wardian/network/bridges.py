@@ -22,11 +22,12 @@ NamesOf = Callable[[Network, str], Names | None]
 
 
 class Up(msgspec.Struct, frozen=True):
-    """A network that is up: its bridge's index, and who answers for names in it."""
+    """A network that is up: its bridge's index, and who answers for names in it, or why nobody."""
 
     network: Network
     index: int
     resolvers: tuple[Resolver, ...]
+    nameless: str
 
 
 class Bridges:
@@ -117,17 +118,22 @@ class Bridges:
         except WardianError:
             self.take_down(network)
             raise
-        up = self._up[network.id] = Up(network, index, self._resolvers(network))
+        up = self._up[network.id] = Up(network, index, *self._resolvers(network))
         return up
 
-    def _resolvers(self, network: Network) -> tuple[Resolver, ...]:
-        found = []
+    def _resolvers(self, network: Network) -> tuple[tuple[Resolver, ...], str]:
+        found, why = [], ""
         for subnet in network.subnets:
             server = Resolver(self._ground, lambda asker: self._names_of(network, asker))
-            with suppress(OSError):  # port 53 is another program's: who asks goes round it
+            try:
                 server.start(subnet.gateway)
+            except OSError as error:  # who asks goes round it
+                is_ours = isinstance(error, PermissionError)
+                trouble = "needs CAP_NET_BIND_SERVICE" if is_ours else "is taken"
+                why = f"port 53 of the bridge {trouble}: containers are not found by name"
+            else:
                 found.append(server)
-        return tuple(found)
+        return tuple(found), why
 
     def take_down(self, network: Network) -> None:
         """Nobody is in it any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,15 @@ _SWITCHES = {
     4: Path("/proc/sys/net/ipv4/ip_forward"),
     6: Path("/proc/sys/net/ipv6/conf/all/forwarding"),
 }
+
+
+def may_forward() -> bool:
+    """Whether IPv4 is forwarded here, or we can switch that on: a pod's /proc/sys is read-only."""
+    switch = _SWITCHES[4]
+    try:
+        return switch.read_text().strip() != "0" or os.access(switch, os.W_OK, effective_ids=True)
+    except OSError:
+        return False
 
 
 class Forwarding:

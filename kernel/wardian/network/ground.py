@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from wardian.linux import namespaces, netlink
+from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
+from wardian.network.entry import enter
 from wardian.network.forwarding import Forwarding
 
 
@@ -43,7 +44,7 @@ class Ground(Protocol):
 
 
 class HostGround:
-    """Root's: the network namespace that this process is in."""
+    """Root's: the network namespace that this process is in (`rights.may_have_bridges`)."""
 
     warning = ""
     is_hosts = True
@@ -55,20 +56,7 @@ class HostGround:
         return Netlink.open(protocol)
 
     def inside(self, namespace_fd: int) -> Netlink:
-        return self.visit(namespace_fd)
-
-    @staticmethod
-    def visit(namespace_fd: int) -> Netlink:
-        """A socket there, by a visit of this thread, which only root may make."""
-        own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            namespaces.setns(namespace_fd, namespaces.CLONE_NEWNET)
-            try:
-                return Netlink.open(netlink.ROUTE)
-            finally:
-                namespaces.setns(own, namespaces.CLONE_NEWNET)
-        finally:
-            os.close(own)
+        return enter(namespace_fd, netlink.ROUTE)
 
     def open_socket(self, family: int, kind: int) -> socket.socket:
         return socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)

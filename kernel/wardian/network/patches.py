@@ -336,7 +336,7 @@ class Patches:
         warnings += map(self._policies.obstacle, outward)
         if not servers:
             servers = plugged.dns.servers or _reachable(resolver.host_servers())
-            warnings.append("port 53 of the bridge is taken: containers are not found by name")
+            warnings += (up.nameless for up in ups[:1])
         return m.Connected(
             endpoints=tuple(plugged.endpoints),
             ports=plugged.ports,

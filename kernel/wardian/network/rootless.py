@@ -7,10 +7,12 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from wardian.errors import FailedPrecondition, KernelRefused, SetupError, revived
-from wardian.linux import namespaces, netlink, process, unix_socket
+from wardian.errors import FailedPrecondition, SetupError, revived
+from wardian.linux import netlink, process, unix_socket
 from wardian.linux.netlink import Netlink
 from wardian.network import messages as m
+from wardian.network import rights
+from wardian.network.entry import enter
 from wardian.network.holder import SOCKET
 
 _PATIENCE_S = 10.0
@@ -37,7 +39,7 @@ class UserGround:
         return Netlink(self._open(socket.AF_NETLINK, socket.SOCK_RAW, protocol))
 
     def inside(self, namespace_fd: int) -> Netlink:
-        return visit(namespace_fd, netlink.ROUTE)
+        return enter(namespace_fd, netlink.ROUTE)
 
     def open_socket(self, family: int, kind: int) -> socket.socket:
         made = self._open(family, kind, 0)
@@ -71,9 +73,9 @@ class UserGround:
 def look(root: Path, protocol: int) -> Netlink:
     """A socket to read by, where the bridges of a state root stand.
 
-    Raises FailedPrecondition if an ordinary user has no networks that are up.
+    Raises FailedPrecondition if they stand beside the host and no network is up.
     """
-    if os.geteuid() == 0:
+    if rights.may_have_bridges():
         return Netlink.open(protocol)
     try:
         with unix_socket.connect(root / SOCKET, socket.SOCK_SEQPACKET) as connection:
@@ -82,41 +84,9 @@ def look(root: Path, protocol: int) -> Netlink:
     except OSError:
         raise FailedPrecondition("no network is up: no container is in one") from None
     try:
-        return visit(namespace_fd, protocol)
+        return enter(namespace_fd, protocol)
     finally:
         os.close(namespace_fd)
-
-
-def visit(namespace_fd: int, protocol: int) -> Netlink:
-    """A socket of another network namespace, by the rights that its user namespace gives us.
-
-    A child goes there and sends it: from a user namespace there is no way back.
-    """
-    user_fd = namespaces.owner(namespace_fd)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        child = os.fork()
-        if child == 0:
-            _fetch(theirs, user_fd, namespace_fd, protocol)
-        os.close(user_fd)
-        os.waitpid(child, 0)
-        theirs.close()
-        _, fds, _, _ = socket.recv_fds(ours, 1, 1)
-    if not fds:
-        raise SetupError("a container's network namespace cannot be entered")
-    return Netlink(socket.socket(fileno=fds[0]))
-
-
-def _fetch(theirs: socket.socket, user_fd: int, namespace_fd: int, protocol: int) -> None:
-    """In the child: never returns."""
-    try:
-        with suppress(KernelRefused):
-            namespaces.setns(user_fd)
-            namespaces.setns(namespace_fd)
-            with netlink.open_socket(protocol) as found:
-                socket.send_fds(theirs, [b"+"], [found.fileno()])
-    finally:
-        os._exit(0)
 
 
 def _find(root: Path) -> tuple[socket.socket, m.WayOut]:

@@ -25,6 +25,7 @@ import msgspec
 from wardian.errors import KernelRefused, WardianError
 from wardian.linux import process, unix_socket
 from wardian.network import messages as m
+from wardian.network import rights
 from wardian.network.ground import Ground, HostGround
 from wardian.network.patches import Patches, Plugged
 from wardian.network.rootless import UserGround
@@ -49,7 +50,7 @@ class Switch:
         self._loop.call_later(IDLE_S, self._leave_if_idle)
 
     def _ground(self) -> Ground:
-        if os.geteuid() == 0:
+        if rights.may_have_bridges():
             return HostGround(self._root)
         ground = UserGround(self._root)
         self._loop.add_reader(ground, self._lose, ground)

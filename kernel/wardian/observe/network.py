@@ -14,11 +14,11 @@ from wardian.errors import FailedPrecondition, WardianError
 from wardian.linux import netlink
 from wardian.linux.netlink import Netlink
 from wardian.linux.proc import children
-from wardian.network import ruleset
+from wardian.network import rights, ruleset
 from wardian.network.definition import Network
-from wardian.network.ground import HostGround
+from wardian.network.entry import enter
 from wardian.network.networks import Networks
-from wardian.network.rootless import look, visit
+from wardian.network.rootless import look
 from wardian.network.rules import SET_NAMES, table_name
 from wardian.network.ruleset import Rule
 from wardian.observe.frames import Source
@@ -74,7 +74,7 @@ class NetworkSampler:
             ),
             links=tuple(links),
             unreadable=tuple(unreadable),
-            is_on_host=os.geteuid() == 0,
+            is_on_host=rights.may_have_bridges(),
         )
 
     def _host(self) -> Read:
@@ -148,7 +148,7 @@ def _enter(info: ContainerInfo) -> Netlink:
             failure = error
             continue
         try:
-            return HostGround.visit(fd) if os.geteuid() == 0 else visit(fd, netlink.ROUTE)
+            return enter(fd, netlink.ROUTE)
         finally:
             os.close(fd)
     raise failure or ProcessLookupError(info.host_pid)

@@ -21,6 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from wardian.errors import FailedPrecondition, SetupError, WardianError
+from wardian.network import rights
 from wardian.observe.network import NetworkSampler
 from wardian.observe.network_frame import NetworkFrame, space_name
 from wardian.observe.pulse import Notice
@@ -177,7 +178,7 @@ class RelayedSampler:
 
 def sampler(surroundings: Surroundings) -> SurroundingsSampler | RelayedSampler:
     """The one for who we are."""
-    kind = SurroundingsSampler if os.geteuid() == 0 else RelayedSampler
+    kind = SurroundingsSampler if rights.may_come_back() else RelayedSampler
     return kind(surroundings)
 
 

@@ -327,22 +327,35 @@ class Live(msgspec.Struct):
     @contextmanager
     def namespace(self, kind: str) -> Iterator[int]:
         """A descriptor of one of its namespaces, for a moment. FailedPrecondition."""
-        if os.geteuid() != 0:
-            self.hold_namespaces()
+        fd = self._open_namespace(kind)
+        if fd is None:
+            self._ask_for_namespaces()
             yield self._namespaces[m.NAMESPACES.index(kind)]
             return
-        try:
-            fd = os.open(f"/proc/{self.record.host_pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise _died_meanwhile() from None
         try:
             yield fd
         finally:
             os.close(fd)
 
     def hold_namespaces(self) -> None:
-        """Be able to show them from now on, be it frozen: to an ordinary user only init can."""
-        if os.geteuid() == 0 or self._namespaces:
+        """Be able to show them from now on, be it frozen."""
+        fd = self._open_namespace("user")
+        if fd is None:
+            self._ask_for_namespaces()
+        else:
+            os.close(fd)
+
+    def _open_namespace(self, kind: str) -> int | None:
+        """None if only init can show it: to a user, and to root without CAP_SYS_PTRACE."""
+        try:
+            return os.open(f"/proc/{self.record.host_pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise _died_meanwhile() from None
+        except PermissionError:
+            return None
+
+    def _ask_for_namespaces(self) -> None:
+        if self._namespaces:
             return
         name = self.record.spec.name
         if self.record.status is Status.PAUSED:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from wardian.errors import SetupError, WardianError
+from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.network import messages as n
 from wardian.network.client import SwitchClient
 from wardian.network.definition import Attachment, Network, NetworkRequest
@@ -37,10 +37,16 @@ class Plugs:
     """Connects containers by way of the switch. The records tell who is connected."""
 
     def __init__(
-        self, root: Path, loop: Loop, home: Callable[[str], Path], records: dict[str, Record]
+        self,
+        root: Path,
+        loop: Loop,
+        home: Callable[[str], Path],
+        records: dict[str, Record],
+        enter: Callable[[Record, str], AbstractContextManager[int]],
     ) -> None:
         self._home = home
         self._records = records
+        self._enter = enter
         self._namespaces: dict[str, int] = {}
         self._switch = SwitchClient(root, loop, remind=self._remind, is_needed=self._is_needed)
 
@@ -78,7 +84,7 @@ class Plugs:
         return Bind(source=source, target=f"/etc/{name}", read_only=False)
 
     def _keep(self, container_id: str, namespace_fd: int) -> None:
-        """Of a running container it cannot be had again; for the next switch, that is."""
+        """For the next switch: of a container that is paused it may not be had again."""
         self._forget(container_id)
         self._namespaces[container_id] = namespace_fd
 
@@ -170,10 +176,10 @@ class Plugs:
                     os.close(pidfd)
 
     def _namespace(self, record: Record) -> tuple[int, ...]:
-        """Nothing of a user's container that another keeper started: only changes need it."""
-        if record.id not in self._namespaces and os.geteuid() == 0:
-            path = f"/proc/{record.host_pid}/ns/net"
-            self._keep(record.id, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        """Nothing of one that cannot show it, as it is paused: only changes need it."""
+        if record.id not in self._namespaces:
+            with suppress(FailedPrecondition), self._enter(record, "net") as found:
+                self._keep(record.id, os.dup(found))
         fd = self._namespaces.get(record.id)
         return () if fd is None else (fd,)
 
