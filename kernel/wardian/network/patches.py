@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -225,7 +226,9 @@ class Patches:
             if endpoint in plugged.endpoints:
                 plugged.endpoints.remove(endpoint)
                 self._unplug(plugged, endpoint, is_last=False)
-                self._links.remove(endpoint.veth)
+            if _is_taken(error) and self._links.exists(endpoint.veth):  # by who was quicker
+                self._plug(plugged, attachment)
+                return
             if isinstance(error, KernelRefused):
                 raise SetupError(
                     f"cannot connect {plugged.name} to network {network.name}: {error.what}"
@@ -238,7 +241,11 @@ class Patches:
             mtu, namespace_fd = up.network.mtu, _namespace_of(plugged)
             outer = self._links.add_pair(endpoint, up.index, mtu, namespace_fd)
             is_first = len(plugged.endpoints) == 1 and not up.network.internal
-            inner = links.configure_inside(inside, endpoint, has_default_route=is_first)
+            try:
+                inner = links.configure_inside(inside, endpoint, has_default_route=is_first)
+            except WardianError:
+                self._links.remove(endpoint.veth)
+                raise
         plugged.endpoints[-1] = replace(endpoint, index=inner, veth_index=outer)
 
     def _inside(self, plugged: Plugged) -> Netlink:
@@ -363,6 +370,10 @@ class Patches:
         is_shut_in = all(self._is_internal(own) for own in plugged.endpoints)
         servers = () if is_shut_in else plugged.dns.servers or resolver.host_servers()
         return Names(addresses, names, tuple(servers))
+
+
+def _is_taken(error: WardianError) -> bool:
+    return isinstance(error, KernelRefused) and error.errno == errno.EEXIST
 
 
 def _lead_out(inside: Netlink, endpoint: Endpoint) -> None:
