@@ -18,9 +18,14 @@ GUEST_TESTS = (
     "tests/linux/test_container_lifecycle.py",
     "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",
+    "tests/linux/test_network_of_two.py",
     "tests/linux/test_observe.py",
     "tests/linux/test_security_labels.py",
     "tests/linux/test_rootless.py::test_limits_are_in_force_where_cgroups_are_delegated",
+    *(
+        f"tests/linux/test_rootless_networks.py::test_a_user_s_containers_{name}"
+        for name in ("talk_and_reach_the_world_but_not_the_host[pasta]",)
+    ),
     *(
         f"tests/linux/test_rootfs.py::test_{name}"
         for name in (

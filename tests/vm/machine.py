@@ -16,7 +16,8 @@ HERE = Path(__file__).parent
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 MODULES = (
     *("virtio_pci", "virtiofs", "virtio_blk", "ext4", "overlay", "veth", "bridge", "tun"),
-    *("nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct"),
+    *("nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_inet"),
+    *("nft_meta_bridge", "nf_conntrack_netlink"),
 )
 MEMORY = "2048M"
 DISK_BYTES = 4 << 30

@@ -201,7 +201,8 @@ class Rules:
         except KernelRefused as error:
             raise SetupError(
                 f"cannot put {subject} in force: {error.what}",
-                hint="networks need nf_tables with inet, bridge, nat, fib (modprobe nft_fib_inet)",
+                hint="networks need nf_tables: modprobe -a nft_chain_nat nft_masq nft_nat nft_ct"
+                " nft_fib_inet nft_meta_bridge",
             ) from error
 
 
