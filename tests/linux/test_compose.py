@@ -102,6 +102,10 @@ def logs(app: Compose, *words: str) -> str:
 
 
 def test_services_come_up_in_order_talk_by_name_and_go(app: Compose) -> None:
+    build = "build: {context: ./db, dockerfile: Dockerfile, secrets: [seed]}"
+    app.write(APP.replace("build: ./db", build) + "secrets: {seed: {environment: COLOUR}}\n")
+    seen = "RUN --mount=type=secret,id=seed cp /run/secrets/seed /seed\n"
+    (app.directory / "db/Dockerfile").write_text(DOCKERFILE + seen)
     done = app("up", "-d")
     assert done.returncode == 0, done.stderr
     told = done.stderr.splitlines()
@@ -121,7 +125,7 @@ def test_services_come_up_in_order_talk_by_name_and_go(app: Compose) -> None:
     assert labels["com.docker.compose.service"] == "db"
     assert labels["com.docker.compose.container-number"] == "1"
     assert inspected(app, "garden-db-1")["HostConfig"]["Memory"] == 256 << 20
-    assert app.out("exec", "db", "sh", "-c", "echo $COLOUR; hostname; exit 0").startswith("green\n")
+    assert app.out("exec", "db", "sh", "-c", "echo $COLOUR; cat /seed") == "green\ngreen"
     assert app("exec", "db", "false").returncode == 1
     assert app.out("logs", "web") == "web-1  | fern\n"
 

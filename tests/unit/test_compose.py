@@ -115,6 +115,69 @@ def test_files_are_put_on_one_another(tmp_path: Path) -> None:
     assert flags["env"] == ("A=1", "B=2")
 
 
+def test_what_came_before_is_taken_back_or_replaced_where_a_file_says_so(tmp_path: Path) -> None:
+    below = """
+services:
+  web:
+    image: a
+    ports: [1]
+    environment: {A: 1, B: 1}
+    depends_on: [db]
+    command: x
+    volumes: [./a:/a]
+  db: {image: b, ports: [2]}
+  gone: {image: c}
+"""
+    above = """
+services:
+  web:
+    ports: !override [3]
+    environment: {A: !reset null}
+    depends_on: !reset []
+    command: !reset
+  gone: !reset null
+  more: {extends: {service: db, file: 0.yaml}, ports: !reset [4], environment: !override [C=1]}
+"""
+    services = load(tmp_path, below, above).services
+    assert list(services) == ["web", "db", "more"]
+    web = services["web"]
+    assert web.flags["publish"] == ("3/tcp",)
+    assert web.flags["env"] == ("B=1",)
+    assert (web.depends_on, web.flags["command"]) == ((), ())
+    assert "src=" + str(tmp_path / "a") in web.flags["mount"][0]
+    assert (services["more"].flags["publish"], services["more"].flags["env"]) == ((), ("C=1",))
+    with pytest.raises(InvalidInput, match=r"0.yaml:1: .*tags are not understood: !reset"):
+        load(tmp_path, "services: {web: {image: a, ports: [!reset 1]}}")
+
+
+def test_a_build_has_secrets_contexts_tags_and_a_file_of_its_own(tmp_path: Path) -> None:
+    text = """
+services:
+  web:
+    build:
+      context: https://git.example.org/web.git#main
+      additional_contexts: [lib=./lib, base=docker-image://debian]
+      secrets: [key, {source: word, target: id}]
+      ssh: [default, other=/run/agent]
+      tags: [web:new]
+      network: none
+      no_cache: true
+      dockerfile_inline: |
+        FROM base
+secrets: {key: {file: ./key}, word: {environment: SET}}
+"""
+    service = load(tmp_path, text).services["web"]
+    build = service.build
+    assert build is not None
+    assert build.context == "https://git.example.org/web.git#main"
+    assert build.contexts == {"lib": f"{tmp_path}/lib", "base": "docker-image://debian"}
+    assert build.secrets["key"].path == f"{tmp_path}/key"
+    assert build.secrets["id"].content == b"green"
+    assert "green" not in service.described, "a label tells nobody's secret"
+    assert (build.ssh, build.tags) == (("default", "other=/run/agent"), ("web:new",))
+    assert (build.network, build.no_cache, build.inline) == ("none", True, "FROM base\n")
+
+
 def test_mounts_networks_volumes_and_health(tmp_path: Path) -> None:
     text = """
 services:
@@ -228,6 +291,16 @@ volumes: {data: {labels: [a=b]}, theirs: {external: true}}
         ('services: {a: {image: b, command: "\'x"}}', "services.a.command: no closing quotation"),
         ("services: {a: {image: b, healthcheck: {test: [X]}}}", "healthcheck.test: not a test"),
         ("services: {a: {image: b}}\nvolumes: {v: {driver: nfs}}", "volumes.v.driver: there is no"),
+        ("services: {a: {build: {secrets: [x]}}}", "build.secrets.0: there is none called 'x'"),
+        ("services: {a: {build: {network: lab}}}", "build.network: it is none for a build: 'lab'"),
+        (
+            "services: {a: {build: {additional_contexts: {b: 'service:b'}}}}",
+            "additional_contexts.b: another service's image is no context here",
+        ),
+        (
+            "services: {a: {build: {dockerfile: x, dockerfile_inline: FROM b}}}",
+            "build: dockerfile and dockerfile_inline exclude each other",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:

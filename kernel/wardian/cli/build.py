@@ -157,14 +157,14 @@ def _chosen(
         network=flags["network"],
         use_cache=not flags["no_cache"],
         pull=flags["pull"],
-        jobs=flags["jobs"] or min(len(os.sched_getaffinity(0)), MAX_JOBS),
+        jobs=jobs(flags["jobs"]),
         epoch_s=int(epoch) if epoch else None,
         rewrite_timestamp=flags["rewrite_timestamp"],
     )
 
 
 def _secrets(given: tuple[str, ...], private: Path) -> dict[str, Path]:
-    """Each as a file that only its owner can read."""
+    """Each as a file of its own."""
     secrets = {}
     for number, word in enumerate(given):
         fields = dict(part.partition("=")[::2] for part in word.split(","))
@@ -182,11 +182,20 @@ def _secrets(given: tuple[str, ...], private: Path) -> dict[str, Path]:
             raise NotFound(
                 f"cannot read the secret {name}: {error.strerror}", hint="give src=FILE or env=NAME"
             ) from error
-        path = private / str(number)
-        path.touch(mode=0o400)
-        path.write_bytes(data)
-        secrets[name] = path
+        secrets[name] = hidden(data, private / str(number))
     return secrets
+
+
+def hidden(data: bytes, path: Path) -> Path:
+    """A file of this that only its owner can read."""
+    path.touch(mode=0o400)
+    path.write_bytes(data)
+    return path
+
+
+def jobs(wanted: int = 0) -> int:
+    """How many stages are built at once."""
+    return wanted or min(len(os.sched_getaffinity(0)), MAX_JOBS)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wardian.build.remote import is_remote
 from wardian.compose.document import Document
-from wardian.compose.project import STARTED
+from wardian.compose.project import OF_SERVICE, STARTED
 from wardian.compose.section import Section
 from wardian.errors import InvalidInput
 from wardian.network import ports
@@ -80,10 +81,24 @@ class _Writer:
         build = one.below(given, "build")
         args = build.pairs("args")
         found: dict[str, Any] = {"context": ".", **given}
-        self.path(found, "context", one.below(found, "build"))
+        self._place(found, "context", build.text("context") or ".")
         if args:
             found["args"] = self._filled(args)
+        if contexts := build.pairs("additional_contexts"):
+            found["additional_contexts"] = {}
+            for name, word in contexts.items():
+                self._place(found["additional_contexts"], name, word or "")
+        if "secrets" in build:
+            found["secrets"] = _granted(build, "secrets")
+        if "ssh" in build:
+            agents = build.pairs("ssh")
+            found["ssh"] = [f"{key}={path}" if path else key for key, path in agents.items()]
         return found
+
+    def _place(self, values: dict[str, Any], name: str, word: str) -> None:
+        """A directory of the host's, or an address, which stays as it is."""
+        is_address = is_remote(word) or "://" in word or word.startswith(OF_SERVICE)
+        values[name] = word if is_address else self._absolute(word)
 
     def _env_files(self, one: Section) -> list[dict[str, Any]]:
         found = []

@@ -29,14 +29,18 @@ _WORDS = {"true": True, "True": True, "false": False, "False": False}
 _NULLS = ("", "~", "null", "Null", "NULL")
 # YAML's own tags, of which most stand for nothing that is written.
 _TAG = "tag:yaml.org,2002:"
+# compose-spec, 13-merge.md: below such a value nothing counts of files that came before; and of one
+# that is reset, nothing at all.
+RESET, OVERRIDE = "!reset", "!override"
 _KINDS = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value"}
 
 
 class Document(msgspec.Struct):
-    """The tree of values, and in which file and line each key is."""
+    """The tree of values, in which file and line each key is, and which bear a tag of compose's."""
 
     tree: dict[str, Any]
-    places: dict[Key, str] = msgspec.field(default_factory=dict)
+    places: dict[Key, str] = field(default_factory=dict)
+    tags: dict[Key, str] = field(default_factory=dict)
 
     def learn(self, other: Document, here: Key = (), there: Key = ()) -> None:
         """What comes from another document stands where it stood there."""
@@ -82,6 +86,7 @@ class _Reader:
         self._variables = variables
         self._values = 0
         self._places: dict[Key, str] = {}
+        self._tags: dict[Key, str] = {}
 
     def read(self) -> Document:
         try:
@@ -93,7 +98,7 @@ class _Reader:
         loader = yaml.SafeLoader(data)
         try:
             node = loader.get_single_node()
-            tree = self._value(loader, node, ()) if node is not None else {}
+            tree = self._item(loader, node, ()) if node is not None else {}
         except (yaml.YAMLError, RecursionError) as error:
             raise InvalidInput(f"{self._label}: {_why(error)}", hint="it is no YAML") from error
         finally:
@@ -102,19 +107,33 @@ class _Reader:
             raise InvalidInput(
                 f"{self._label}: the file is no mapping", hint="begin with services:"
             )
-        return Document(tree, self._places)
+        return Document(tree, self._places, self._tags)
+
+    def _tagged(self, loader: yaml.SafeLoader, node: yaml.Node, key: Key) -> Any:
+        """The value of a key: nothing if it is reset."""
+        if node.tag not in (RESET, OVERRIDE):
+            self._understand(node, key)
+            return self._value(loader, node, key)
+        self._tags[key] = node.tag
+        return None if node.tag == RESET else self._value(loader, node, key)
+
+    def _understand(self, node: yaml.Node, key: Key) -> None:
+        if node.tag.removeprefix(_TAG) not in _KINDS:
+            raise self._fault(node, key, f"tags are not understood: {node.tag[:60]}")
 
     def _value(self, loader: yaml.SafeLoader, node: yaml.Node, key: Key) -> Any:
         self._values += 1
         if self._values > MAX_VALUES or len(key) > MAX_DEPTH:
             raise InvalidInput(f"{self._label}: it has too many values", hint="mind its aliases")
-        if node.tag.removeprefix(_TAG) not in _KINDS:
-            raise self._fault(node, key, f"tags are not understood: {node.tag[:60]}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(loader, node, key)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(loader, one, (*key, str(n))) for n, one in enumerate(node.value)]
+            return [self._item(loader, one, (*key, str(n))) for n, one in enumerate(node.value)]
         return self._scalar(node, key)
+
+    def _item(self, loader: yaml.SafeLoader, node: yaml.Node, key: Key) -> Any:
+        self._understand(node, key)
+        return self._value(loader, node, key)
 
     def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         own = {id(one) for one, _ in node.value}
@@ -130,7 +149,7 @@ class _Reader:
             seen |= {name} if id(name_node) in own else set()
             here = (*key, name)
             self._places[here] = f"{self._label}:{name_node.start_mark.line + 1}"
-            found[name] = self._value(loader, value_node, here)
+            found[name] = self._tagged(loader, value_node, here)
         return found
 
     def _scalar(self, node: yaml.Node, key: Key) -> Any:

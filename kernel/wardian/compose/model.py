@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from wardian.compose import canonical, document, environment
-from wardian.compose.document import Document
-from wardian.compose.merging import put_on
+from wardian.compose.document import Document, Key
+from wardian.compose.merging import put_tagged
 from wardian.compose.section import Section
 from wardian.errors import InvalidInput
 
@@ -46,7 +46,7 @@ def _load(paths: Sequence[Path], origin: _Origin) -> Document:
     whole = Document({})
     for path in paths:
         one = _file(path, origin.leading_to(path.resolve()))
-        put_on(whole.tree, one.tree)
+        put_tagged(whole.tree, one.tree, one.tags)
         whole.places.update(one.places)
     return whole
 
@@ -136,10 +136,15 @@ class _Family:
         self._open.append(name)
         base = self._base(name, one)
         values.pop("extends")
-        put_on(base, values)
+        put_tagged(base, values, self._tags(name))
         self.services[name] = base
         self._open.remove(name)
         return base
+
+    def _tags(self, name: str) -> dict[Key, str]:
+        """Those in a service, by where they are in it."""
+        found = self.document.tags.items()
+        return {key[2:]: tag for key, tag in found if key[:2] == ("services", name) and key[2:]}
 
     def _base(self, name: str, one: Section) -> dict[str, Any]:
         value = one.take("extends")

@@ -17,17 +17,8 @@ STARTED, HEALTHY, COMPLETED = (
     "service_healthy",
     "service_completed_successfully",
 )
+OF_SERVICE = "service:"  # a context of a build that is another service's image
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-
-
-class Build(msgspec.Struct, frozen=True, kw_only=True):
-    """How a service's image is made."""
-
-    context: str
-    dockerfile: str | None = None
-    target: str = ""
-    arguments: dict[str, str] = msgspec.field(default_factory=dict)
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +41,27 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     def digest(self) -> str:
         """Of what is to be in it; a file of the host may change meanwhile."""
         return "" if self.path else hashlib.sha256(self.content).hexdigest()
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True):
+    """How a service's image is made. ``inline`` is the Dockerfile itself.
+
+    ``secrets`` are by their ids; what is in them is told nowhere.
+    """
+
+    context: str
+    dockerfile: str | None = None
+    inline: str = ""
+    target: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    network: str = "default"
+    ssh: tuple[str, ...] = ()
+    no_cache: bool = False
+    pull: bool = False
+    secrets: dict[str, FileEntry] = field(default_factory=dict, repr=False)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wardian.cli.pulling import WHEN
-from wardian.compose import granting, mounting
+from wardian.compose import building, granting, mounting
 from wardian.compose.document import Document
 from wardian.compose.environment import read as read_variables
 from wardian.compose.project import (
@@ -214,16 +214,7 @@ class _ServiceReader:
     def _build(self, one: Section) -> Build | None:
         if "build" not in one:
             return None
-        build = one.section("build")
-        found = Build(
-            context=build.text("context"),
-            dockerfile=build.text("dockerfile") or None,
-            target=build.text("target"),
-            arguments=_filled(build.pairs("args")),
-            labels=_filled(build.pairs("labels")),
-        )
-        build.done()
-        return found
+        return building.described(one.section("build"), self._files[granting.SECRETS])
 
     def _environment(self, one: Section) -> list[str]:
         found: dict[str, str] = {}

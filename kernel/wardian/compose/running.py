@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from wardian.compose import granting
+from wardian.compose import building, granting
 from wardian.compose.project import (
     COMPLETED,
     HEALTHY,
-    Build,
     NetworkEntry,
     Project,
     Service,
@@ -116,7 +115,7 @@ class Application(msgspec.Struct, frozen=True):
                 store.get(named(store, service.image))
                 return
         self.say("Image", service.image, "Building")
-        build_image(service.build, service.image)
+        building.build_image(service.build, service.image)
         self.say("Image", service.image, "Built")
 
     def ensure_networks_and_volumes(self, services: Sequence[Service]) -> None:
@@ -274,17 +273,6 @@ def _missing(what: str, entries: Sequence[EntryT], find: Callable[[str], object]
                 ) from None
             missing.append(entry)
     return missing
-
-
-def build_image(build: Build, name: str) -> None:
-    """Build a service's image. Raises WardianError."""
-    from wardian.build.builder import Options
-    from wardian.cli.build import run_build, teller
-
-    options = Options(
-        tags=(name,), target=build.target, arguments=build.arguments, labels=build.labels
-    )
-    run_build(build.context, build.dockerfile, options, teller("auto"))
 
 
 def begin(container: Container, say: Say) -> None:
