@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.faults.killing import after, kill, pidfd_of
+from tests.faults.leftovers import processes
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import Wardian, out, program, refused
+from wardian.errors import WardianError
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
 from wardian.linux import netlink
@@ -25,6 +29,7 @@ from wardian.linux.netlink import Netlink
 from wardian.network import ruleset
 from wardian.network.definition import Attachment
 from wardian.runtime.client import Client
+from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
 
 pytestmark = [
@@ -367,6 +372,20 @@ def test_the_end_of_a_container_takes_its_network_away_though_no_keeper_sees_it(
 
 
 CROWD = 200
+SPEAK = "echo fern | nc 10.213.7.2 7 > /heard; exec sleep 100000"
+
+
+def join(client: Client, name: str, network: str, layer: Path) -> Container:
+    """One of a crowd, that says a word to the first in its network."""
+    spec = ContainerSpec(
+        name=name,
+        image="busybox",
+        lowers=(str(layer),),
+        process=ProcessSpec(argv=("/bin/sh", "-c", SPEAK)),
+        attachments=(Attachment(network=network),),
+    )
+    with open(os.devnull, "r+b") as null:
+        return client.run(spec, fds=dict.fromkeys((0, 1, 2), null.fileno()))
 
 
 def test_two_hundred_containers_on_one_bridge_talk_and_leave_nothing(
@@ -375,19 +394,8 @@ def test_two_hundred_containers_on_one_bridge_talk_and_leave_nothing(
     before = _host()
     start(wardian, "server", SERVER, "--network", lab)
     bridge = settings(wardian, "server")["lab"]["Bridge"]
-    speak = "echo fern | nc 10.213.7.2 7 > /heard; exec sleep 100000"
     with Client.connect(state) as client:
-        crowd = []
-        for number in range(CROWD):
-            spec = ContainerSpec(
-                name=f"one{number}",
-                image="busybox",
-                lowers=(str(busybox_layer),),
-                process=ProcessSpec(argv=("/bin/sh", "-c", speak)),
-                attachments=(Attachment(network=lab),),
-            )
-            with open(os.devnull, "r+b") as null:
-                crowd.append(client.run(spec, fds=dict.fromkeys((0, 1, 2), null.fileno())))
+        crowd = [join(client, f"one{number}", lab, busybox_layer) for number in range(CROWD)]
         addresses = {container.info.endpoints[0].ip for container in crowd}
         assert len(addresses) == CROWD
         for container in crowd:
@@ -401,6 +409,39 @@ def test_two_hundred_containers_on_one_bridge_talk_and_leave_nothing(
     assert settings(wardian, "next")["lab"]["IPAddress"] == "10.213.7.3"  # the first that was free
     out(wardian("rm", "-f", "server", "next"))
     wait_until(lambda: _host() == before)
+
+
+def test_a_keeper_that_is_killed_in_the_middle_leaves_nothing_after_a_prune(
+    wardian: Wardian, state: Path, lab: str, busybox_layer: Path
+) -> None:
+    before = _host()
+    start(wardian, "server", SERVER, "--network", lab, "-p", "7")
+    chance = random.Random(5)  # noqa: S311 - moments, not secrets
+    for circle in range(4):  # in the middle of a start, whichever moment of it that is
+        with ExitStack() as stack:
+            client = stack.enter_context(Client.connect(state))
+            client.list()
+            keeper = keeper_pid(state)
+            assert keeper is not None
+            pidfd = stack.enter_context(pidfd_of(keeper))
+            stack.enter_context(suppress(WardianError, OSError))
+            stack.enter_context(after(chance, partial(kill, pidfd), 0.2))
+            for number in range(100):
+                join(client, f"one{circle}-{number}", lab, busybox_layer)
+            raise AssertionError("a hundred have started, and nobody was killed")
+    with Client.connect(state) as client:
+        running = [info.host_pid for info in client.list() if info.host_pid]
+        assert len(running) > 4
+        for host_pid in (keeper_pid(state), *running):  # and once more with all that it keeps
+            assert host_pid is not None
+            os.kill(host_pid, signal.SIGKILL)
+    out(wardian("system", "prune", "--force"))
+    assert out(wardian("ps", "-aq")) == ""
+    wait_until(lambda: _host() == before)
+    start(wardian, "next", SLEEPER, "--network", lab)
+    assert settings(wardian, "next")["lab"]["IPAddress"] == "10.213.7.2"  # no lease is left
+    out(wardian("rm", "-f", "next"))
+    wait_until(lambda: processes(state) == [])
 
 
 def _senders(bridge: str) -> list[str]:
