@@ -39,8 +39,8 @@ class Document(msgspec.Struct):
     """The tree of values, in which file and line each key is, and which bear a tag of compose's."""
 
     tree: dict[str, Any]
-    places: dict[Key, str] = field(default_factory=dict)
-    tags: dict[Key, str] = field(default_factory=dict)
+    places: dict[Key, str] = msgspec.field(default_factory=dict)
+    tags: dict[Key, str] = msgspec.field(default_factory=dict)
 
     def learn(self, other: Document, here: Key = (), there: Key = ()) -> None:
         """What comes from another document stands where it stood there."""

@@ -37,6 +37,10 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     content: bytes = b""
 
+    def __repr__(self) -> str:
+        """Without what is in it: it may end up in a log."""
+        return f"FileEntry(key={self.key!r}, path={self.path!r})"
+
     @property
     def digest(self) -> str:
         """Of what is to be in it; a file of the host may change meanwhile."""
@@ -53,15 +57,15 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     dockerfile: str | None = None
     inline: str = ""
     target: str = ""
-    arguments: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    contexts: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    contexts: dict[str, str] = msgspec.field(default_factory=dict)
     tags: tuple[str, ...] = ()
     network: str = "default"
     ssh: tuple[str, ...] = ()
     no_cache: bool = False
     pull: bool = False
-    secrets: dict[str, FileEntry] = field(default_factory=dict, repr=False)
+    secrets: dict[str, FileEntry] = msgspec.field(default_factory=dict)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
