@@ -20,6 +20,7 @@ import pytest
 
 import wardian
 from tests.linux.conftest import UID, keeper_pid, wait_until
+from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.files import remove_directory
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
@@ -170,7 +171,8 @@ def delegated(hierarchy: Hierarchy) -> Iterator[tuple[Path, ...]]:
     """
     name = f"wardian-gardener-{secrets.token_hex(4)}"
     groups = tuple(parent / name for parent in hierarchy.parents.values())
-    hierarchy.cgroup(name).create(Limits())
+    everything = DeviceRule.parse("a *:* rwm")
+    hierarchy.cgroup(name).create(Limits(device_rules=(everything,)))
     for group in groups:
         is_v2 = (group / "cgroup.subtree_control").exists()
         given = V2_GIVEN if is_v2 else tuple(os.listdir(group))

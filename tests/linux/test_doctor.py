@@ -188,7 +188,7 @@ os.chdir("/")
     assert value["blocking"] == []
     assert "layers on the state directory" in value["not_in_force"]
     drivers = [probe for probe in value["probes"] if probe["name"] == "storage driver"]
-    assert [probe["detail"] for probe in drivers] == ["native (the best here)"]
+    assert [probe["detail"] for probe in drivers] == ["fuse-overlayfs (the best here)"]
     line = lift_of(value, "layers on the state directory")
     assert line.startswith("export WARDIAN_ROOT=/")
     assert not line.startswith(f"export WARDIAN_ROOT={tmp_path}/merged")

@@ -27,10 +27,11 @@ from wardian.runtime.changed import changes_of
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec
-from wardian.storage import active, native, whiteout
+from wardian.storage import active, fuse, native, whiteout
 from wardian.storage import driver as drivers
 from wardian.storage.changes import changes
 from wardian.storage.driver import Driver
+from wardian.storage.fuse import FuseSnapshotter
 from wardian.storage.native import NativeSnapshotter
 from wardian.storage.overlay import OverlaySnapshotter
 from wardian.storage.packing import IdShift
@@ -38,6 +39,7 @@ from wardian.storage.snapshotter import Snapshot, Snapshotter
 
 DRIVERS: dict[Driver, Callable[[Path], Snapshotter]] = {
     Driver.OVERLAY: OverlaySnapshotter,
+    Driver.FUSE: FuseSnapshotter,
     Driver.NATIVE: NativeSnapshotter,
 }
 needs_root = pytest.mark.skipif(
@@ -452,7 +454,7 @@ def test_inspect_and_info_name_the_driver(storage: Driver, wardian: Wardian) -> 
     (found,) = json.loads(out(wardian("inspect", "one")))
     assert found["GraphDriver"]["Name"] == storage.value
     data = found["GraphDriver"]["Data"]
-    assert os.path.isdir(data["UpperDir" if storage is Driver.OVERLAY else "RootDir"])
+    assert os.path.isdir(data["UpperDir" if storage.has_upper else "RootDir"])
     style = ("--format", "{{.Driver}} {{.Containers}}")
     assert out(wardian("system", "info", *style)) == f"{storage.value} 1\n"
     assert refused(wardian("--storage-driver", "zfs", "ps"), 1).startswith("no storage driver")
@@ -550,9 +552,62 @@ def test_disk_use_is_that_of_the_files(storage: Driver, wardian: Wardian) -> Non
         json.loads(line) for line in out(wardian("system", "df", "--format", "json")).splitlines()
     ]
     used = next(row["SizeBytes"] for row in rows if row["Type"] == "Containers")
-    assert (used < 1 << 19) is (storage is Driver.OVERLAY)  # a static busybox is larger
+    assert (used < 1 << 19) is storage.has_upper  # a static busybox is larger
     out(wardian("system", "prune", "-f"))
     assert out(wardian("ps", "-aq")) == ""
+
+
+# --- the fuse-overlayfs driver -----------------------------------------------------------------
+
+
+def server_of(box: Container, state: Path) -> int:
+    """The process that serves its files, as its keeper knows it."""
+    return int((state / "containers" / box.info.id / "server").read_text().split()[0])
+
+
+def is_running(host_pid: int) -> bool:
+    try:
+        return Path(f"/proc/{host_pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("storage", [Driver.FUSE], indirect=True, ids=["fuse-overlayfs"])
+@pytest.mark.usefixtures("storage")
+def test_server_of_files_ends_with_its_container_and_no_sooner(
+    client: Client, spec: ContainerSpec, state: Path
+) -> None:
+    box = client.run(spec)
+    server = server_of(box, state)
+    assert Path(f"/proc/{server}/comm").read_text() == "fuse-overlayfs\n"
+    assert "fuse" not in ok(box, "ps")
+    if os.geteuid() == 0:
+        status = Path(f"/proc/{server}/status").read_text()
+        assert f"Uid:\t{box.info.first_host_id}\t" in status
+        assert "NoNewPrivs:\t1" in status
+    killed = keeper_pid(state)
+    assert killed is not None
+    os.kill(killed, 9)
+    wait_until(lambda: keeper_pid(state) != killed)
+    with Client.connect(state) as again:
+        adopted = again.container("box")
+        assert ok(adopted, "cat /srv/page/leaf") == "green\n"
+        os.kill(server, 9)  # it belongs to the test: whoever watches it now is the second keeper
+        wait_until(lambda: not adopted.info.host_pid)
+        assert adopted.info.exit_reason.startswith("fuse-overlayfs ended")
+        adopted.start()
+        server = server_of(adopted, state)
+        adopted.remove(force=True)
+        wait_until(lambda: not is_running(server))
+
+
+def test_program_that_is_missing_is_named_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuse, "PATH", str(tmp_path))
+    with pytest.raises(SetupError, match="fuse-overlayfs is not installed"):
+        FuseSnapshotter(tmp_path / "state").prepare("one")
+    assert os.listdir(tmp_path / "state/snapshots") == []
 
 
 # --- the native driver -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -183,8 +184,7 @@ class Workshop:
         In one ``is_at_rest`` nothing runs that could write, and it is removed next.
         """
         snapshot, below = _snapshot(place), shown(lowers)
-        is_whole = snapshot.driver is Driver.NATIVE
-        if is_whole:
+        if not snapshot.driver.has_upper:
             below = _all_lowers(place)
         archive = self._ingest.work / os.urandom(8).hex()
         with open(archive, "wb") as output:
@@ -199,7 +199,7 @@ class Workshop:
             return Made(None, ())
         ids = IdShift.of(snapshot.first_host_id)
         directory = self._ingest.work / os.urandom(8).hex()
-        may_promote = is_at_rest and not is_whole and os.geteuid() == 0
+        may_promote = is_at_rest and snapshot.driver is Driver.OVERLAY and os.geteuid() == 0
         if not (may_promote and self._promote(snapshot.upper, directory, ids)):
             unpacking.unpack_file(archive, directory)
         layer = self._ingest.adopt(archive, directory, diff_id)
@@ -211,7 +211,7 @@ class Workshop:
         ids, latest_s = IdShift.of(snapshot.first_host_id), self._latest_s
         fd = os.open(snapshot.upper, tree.OPEN_DIRECTORY)
         try:
-            if snapshot.driver is Driver.NATIVE:
+            if snapshot.driver is not Driver.OVERLAY:
                 packed = pack_changes(fd, found, output, ids=ids, latest_s=latest_s)
             else:
                 packed = pack(fd, output, ids=ids, latest_s=latest_s)
@@ -352,6 +352,8 @@ def _remove_if_empty(fd: int, folder: str, name: str) -> bool:
         ):
             return False
         try:
+            if stat.S_ISDIR(status.st_mode):
+                _remove_marks(parent, name)
             os.rmdir(name, dir_fd=parent)
         except NotADirectoryError:
             os.unlink(name, dir_fd=parent)
@@ -360,3 +362,15 @@ def _remove_if_empty(fd: int, folder: str, name: str) -> bool:
     finally:
         os.close(parent)
     return True
+
+
+def _remove_marks(parent: int, name: str) -> None:
+    """What fuse-overlayfs leaves in each directory that it makes."""
+    fd = os.open(name, tree.OPEN_DIRECTORY, dir_fd=parent)
+    try:
+        names = os.listdir(fd)
+        if whiteout.OPAQUE_NAME in names and not whiteout.without_marks(names):
+            for mark in names:
+                os.unlink(mark, dir_fd=fd)
+    finally:
+        os.close(fd)

@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wardian.storage.driver import Driver
-
 if TYPE_CHECKING:
     from wardian.runtime.messages import ContainerInfo
 
@@ -38,7 +36,7 @@ def container_sizer() -> Callable[[ContainerInfo], tuple[int, int]]:
 
     def measure(info: ContainerInfo) -> tuple[int, int]:
         own_bytes = tree_bytes(Path(info.upper))
-        if info.driver is Driver.NATIVE:
+        if not info.driver.has_upper:
             return own_bytes, own_bytes
         return own_bytes, own_bytes + sum(lower_bytes(Path(lower)) for lower in info.lowers)
 

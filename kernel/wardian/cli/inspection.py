@@ -18,7 +18,6 @@ from wardian.cli.params import complete_container, container_argument
 from wardian.cli.program import Command, complain
 from wardian.cli.sharing import borrowers, modes
 from wardian.errors import NotFound
-from wardian.storage.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,7 +283,7 @@ def _seccomp(profile: str) -> list[str]:
 
 def _graph(info: ContainerInfo) -> dict[str, Any]:
     """Docker's fields of overlay2; of a copy there is but the one directory."""
-    if info.driver is Driver.NATIVE:
+    if not info.driver.has_upper:
         return {"RootDir": info.upper, "MergedDir": info.merged}
     return {
         "LowerDir": ":".join(info.lowers),

@@ -221,7 +221,7 @@ class Program(LazyGroup):
 @click.option(
     "--storage-driver",
     metavar="NAME",
-    help="How a new state directory keeps containers' files: overlay or native.",
+    help="How a new state directory keeps containers' files: overlay, fuse-overlayfs or native.",
 )
 @click.version_option(package_name="wardian", message="wardian %(version)s")
 def program(root: str | None, storage_driver: str | None) -> None:

@@ -56,7 +56,8 @@ class LayersSampler:
             )
         try:
             self._lowers = Lowers(self._subject.lowers)
-            self._tree = UpperTree(self._subject.upper)
+            by_fuse = self._subject.driver is Driver.FUSE
+            self._tree = UpperTree(self._subject.upper, by_fuse=by_fuse)
         except OSError as error:
             self.close()
             raise SetupError(

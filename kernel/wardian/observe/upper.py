@@ -22,8 +22,8 @@ import msgspec
 
 from wardian.errors import KernelRefused
 from wardian.linux.inotify import IN_IGNORED, IN_Q_OVERFLOW, Inotify
+from wardian.storage import whiteout
 from wardian.storage.tree import OPEN_DIRECTORY, open_below
-from wardian.storage.whiteout import is_opaque
 
 MAX_PATHS = 200_000
 MAX_WATCHES = 50_000
@@ -46,7 +46,7 @@ class UpperTree:
     ``opaque`` names its opaque directories, ``unreadable`` those that we may not read.
     """
 
-    def __init__(self, upper: Path) -> None:
+    def __init__(self, upper: Path, *, by_fuse: bool = False) -> None:
         self.facts: dict[str, os.stat_result] = {}
         self.opaque: set[str] = set()
         self.unreadable: set[str] = set()
@@ -55,6 +55,7 @@ class UpperTree:
         self._hot: dict[str, float] = {}
         self._changed: set[str] = set()
         self._is_unwatched = False
+        self._by_fuse = by_fuse
         self._root_fd = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._inotify = Inotify()
         self._walk()
@@ -174,7 +175,8 @@ class UpperTree:
         """Look at all entries of an open directory; returns the directories to look at next."""
         self.unreadable.discard(directory)
         record = self._record(directory, fd)
-        if is_opaque(fd) != (directory in self.opaque):
+        is_now_opaque = whiteout.is_opaque_by_fuse if self._by_fuse else whiteout.is_opaque
+        if is_now_opaque(fd) != (directory in self.opaque):
             self.opaque ^= {directory}
             self._changed.update(self._known_from(directory))  # what they hide is another
         with os.scandir(fd) as entries:
@@ -233,6 +235,8 @@ class UpperTree:
     def _note(self, directory: str, fd: int, names: Iterable[str]) -> list[str]:
         record = self._directories[directory]
         to_enter = []
+        if self._by_fuse:
+            names = whiteout.without_marks(names)
         for name in names:
             path = _join(directory, name)
             try:

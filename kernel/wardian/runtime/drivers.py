@@ -29,13 +29,19 @@ def best(root: Path) -> Driver:
     with layers.scratch_below(root) as scratch:
         if layers.state_overlay(scratch).works or not spaces.user_namespace().works:
             return Driver.OVERLAY  # without user namespaces that is what says why
-    return Driver.NATIVE
+    with layers.scratch_below(root) as scratch:
+        return Driver.FUSE if layers.fuse_overlay(scratch).works else Driver.NATIVE
 
 
 def snapshotter(root: Path) -> ActiveSnapshots:
     """The state root's snapshots. Raises SetupError."""
-    if settle(root) is Driver.NATIVE:
+    driver = settle(root)
+    if driver is Driver.NATIVE:
         from wardian.storage.native import NativeSnapshotter
 
         return NativeSnapshotter(root)
+    if driver is Driver.FUSE:
+        from wardian.storage.fuse import FuseSnapshotter
+
+        return FuseSnapshotter(root)
     return OverlaySnapshotter(root)

@@ -159,7 +159,7 @@ def _porter(
 def _copy_of_image(root: Path) -> Iterator[Snapshot | None]:
     """Where the image's files can be copied to, with a driver that cannot show them otherwise."""
     snapshots = drivers.snapshotter(root)
-    if snapshots.driver is not Driver.NATIVE:
+    if snapshots.driver is Driver.OVERLAY:
         yield None
         return
     key = f"volume-{os.urandom(6).hex()}"

@@ -222,6 +222,7 @@ class House:
             raise
         live.connect(init)
         self._watch(live)
+        live.watch_server(sandbox.take_server(live.home))
         if sandbox.warnings:
             self._nursery.guess_nothing()
         if borrowed:

@@ -80,10 +80,14 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     borrowed = furniture.build(furnish)
     _take_cgroup_root(furnish, first.fds)
     message = sync.receive()
+    if message.data == m.USER:
+        _show_namespace(sync, m.USER)
+        message = sync.receive()
     listener = socket.socket(fileno=message.fds[0])
     lay = m.decode(message.data, m.Lay)
-    given = message.fds[1:]
-    root_fd = _lay(lay, given, furnish)
+    binds_at = 1 + (lay.driver is Driver.FUSE)
+    whole, given = message.fds[1:binds_at], message.fds[binds_at:]
+    root_fd = _lay(lay, whole, given, furnish)
     if given:  # else the binds to come are found by their paths on the host
         rootfs.enter(root_fd)
     # From now on every descriptor that comes is wanted, also those of init's first orders.
@@ -97,7 +101,7 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
         return init, privileges, borrowed
     message = sync.receive()
     if message.data == m.NETWORK:
-        _show_network(sync)
+        _show_namespace(sync, m.NETWORK)
         message = sync.receive()
     order = m.decode(message.data, m.Enter)
     rootfs.furnish(root_fd, _binds(order, message.fds), order.spec)
@@ -107,10 +111,10 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     return init, _finish(root_fd, order.spec, program), borrowed
 
 
-def _show_network(sync: wire.Connection) -> None:
+def _show_namespace(sync: wire.Connection, kind: bytes) -> None:
     """Nobody else may open it who is not root: we are not dumpable (ptrace(2))."""
-    fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    sync.send(m.NETWORK, (fd,))
+    fd = os.open(f"/proc/self/ns/{kind.decode()}", os.O_RDONLY | os.O_CLOEXEC)
+    sync.send(kind, (fd,))
     os.close(fd)
 
 
@@ -156,8 +160,11 @@ def _become_root() -> None:
     os.umask(0)
 
 
-def _lay(order: m.Lay, fds: tuple[int, ...], furnish: m.Furnish) -> int:
+def _lay(order: m.Lay, whole: tuple[int, ...], fds: tuple[int, ...], furnish: m.Furnish) -> int:
     """Mount the container's root with its usual furniture; a descriptor of it."""
+    if whole:
+        binds = fds or tuple(trees.binds(order, None))
+        return _furnished(rootfs.mount_whole(*whole), binds, order.binds)
     if order.driver is Driver.NATIVE:
         return _lay_native(order, fds)
     sources = fds or trees.detach(order, None)

@@ -24,8 +24,8 @@ from wardian.errors import (
 )
 from wardian.linux import namespaces, process, unix_socket
 from wardian.linux.process import start_ticks
+from wardian.runtime import fuse_server, oom
 from wardian.runtime import messages as m
-from wardian.runtime import oom
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 from wardian.runtime.relay import STREAMS, Relay, own_master, own_pipe_end
@@ -35,6 +35,7 @@ from wardian.runtime.wire import Connection, Message
 
 REMEMBERED_EXITS = 512
 _ANSWER_S = 5.0
+_SERVER_GRACE_S = 1.0
 Spawned = Callable[[m.SpawnedProcess | WardianError, tuple[int, ...]], None]
 Ended = Callable[[int], None]
 
@@ -78,6 +79,7 @@ class Live(msgspec.Struct):
     relay: Relay = cast("Relay", None)  # made of the others when they are known
     _inputs: list[int] = msgspec.field(default_factory=list)
     _namespaces: tuple[int, ...] = ()
+    _server: int = -1
     _awaits_table: bool = False
     _next_key: int = m.MAIN_KEY + 1
     _next_probe: int = m.MAIN_KEY - 1
@@ -101,12 +103,40 @@ class Live(msgspec.Struct):
         live = cls(loop, record, home, cgroup, pidfd)
         live.connect(init)
         live.ask_for_table()
+        try:
+            live.watch_server(fuse_server.noted(home))
+        except ProcessLookupError:
+            loop.later(0, live._lose_files)
         return live
 
     def connect(self, init: Connection) -> None:
         """Speak to init through this connection from now on."""
         self.init = init
         self.loop.serve(init, self._hear, self._lost)
+
+    def watch_server(self, pidfd: int | None) -> None:
+        """End with the process that serves its files (fuse-overlayfs), if that is first to end."""
+        if pidfd is None:
+            return
+        self._server = pidfd
+
+        def ended() -> None:
+            self._forget_server()
+            # A container's end is its server's, which the kernel may tell of sooner.
+            self.loop.later(_SERVER_GRACE_S, self._lose_files)
+
+        self.loop.watch(pidfd, ended)
+
+    def _forget_server(self) -> None:
+        if self._server >= 0:
+            self.loop.unwatch(self._server)
+            os.close(self._server)
+            self._server = -1
+
+    def _lose_files(self) -> None:
+        if self.pidfd >= 0:
+            self.stop_reason = "fuse-overlayfs ended, and the container's files with it"
+            self.kill()
 
     def give_up(self) -> None:
         """The start has failed: forget what was ordered; whoever starts it tells why."""
@@ -422,6 +452,7 @@ class Live(msgspec.Struct):
         for fd in self._namespaces:
             os.close(fd)
         self._namespaces = ()
+        self._forget_server()
         self.loop.unwatch(self.pidfd)
         os.close(self.pidfd)
         self.pidfd = -1

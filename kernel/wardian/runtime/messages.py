@@ -167,10 +167,9 @@ class Lay(Struct, frozen=True):
 
     With ``plain_hostname`` the spec will add nothing to it (`ContainerSpec.is_plain`), so
     the child confines itself at once. With the native driver ``upper`` is the root; the child is to
-    fill it if it gets no descriptors.
-
-    Descriptors: the listening socket; then the trees of `wardian.runtime.trees`, unless the child
-    is to make them itself from these paths.
+    fill it if it gets no descriptors. Descriptors: the listening socket; with fuse-overlayfs the
+    root; then the trees of `wardian.runtime.trees`, unless the child is to make them from these
+    paths.
     """
 
     lowers: tuple[str, ...]
@@ -188,8 +187,8 @@ class Lay(Struct, frozen=True):
         return f"{self.snapshot}/{self.upper}" if is_native else self.snapshot
 
 
-# Between them, if the keeper asks: the child sends its network namespace.
-NETWORK = b"network"
+# If the keeper asks: the child sends its user namespace before it is laid, its network's after.
+NETWORK, USER = b"net", b"user"
 
 
 class Enter(Struct, frozen=True):

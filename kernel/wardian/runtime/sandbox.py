@@ -36,8 +36,8 @@ from wardian.errors import KernelRefused, SetupError, WardianError
 from wardian.linux import namespaces, process, unix_socket
 from wardian.linux.idmap import write_id_maps
 from wardian.linux.process import start_ticks
+from wardian.runtime import fuse_server, trees, wire
 from wardian.runtime import messages as m
-from wardian.runtime import trees, wire
 from wardian.runtime.confinement import has_usual_seccomp, seccomp_program
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.lending import NOTHING, Loan
@@ -70,6 +70,7 @@ class Sandbox(msgspec.Struct):
     _laid: tuple[tuple[int, int], ...] | None = None
     is_plain: bool = False
     warnings: tuple[str, ...] = ()
+    server: fuse_server.Server | None = None
 
     @classmethod
     def create(
@@ -145,10 +146,28 @@ class Sandbox(msgspec.Struct):
         with (
             unix_socket.listen(site.home / "init.sock") as listener,
             self._trees(order, copy) as fds,
+            self._served(order, fds) as given,
         ):
-            self._send(m.encode(order), [listener.fileno(), *fds])
+            self._send(m.encode(order), [listener.fileno(), *given])
         self._laid = laid
         self.is_plain = bool(plain_hostname)
+
+    @contextmanager
+    def _served(self, order: m.Lay, fds: Sequence[int]) -> Iterator[Sequence[int]]:
+        """What the child gets: with fuse-overlayfs one mount instead of the layers."""
+        if order.driver is not Driver.FUSE:
+            yield fds
+            return
+        count = len(order.lowers) + 1
+        paths = (*order.lowers, order.tree)
+        layers = fuse_server.Layers(fds[:count], paths, order.upper, order.work)
+        userns_fd = None if self.ids is None else self._namespace_fd(m.USER)
+        try:
+            self.server = fuse_server.start(layers, userns_fd)
+        finally:
+            if userns_fd is not None:
+                os.close(userns_fd)
+        yield [self.server.mount_fd, *fds[count:]]
 
     def _fill(self, site: Site) -> None:
         from wardian.storage import native  # hardly any keeper needs all this
@@ -168,9 +187,12 @@ class Sandbox(msgspec.Struct):
 
     def network_fd(self) -> int:
         """Its network namespace, to be asked for when it is laid and before it enters."""
+        return self._namespace_fd(m.NETWORK)
+
+    def _namespace_fd(self, kind: bytes) -> int:
         with suppress(PermissionError):  # a user, or root without CAP_SYS_PTRACE
-            return os.open(f"/proc/{self.host_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._send(m.NETWORK, ())
+            return os.open(f"/proc/{self.host_pid}/ns/{kind.decode()}", os.O_RDONLY | os.O_CLOEXEC)
+        self._send(kind, ())
         answer = self._receive()
         if len(answer.fds) != 1:
             failure = m.decode(answer.data, m.Failure)
@@ -211,11 +233,23 @@ class Sandbox(msgspec.Struct):
     def wait_until_ready(self) -> tuple[str, ...]:
         """Return when it serves, with what is not as it is elsewhere; raises what went wrong."""
         answer = self._receive().data
+        is_ready = answer.startswith(m.READY.encode())
+        if self.server is not None and not is_ready and (failure := self.server.why_ended()):
+            raise failure
         word, *borrowed = answer.decode(errors="replace").split("\n")
         if word != m.READY:
             failure = m.decode(answer, m.Failure)
             raise SetupError(failure.what, hint=failure.hint)
         return tuple(borrowed)
+
+    def take_server(self, home: Path) -> int | None:
+        """A pidfd of the process that serves its files, if there is one; it is noted there."""
+        if self.server is None:
+            return None
+        pidfd = os.dup(self.server.pidfd)
+        fuse_server.note(home, self.server)
+        self.server.close()
+        return pidfd
 
     def _send(self, data: bytes, fds: Sequence[int]) -> None:
         with suppress(EOFError):  # it has failed: `wait_until_ready` tells why
@@ -255,6 +289,8 @@ class Sandbox(msgspec.Struct):
 
     def discard(self) -> None:
         """End it; its cgroup stays the caller's."""
+        if self.server is not None:
+            self.server.close()
         self._sync.close()
         with suppress(KernelRefused):
             process.pidfd_send_signal(self.pidfd, 9)

@@ -45,12 +45,17 @@ def detach(order: m.Lay | m.Enter, userns_fd: int | None, copy: Copy | None = No
         if isinstance(order, m.Lay):
             fds += (_layer(path, userns_fd, copy) for path in order.lowers)
             fds.append(mnt.open_tree(order.tree, CLONE))
-        fds += (_bind(bind, userns_fd) for bind in order.binds)
+        fds += binds(order, userns_fd)
     except BaseException:
         for fd in fds:
             os.close(fd)
         raise
     return fds
+
+
+def binds(order: m.Lay | m.Enter, userns_fd: int | None) -> list[int]:
+    """The binds alone."""
+    return [_bind(bind, userns_fd) for bind in order.binds]
 
 
 def _layer(path: str, userns_fd: int | None, copy: Copy | None) -> int:

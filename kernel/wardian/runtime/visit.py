@@ -123,15 +123,18 @@ def visit_own(
 
     For an ordinary user's files of subordinate ids, and images that no container shows. With a
     ``place``, a directory that there is, the root is put together over it: an image's of the
-    ``lowers``. It can be written if there is a ``snapshot``; the native driver always needs one.
+    ``lowers``. It can be written if there is a ``snapshot``; all drivers but overlay need one.
     """
     uids, gids = own_ranges()
     if len(uids) == 1 or len(gids) == 1:
         uids, gids = uids[:1], gids[:1]
     unshared, mapped = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
 
-    if place and snapshot is not None and snapshot.driver is Driver.NATIVE:
-        import wardian.storage.native  # noqa: F401  # the child can import nothing
+    if place and snapshot is not None:  # the child can import nothing
+        if snapshot.driver is Driver.NATIVE:
+            import wardian.storage.native
+        elif snapshot.driver is Driver.FUSE:
+            import wardian.runtime.fuse_server  # noqa: F401
 
     def settle() -> None:
         _become_root_of_own_ids(unshared[1], mapped[0])
@@ -212,8 +215,8 @@ def _become_root_of_own_ids(unshared: int, mapped: int) -> None:
 
 def _show_image(lowers: Sequence[str], place: str, snapshot: Snapshot | None) -> None:
     """Make an image's layers, stacked, our root. Short names: all options must fit into a page."""
-    if snapshot is not None and snapshot.driver is Driver.NATIVE:
-        _show_copy(lowers, snapshot)
+    if snapshot is not None and snapshot.driver is not Driver.OVERLAY:
+        (_show_copy if snapshot.driver is Driver.NATIVE else _show_served)(lowers, place, snapshot)
         return
     sources = [*lowers, str(snapshot.upper.parent)] if snapshot else lowers
     layers = [os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for source in sources]
@@ -235,7 +238,21 @@ def _show_image(lowers: Sequence[str], place: str, snapshot: Snapshot | None) ->
     os.chroot(".")
 
 
-def _show_copy(lowers: Sequence[str], snapshot: Snapshot) -> None:
+def _show_served(lowers: Sequence[str], place: str, snapshot: Snapshot) -> None:
+    from wardian.runtime import fuse_server
+
+    home, upper, work = snapshot.upper.parent, snapshot.upper.name, snapshot.work.name
+    paths = (*lowers, str(home))
+    fuse_server.hang_up(fuse_server.Layers((), paths, upper, work), place)
+    server = fuse_server.serve(len(lowers), upper, work)
+    os.mkdir("image")
+    move_mount(server.mount_fd, "image")
+    server.close()
+    os.chdir("image")
+    os.chroot(".")
+
+
+def _show_copy(lowers: Sequence[str], _place: str, snapshot: Snapshot) -> None:
     from wardian.storage import native
     from wardian.storage.packing import IdShift
 

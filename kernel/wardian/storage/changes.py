@@ -76,7 +76,7 @@ def changes(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
         upper_fd = os.open(snapshot.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with LayerStack(lowers) as stack:
-                yield from _compare(upper_fd, stack)
+                yield from _compare(upper_fd, stack, by_fuse=snapshot.driver is Driver.FUSE)
         finally:
             os.close(upper_fd)
     except OSError as error:
@@ -94,7 +94,7 @@ class _Place(msgspec.Struct, frozen=True):
     hides: bool  # whether it, or one above it, is opaque: what the layers have here is gone
 
 
-def _compare(upper_fd: int, stack: LayerStack) -> Iterator[Change]:
+def _compare(upper_fd: int, stack: LayerStack, *, by_fuse: bool) -> Iterator[Change]:
     waiting = [_Place("", stack.everything, hides=False)]
     while waiting:
         place = waiting.pop()
@@ -105,21 +105,41 @@ def _compare(upper_fd: int, stack: LayerStack) -> Iterator[Change]:
         try:
             with stack.opened(place.path, place.visible) as below:
                 folders: list[_Place] = []
-                yield from _compare_directory(fd, place, below, folders)
+                listing = _Listing.of(fd, by_fuse=by_fuse)
+                hides = place.hides or listing.is_opaque
+                place = _Place(place.path, place.visible, hides)
+                yield from _compare_directory(fd, listing, place, below, folders)
                 waiting += reversed(folders)
         finally:
             os.close(fd)
 
 
+class _Listing(msgspec.Struct, frozen=True):
+    """What there is in a directory of the upper; ``deleted`` are names that a file marks so."""
+
+    names: set[str]
+    deleted: set[str]
+    is_opaque: bool
+
+    @classmethod
+    def of(cls, fd: int, *, by_fuse: bool) -> _Listing:
+        """That of an open directory."""
+        names = set(os.listdir(fd))
+        if not by_fuse:
+            return cls(names, set(), whiteout.is_opaque(fd))
+        seen = whiteout.without_marks(names)
+        deleted = {name.removeprefix(whiteout.PREFIX) for name in names - seen}
+        return cls(seen, deleted, whiteout.is_opaque_by_fuse(fd))
+
+
 def _compare_directory(
-    fd: int, place: _Place, below: Folder, folders: list[_Place]
+    fd: int, listing: _Listing, place: _Place, below: Folder, folders: list[_Place]
 ) -> Iterator[Change]:
     """The changes in one directory; its own directories are added to ``folders``."""
-    hides = place.hides or whiteout.is_opaque(fd)
-    gone = below.names() if hides else set()
+    gone = below.names() if place.hides else set(filter(below.look_up, listing.deleted))
     has_whiteout_files = whiteout.has_whiteout_files(fd)
     prefix = f"{place.path}/" if place.path else ""
-    for name in sorted(os.listdir(fd)):
+    for name in sorted(listing.names):
         status = look_at(fd, name)
         if status is None:
             continue
@@ -134,6 +154,6 @@ def _compare_directory(
         kind = ChangeKind.ADDED if lower is None else ChangeKind.MODIFIED
         yield change(kind, prefix + name, status)
         if stat.S_ISDIR(status.st_mode):
-            folders.append(_Place(prefix + name, below.visible, hides))
+            folders.append(_Place(prefix + name, below.visible, place.hides))
     for name in sorted(gone):
         yield Change(ChangeKind.DELETED, prefix + name, 0)

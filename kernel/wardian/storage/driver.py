@@ -22,7 +22,13 @@ class Driver(enum.Enum):
     """How a container's writable files come to lie on an image's layers."""
 
     OVERLAY = "overlay"
+    FUSE = "fuse-overlayfs"
     NATIVE = "native"
+
+    @property
+    def has_upper(self) -> bool:
+        """Whether what a container writes is apart from its layers, else all is one copy."""
+        return self is not Driver.NATIVE
 
 
 def parse(word: str) -> Driver:

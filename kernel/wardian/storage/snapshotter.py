@@ -7,6 +7,7 @@ commit`, each step of a build) is to make a layer of what `changes` finds. A *vi
 mounted read-only. So a driver's own are the active snapshots, and how they get their files:
 
 - **overlay**: the kernel merges the layers and the upper directory (overlayfs).
+- **fuse-overlayfs**: a program does the same in user space (FUSE), where the kernel may not.
 - **native**: every file of the layers is copied, once, before the first start.
 """
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +23,11 @@ META_PREFIX = ".wh..wh."  # AUFS' own bookkeeping, of no meaning to anybody else
 
 OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
 WHITEOUT_ATTRIBUTES = ("trusted.overlay.whiteout", "user.overlay.whiteout")
-PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.")
+# fuse-overlayfs marks an opaque directory by this and by a file OPAQUE_NAME in it; deleted names as
+# overlayfs does, or by a file .wh.NAME (main.c: set_fd_opaque, create_whiteout). It lets no
+# container have a name that begins so.
+FUSE_OPAQUE_ATTRIBUTE = "user.fuseoverlayfs.opaque"
+PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 
 _OPAQUE = b"y"
 _HAS_WHITEOUT_FILES = b"x"  # since Linux 6.7, so that an overlay can lie on an overlay
@@ -31,6 +36,18 @@ _HAS_WHITEOUT_FILES = b"x"  # since Linux 6.7, so that an overlay can lie on an 
 def is_opaque(directory_fd: int) -> bool:
     """Whether a directory hides the directories of the same name in the layers below."""
     return _mark(directory_fd) == _OPAQUE
+
+
+def is_opaque_by_fuse(directory_fd: int) -> bool:
+    """Whether fuse-overlayfs says the same of a directory of an upper; nobody else may."""
+    with suppress(OSError):
+        return os.getxattr(directory_fd, FUSE_OPAQUE_ATTRIBUTE) == _OPAQUE
+    return is_opaque(directory_fd)
+
+
+def without_marks(names: Iterable[str]) -> set[str]:
+    """The names in a directory of fuse-overlayfs' upper that the container sees."""
+    return {name for name in names if not name.startswith(PREFIX)}
 
 
 def is_opaque_path(directory: Path) -> bool:

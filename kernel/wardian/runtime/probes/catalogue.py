@@ -122,9 +122,11 @@ def _in_state_directory(
 ) -> Iterator[Finding]:
     tries = {
         "layers on the state directory": layers.state_overlay,
+        "fuse-overlayfs": layers.fuse_overlay,
         "id-mapped layers": layers.id_mapped_layers,
         "file events": senses.file_events,
     }
+    has_overlay = False
     for name, tried in tries.items():
         if not is_writable:
             yield _untried(name, "state directory")
@@ -134,13 +136,14 @@ def _in_state_directory(
             with layers.scratch_below(root) as scratch:
                 finding = _finding(name, tried(scratch))
             yield finding
-            if tried is layers.state_overlay:
-                yield _storage_driver(root, has_overlay=finding.works)
+            has_overlay = has_overlay or (tried is layers.state_overlay and finding.works)
+            if tried is layers.fuse_overlay:
+                rest = Driver.FUSE if finding.works else Driver.NATIVE
+                yield _storage_driver(root, Driver.OVERLAY if has_overlay else rest)
 
 
-def _storage_driver(root: Path, *, has_overlay: bool) -> Finding:
+def _storage_driver(root: Path, best: Driver) -> Finding:
     """The one that the state root has, or would get."""
-    best = Driver.OVERLAY if has_overlay else Driver.NATIVE
     try:
         known, wanted = driver.recorded(root), driver.asked()
     except WardianError as error:

@@ -17,10 +17,11 @@ from wardian.linux import mount as mnt
 from wardian.linux import namespaces
 from wardian.linux.idmap import write_id_maps
 from wardian.linux.namespaces import CLONE_NEWNS, CLONE_NEWUSER
-from wardian.runtime import ids
+from wardian.runtime import fuse_server, ids
 from wardian.runtime.ids import IdMaps
 from wardian.runtime.probes.attempt import Result, attempt, in_namespaces, mount_scratch
 from wardian.runtime.probes.host import file_system
+from wardian.storage.fuse import PROGRAM
 
 LOW_SPACE_BYTES = 512 << 20
 
@@ -92,6 +93,24 @@ def state_overlay(scratch: Path) -> Result:
         )
         Path("merged/file").write_text("upper")
         return file_system(scratch)
+
+    return in_namespaces(CLONE_NEWNS, deed)
+
+
+def fuse_overlay(scratch: Path) -> Result:
+    """The same put together by fuse-overlayfs; its name is the detail."""
+
+    def deed() -> str:
+        parts = (str(scratch / "lower"), str(scratch / "snapshot"))
+        fuse_server.hang_up(fuse_server.Layers((), parts, "upper", "work"))
+        server = fuse_server.serve(1, "upper", "work")
+        os.mkdir("merged")
+        mnt.move_mount(server.mount_fd, "merged")
+        try:
+            Path("merged/file").write_text("upper")
+        except OSError as error:
+            raise server.why_ended() or error from error
+        return PROGRAM
 
     return in_namespaces(CLONE_NEWNS, deed)
 

@@ -152,6 +152,14 @@ def _overlay(finding: Finding, host: Host) -> str:
     return _newer_kernel(finding, host)
 
 
+def _fuse_overlayfs(finding: Finding, host: Host) -> str:
+    if finding.errno == errno.ENOENT:
+        return _sudo(host, "modprobe fuse")
+    if finding.errno == errno.EACCES:
+        return _sudo(host, "chmod 666 /dev/fuse")
+    return _sudo(host, "apt-get install fuse-overlayfs")
+
+
 def _state_directory(finding: Finding, host: Host) -> str:
     candidates = (Path.home(), Path("/var/lib"), Path("/var/tmp"), Path("/dev/shm"), Path("/tmp"))  # noqa: S108  # places to propose, not to write to
     for parent in candidates:
@@ -305,6 +313,9 @@ REMEDIES: dict[str, Remedy] = {
     "storage driver": Remedy(Area.FILES, EXTRA, _COPIES, _says("set WARDIAN_STORAGE_DRIVER")),
     "id-mapped layers": Remedy(
         Area.FILES, PROMISE, "layers are copied for each container's ids", _id_mapped
+    ),
+    "fuse-overlayfs": Remedy(
+        Area.FILES, EXTRA, "where overlayfs is missing, images are copied", _fuse_overlayfs
     ),
     "/dev/fuse": Remedy(Area.FILES, EXTRA, "no fuse-overlayfs", _module("fuse")),
     "memory limit": Remedy(Area.LIMITS, PROMISE, "--memory is not in force", _cgroup),
