@@ -305,7 +305,19 @@ def test_command_that_finds_no_network_is_told_how_to_get_one(
     path = write(context, f"FROM {IMAGE}\nRUN wget -q http://example.org/\n")
     done = wardian("build", "--progress=quiet", path)
     assert done.returncode == 1
-    assert "hint: RUN has loopback only; give it the host's network: --network=host" in done.stderr
+    assert "hint: RUN has loopback only with --network=none; leave that out" in done.stderr
+
+
+def test_run_goes_on_without_a_network_where_none_can_be_made_and_says_why(
+    wardian: Wardian, context: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state / "switch.sock").mkdir()  # so that no switch starts
+    monkeypatch.setenv("WARDIAN_BUILD_NETWORK", "default")
+    path = write(context, f"FROM {IMAGE}\nRUN ls /sys/class/net\nRUN wget -q http://example.org\n")
+    done = wardian("build", "--progress=plain", path)
+    assert done.returncode == 1
+    assert done.stderr.count("RUN has loopback only: the switch does not start") == 2 + 1
+    assert "--network=host gives it the host's network" in done.stderr
 
 
 def test_error_in_one_stage_ends_the_others(wardian: Wardian, context: Path) -> None:

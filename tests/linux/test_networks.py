@@ -320,6 +320,23 @@ def test_wrong_networks_are_one_line(wardian: Wardian, lab: str) -> None:
     assert "no such network" in refused(wardian("network", "rm", lab), 1)
 
 
+def test_run_of_a_build_has_the_default_bridge_unless_it_asks_for_less_or_for_more(
+    wardian: Wardian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WARDIAN_BUILD_NETWORK")
+    start(wardian, "web", SERVER, "--network", "bridge")
+    address = settings(wardian, "web")["bridge"]["IPAddress"]
+    reach = f"import socket; socket.create_connection(('{address}', 7))"
+    (tmp_path / "Dockerfile").write_text(
+        f'FROM {IMAGE}\nRUN cut -f 1 /proc/net/route > /routes; python3 -c "{reach}"\n'
+        "RUN --network=none ls /sys/class/net > /none\n"
+        "RUN --network=host readlink /proc/self/ns/net > /host\n"
+    )
+    out(wardian("build", "-q", "-t", "made", f"{tmp_path}"))
+    said = out(wardian("run", "--rm", "made", "cat", "/none", "/host", "/routes")).split()
+    assert said == ["lo", os.readlink("/proc/self/ns/net"), "Iface", "eth0", "eth0"]
+
+
 @pytest.mark.parametrize("victim", ["keeper", "switch"])
 def test_a_killed_keeper_or_switch_is_replaced_and_the_network_goes_on(
     wardian: Wardian, state: Path, lab: str, victim: str

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wardian.build import reach
 from wardian.build.assembly import Assembly
 from wardian.build.cache import StepCache
 from wardian.build.context import Context
@@ -47,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     contexts: Mapping[str, str] = msgspec.field(default_factory=dict)
     secrets: Mapping[str, Path] = msgspec.field(default_factory=dict)
     agents: Mapping[str, Path] = msgspec.field(default_factory=dict)
-    network: str = "default"
+    network: str = msgspec.field(default_factory=reach.usual)
     use_cache: bool = True
     pull: bool = False
     jobs: int = 1

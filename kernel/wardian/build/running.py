@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wardian.build.cache import Facts
+from wardian.build.reach import Reach
 from wardian.build.stages import PREDEFINED, Instruction, flag_values
 from wardian.build.state import Made
 from wardian.errors import CommandFailed
 
 if TYPE_CHECKING:
     from wardian.build.assembly import Assembly
-    from wardian.runtime.spec import Network
 
 RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
@@ -45,12 +45,12 @@ class Running(msgspec.Struct, frozen=True):
     def do(self) -> Made:
         """Run it. Raises CommandFailed with the command's exit code."""
         from wardian.build.mounts import Mounts  # what is in the cache needs no container
-        from wardian.runtime.spec import Network, ProcessSpec
+        from wardian.runtime.spec import ProcessSpec
 
         state, options = self.assembly.state, self.assembly.builder.options
         flags = flag_values(self.one, RUN_FLAGS)
         argv, script = self._argv()
-        network = self._network(flags.get("network", [options.network])[-1])
+        reach = self._reach(flags.get("network", [options.network])[-1])
         with Mounts(self.assembly, self.one, flags.get("mount", [])) as mounts:
             process = ProcessSpec(
                 argv=tuple(argv),
@@ -63,7 +63,7 @@ class Running(msgspec.Struct, frozen=True):
                 state.lowers,
                 process,
                 said.tell,
-                network=network,
+                reach=reach,
                 binds=tuple(mounts.binds),
                 tmpfs=tuple(mounts.tmpfs),
                 stdin=None if script is None else _readable(script),
@@ -74,19 +74,32 @@ class Running(msgspec.Struct, frozen=True):
                 f'process "{named}" did not complete successfully: exit code: {code}'
             )
             hint = "its output is above; what was built before is kept"
-            if network is Network.NONE and _UNREACHED.search(said.end):
-                hint = "RUN has loopback only; give it the host's network: --network=host"
+            if _UNREACHED.search(said.end):
+                hint = self._why_unreached(reach) or hint
             raise CommandFailed(fault.what, exit_code=1, hint=hint)
         return made
 
-    def _network(self, word: str) -> Network:
-        from wardian.runtime.spec import Network
+    def _reach(self, word: str) -> Reach:
+        try:
+            return Reach(word)
+        except ValueError:
+            what = f"unknown network: {word[:40]}"
+            raise self.one.fault(what, "use none, default or host") from None
 
-        if word == "host":
-            return Network.HOST
-        if word not in ("none", "default"):
-            raise self.one.fault(f"unknown network: {word[:40]}", "use none, default or host")
-        return Network.NONE
+    def _why_unreached(self, reach: Reach) -> str:
+        """What to do about a network that leads nowhere; nothing if it should lead out."""
+        if reach is Reach.NONE:
+            return "RUN has loopback only with --network=none; leave that out"
+        if reach is Reach.HOST:
+            return ""
+        if why := self.assembly.workshop.why_no_network:
+            return f"RUN has loopback only: {why}; --network=host gives it the host's network"
+        if os.geteuid() != 0:
+            from wardian.network import outlet
+
+            if why := outlet.choose().why:
+                return f"a user's containers have no way out here: {why}"
+        return ""
 
     def _argv(self) -> tuple[list[str], bytes | None]:
         """The command, and the script on its standard input if it is a whole here-document."""

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
-from msgspec.structs import replace
 
+from wardian.build.reach import Reach
 from wardian.build.state import Made
 from wardian.build.stop import Stop
 from wardian.build.transfer import Order, Sent, Transfer
-from wardian.errors import WardianError
+from wardian.errors import SetupError, WardianError
 from wardian.images.ingest import Ingest
+from wardian.network.definition import DEFAULT, Attachment
 from wardian.runtime import drivers
 from wardian.runtime import user as users
 from wardian.runtime.changed import as_owner
@@ -69,6 +70,7 @@ class Workshop:
         self._latest_s = latest_s
         self._stop = stop or Stop()
         self._connected: Client | None = None
+        self.why_no_network = ""
 
     def close(self) -> None:
         """Hang up."""
@@ -125,19 +127,25 @@ class Workshop:
         process: ProcessSpec,
         output: Callable[[bytes], None],
         *,
-        network: Network = Network.NONE,
+        reach: Reach = Reach.NONE,
         binds: tuple[Bind, ...] = (),
         tmpfs: tuple[Tmpfs, ...] = (),
         stdin: int | None = None,
     ) -> tuple[int, Made]:
-        """Run a command on the layers: its exit code and what it made."""
-        spec = replace(
-            self._spec(lowers), process=process, network=network, binds=binds, tmpfs=tmpfs
-        )
+        """Run a command on the layers: its exit code and what it made.
+
+        Where the default network cannot be made it has none, and its output begins with why.
+        """
+        spec = replace(self._spec(lowers), process=process, binds=binds, tmpfs=tmpfs)
+        if reach is Reach.HOST:
+            spec = replace(spec, network=Network.HOST)
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         fds = {1: write_fd, 2: write_fd} | ({} if stdin is None else {0: stdin})
         try:
-            container = self._started(spec, fds)
+            container = self._plugged(spec, fds) if reach is Reach.DEFAULT else None
+            if container is None and (why := self.why_no_network) and reach is Reach.DEFAULT:
+                output(f"RUN has loopback only: {why}\n".encode())
+            container = container or self._started(spec, fds)
         finally:
             os.close(write_fd)
             if stdin is not None:
@@ -160,6 +168,17 @@ class Workshop:
         """By a way of its own, as the workshop's may be waiting for this very container."""
         with suppress(WardianError), Client.connect(self._root) as client:
             client.container(container_id).remove(force=True)
+
+    def _plugged(self, spec: ContainerSpec, fds: dict[int, int]) -> Container | None:
+        """One in the default network; None if it cannot be had here (`why_no_network`)."""
+        if self.why_no_network:
+            return None
+        attachments = (Attachment(network=DEFAULT),)
+        try:
+            return self._started(replace(spec, attachments=attachments), fds)
+        except SetupError as error:
+            self.why_no_network = error.what
+            return None
 
     def _started(self, spec: ContainerSpec, fds: dict[int, int]) -> Container:
         try:

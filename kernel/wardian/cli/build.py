@@ -40,7 +40,7 @@ def _options(function: F) -> F:
         click.option("--ssh", metavar="ID[=SOCKET|KEY,…]", multiple=True,
                      help="Let RUN use the keys of an ssh-agent ($SSH_AUTH_SOCK)."),
         click.option("--network", default="default", metavar="none|default|host",
-                     help="The network of RUN."),
+                     envvar="WARDIAN_BUILD_NETWORK", help="The network of RUN."),
         click.option("--no-cache", is_flag=True, help="Run everything again."),
         click.option("--pull", is_flag=True, help="Get base images even if they are here."),
         click.option("--jobs", type=click.IntRange(0), default=0, metavar="N",
