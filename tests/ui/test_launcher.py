@@ -29,7 +29,7 @@ def test_the_launcher_has_our_kernels_and_cards_with_pictures(
     server: JupyterServer, page: Page, theme: str
 ) -> None:
     open_launcher(page, server, theme)
-    for name in ("Wardian: Python in a container", "Wardian: shell in a container"):
+    for name in ("Wardian: Python", "Wardian: shell"):
         cards = page.locator(".jp-LauncherCard", has_text=name)
         expect(cards).to_have_count(2)  # a notebook and a console
         for picture in cards.locator("img").all():
