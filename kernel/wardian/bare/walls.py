@@ -8,12 +8,14 @@ from contextlib import suppress
 
 import msgspec
 
+from wardian.bare import truncation
 from wardian.bare.reach import Reach, beneath
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import capabilities, landlock, process, seccomp
 
+LATEST = 1 << 31  # no version is that high
 READING = landlock.EXECUTE | landlock.READ_FILE | landlock.READ_DIR
-FILES, SIGNALS, CALLS = "files", "signals", "system calls"
+FILES, SIGNALS, CALLS, SIZES = "files", "signals", "system calls", "sizes"
 
 
 class Walls(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,22 +35,28 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
         return SIGNALS not in self.missing
 
     @property
+    def has_sizes(self) -> bool:
+        """Whether they can empty no file that they may not write (truncate(2))."""
+        return SIZES not in self.missing
+
+    @property
     def has_filter(self) -> bool:
         """Whether the default filter of containers is in force."""
         return CALLS not in self.missing
 
 
-def raise_walls(reach: Reach) -> Walls:
+def raise_walls(reach: Reach, *, most: int = LATEST) -> Walls:
     """Put up every wall that this kernel gives. SetupError where too few would be left.
 
-    Only for processes of one thread.
+    Only for processes of one thread. ``most`` is the latest version of Landlock to make use of, as
+    if the kernel had no later one.
     """
     _drop_capabilities()
     process.set_no_new_privs()
-    missing = {}
+    missing: dict[str, str] = {}
     version = 0
     try:
-        version = _restrict_files(reach)
+        version = _restrict_files(reach, most)
     except KernelRefused as error:
         missing[FILES] = missing[SIGNALS] = f"Landlock is refused: {error.what}"
     else:
@@ -56,9 +64,11 @@ def raise_walls(reach: Reach) -> Walls:
             missing[FILES] = missing[SIGNALS] = "this kernel has no Landlock, or it is switched off"
         elif not landlock.scopes(version):
             missing[SIGNALS] = f"this kernel's Landlock ({version}) does not hold signals back"
-    if FILES in missing and os.geteuid() == 0:
+        if 0 < version < truncation.GOVERNED_FROM:
+            missing |= _refuse_truncation()
+    if (open_to := missing.get(FILES) or missing.get(SIZES)) and os.geteuid() == 0:
         raise SetupError(
-            f"cells would be root here with no wall around this machine's files: {missing[FILES]}",
+            f"cells would be root here with no wall around this machine's files: {open_to}",
             hint="start Jupyter as an ordinary user",
         )
     try:
@@ -77,9 +87,18 @@ def _drop_capabilities() -> None:
     capabilities.set_capabilities(effective=(), permitted=(), inheritable=())
 
 
-def _restrict_files(reach: Reach) -> int:
+def _refuse_truncation() -> dict[str, str]:
+    """What is missing then: nothing, or why a file's size is open to all."""
+    try:
+        truncation.refuse()
+    except KernelRefused as error:
+        return {SIZES: f"this kernel's Landlock does not govern truncate; {error.what}"}
+    return {}
+
+
+def _restrict_files(reach: Reach, most: int) -> int:
     """The version of Landlock by which the rules are in force; 0 if there is none."""
-    abi = landlock.abi_version()
+    abi = min(landlock.abi_version(), most)
     if abi == 0:
         return 0
     everything = landlock.rights(abi)

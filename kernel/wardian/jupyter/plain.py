@@ -88,6 +88,8 @@ def not_held(walls: Walls) -> list[str]:
     no = []
     if not walls.has_files:
         no.append(f"all files of this user, keys and tokens too ({walls.missing['files']})")
+    if not walls.has_sizes:
+        no.append(f"files of this user can be emptied ({walls.missing['sizes']})")
     if not walls.has_signals:
         no.append(f"signals to processes of this user ({walls.missing['signals']})")
     if not walls.has_filter:
