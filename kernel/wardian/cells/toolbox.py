@@ -29,6 +29,7 @@ import msgspec
 
 from wardian.cells.environment import MOUNT_POINT
 from wardian.errors import SetupError
+from wardian.images.shared import shared_root
 from wardian.runtime.spec import Bind
 
 RECIPE = "2"
@@ -77,6 +78,10 @@ def ensure_toolbox(root: Path) -> Toolbox:
     sites = _sites()
     shells = [Path(path) for name in ("bash", "busybox") if (path := shutil.which(name))]
     fingerprint = _fingerprint([interpreter, stdlib, *sites, *shells, *sorted(GUEST.iterdir())])
+    shared = shared_root(root)
+    if shared and (shared / "toolbox" / fingerprint).is_dir():
+        (root / "toolbox").mkdir(parents=True, exist_ok=True)  # tells that it was looked for
+        root = shared
     toolbox = Toolbox(root / "toolbox" / fingerprint, stdlib, sites)
     if not toolbox.directory.is_dir():
         scratch = root / "toolbox" / f".{fingerprint}.{os.urandom(4).hex()}"

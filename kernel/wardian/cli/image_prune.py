@@ -48,7 +48,7 @@ def prune(*, force: bool, all_images: bool, filter_words: tuple[str, ...]) -> in
         store = ImageStore(client.root)
         used = {Path(lower) for info in client.list() for lower in info.lowers}
         for each in store.list():
-            is_wanted = takes_named or each.reference == UNNAMED
+            is_wanted = not each.is_shared and (takes_named or each.reference == UNNAMED)
             is_used = bool(used & set(each.layer_directories))
             if is_wanted and not is_used and fits(created_s(each.config), each.labels):
                 store.remove(key_of(each))

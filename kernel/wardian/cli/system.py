@@ -117,7 +117,7 @@ def df(style: str | None) -> None:
 def _image_use(client: Client, containers: list[ContainerInfo]) -> dict[str, Any]:
     from wardian.images.store import ImageStore
 
-    images = ImageStore(client.root).list()
+    images = [one for one in ImageStore(client.root).list() if not one.is_shared]
     used = {lower for info in containers for lower in info.lowers}
     idle = [image for image in images if not used & set(map(str, image.layer_directories))]
     layers = {directory for image in images for directory in image.layer_directories}
@@ -202,7 +202,7 @@ def prune(*, force: bool, all_images: bool, volumes: bool) -> int:
         used = {Path(lower) for info in left for lower in info.lowers}
         if all_images:
             for image in store.list():
-                if not used & set(image.layer_directories):
+                if not used & set(image.layer_directories) and not image.is_shared:
                     store.remove(key_of(image))
                     click.echo(f"image {image.reference}")
         freed += store.prune(keep_layers=used)

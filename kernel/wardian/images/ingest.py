@@ -153,7 +153,7 @@ class Ingest:
         self._lease(layer.diff_id)
         with self._store.names.locked(), storing():
             if (path := self._blob(layer.blob.digest)).exists():
-                os.replace(path, self._store.blob(layer.blob.digest))
+                os.replace(path, self._store.own_blob(layer.blob.digest))
             if (path := self._layer(layer.diff_id)).exists() and not target.exists():
                 os.rename(path, target)
         return target
@@ -223,7 +223,7 @@ class Ingest:
         with self._store.names.locked(), storing():
             for digest in blobs:
                 if (path := self._blob(digest)).exists():
-                    os.replace(path, self._store.blob(digest))
+                    os.replace(path, self._store.own_blob(digest))
             for diff_id in layers:
                 target = self._store.layer_directory(diff_id)
                 if (path := self._layer(diff_id)).exists() and not target.exists():

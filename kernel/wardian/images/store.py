@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from wardian.errors import InvalidInput, NotFound
+from wardian.errors import FailedPrecondition, InvalidInput, NotFound
 from wardian.images.index import NameIndex, cannot_store, name_of, named, storing
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, digest_of, parse
 from wardian.images.reference import Reference, is_digest
+from wardian.images.shared import shared_root
 from wardian.storage import tree, whiteout
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ ADDING, _GONE = ".new-", ".old-"
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """An image in the store. ``layer_directories`` are its unpacked layers, uppermost first.
 
-    ``reference`` is the short name that users know; ``digest`` is the manifest's.
+    ``reference`` is the short name that users know; ``digest`` is the manifest's. One that
+    ``is_shared`` is the administrator's: it can be used and not removed.
     """
 
     reference: str
@@ -45,6 +48,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     diff_ids: tuple[str, ...]
     layer_directories: tuple[Path, ...]
     size_bytes: int
+    is_shared: bool = False
 
     @property
     def labels(self) -> dict[str, str]:
@@ -83,6 +87,8 @@ class ImageStore:
         self._content = root / "content"
         self.layers = root / "layers"
         self.names = NameIndex(self._content)
+        shared = shared_root(root)
+        self._shared = ImageStore(shared) if shared and _is_store(shared) else None
         layout = self._content / "oci-layout"
         if layout.exists() and self.layers.exists():
             return
@@ -95,28 +101,50 @@ class ImageStore:
     # --- reading -------------------------------------------------------------------------
 
     def get(self, reference: str) -> Image:
-        """The image of this name or digest; NotFound, InvalidInput if that is no name."""
+        """The image of this name or digest; NotFound, InvalidInput if that is no name.
+
+        One's own hides a shared one of the same name.
+        """
         wanted = reference if is_digest(reference) else str(Reference.parse(reference))
         for entry in self.names.read():
             if wanted in (name_of(entry), entry.digest):
                 return self._image(entry)
+        if self._shared is not None:
+            with suppress(NotFound):
+                return replace(self._shared.get(reference), is_shared=True)
         raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
 
     def list(self) -> list[Image]:
-        """Every image that can be read, by name; `check` tells of the others."""
+        """Every image that can be read, by name, shared ones too; `check` tells of the others."""
         images = []
         for entry in self.names.read():
             with suppress(NotFound, InvalidInput):
                 images.append(self._image(entry))
+        if self._shared is not None:
+            own = {image.reference for image in images} - {UNNAMED}
+            shared = (one for one in self._shared.list() if one.reference not in own)
+            images += (replace(one, is_shared=True) for one in shared)
         return sorted(images, key=lambda image: image.reference)
 
     def layer_directory(self, diff_id: str) -> Path:
         """Where a layer is (or will be) unpacked."""
-        return self.layers / diff_id.removeprefix("sha256:")
+        own = self.layers / _hex(diff_id)
+        if self._shared is not None and not own.exists():
+            shared = self._shared.layer_directory(diff_id)
+            return shared if shared.exists() else own
+        return own
 
     def blob(self, digest: str) -> Path:
-        """Where a blob is (or will be)."""
-        return self._content / "blobs/sha256" / digest.removeprefix("sha256:")
+        """Where a blob is (or will be, see `own_blob`)."""
+        own = self.own_blob(digest)
+        if self._shared is not None and not own.exists():
+            shared = self._shared.own_blob(digest)
+            return shared if shared.exists() else own
+        return own
+
+    def own_blob(self, digest: str) -> Path:
+        """Where one is kept in this store, whatever is shared."""
+        return self._content / "blobs/sha256" / _hex(digest)
 
     def read(self, blob: Descriptor) -> bytes:
         """A document's bytes, which are what the digest says; NotFound, InvalidInput."""
@@ -188,7 +216,8 @@ class ImageStore:
         digest = self.get(reference).digest
         with self.names.locked():
             entries = self.names.read()
-            source = next((entry for entry in entries if entry.digest == digest), None)
+            known = [*entries, *(self._shared.names.read() if self._shared else ())]
+            source = next((entry for entry in known if entry.digest == digest), None)
             if source is None:
                 raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
             kept = [entry for entry in entries if name_of(entry) != target]
@@ -201,6 +230,11 @@ class ImageStore:
             entries = self.names.read()
             left = [entry for entry in entries if wanted not in (name_of(entry), entry.digest)]
             if len(left) == len(entries):
+                if self._shared is not None and self.get(reference).is_shared:
+                    raise FailedPrecondition(
+                        f"image {reference[:200]} is shared by all users of this machine",
+                        hint="its administrator can remove it",
+                    )
                 raise NotFound(f"no such image: {reference[:200]}", hint=self._what_is_here())
             self.names.write(left)
 
@@ -297,6 +331,10 @@ class ImageStore:
         from wardian.images.verification import Verification
 
         return map(str, Verification(self, deep=False).problems())
+
+
+def _is_store(root: Path) -> bool:
+    return (root / "content/oci-layout").exists() and (root / "layers").is_dir()
 
 
 _AGAIN = "remove the image and make or load it again"
