@@ -46,7 +46,14 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     def memory(self) -> str:
         """The memory limit in words."""
         limit = self.limits.memory_bytes
-        return f"its limit of {size(limit)}" if limit is not None else "all the host has"
+        everything = "all that the session or the machine has"
+        return f"its limit of {size(limit)}" if limit is not None else everything
+
+    @property
+    def way_out(self) -> str:
+        """What to do about memory: a limit that there is not cannot be raised."""
+        raised = f", or raise the limit: %limits --memory {_doubled(self.limits)}"
+        return f"use less memory{raised if self.limits.memory_bytes is not None else ''}"
 
 
 def runner_gone(what: Circumstances, reason: ExitReason) -> Failure:
@@ -65,8 +72,7 @@ def runner_gone(what: Circumstances, reason: ExitReason) -> Failure:
             "LimitHit",
             f"out of memory: the container reached {what.memory} and the interpreter was killed; "
             f"{lost}",
-            hint=f"use less memory, or raise the limit: %limits --memory {_doubled(what.limits)}; "
-            f"then {AGAIN}",
+            hint=f"{what.way_out}; then {AGAIN}",
         )
     return Failure.saying(
         "InterpreterDied", f"the interpreter {_ended(reason)}; {LOST}", hint=AGAIN
