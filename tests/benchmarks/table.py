@@ -37,3 +37,23 @@ def in_turn(
     """Medians of two measurements taken alternately, so that a slow minute hits both."""
     pairs = [(ours(), theirs()) for _ in range(rounds)]
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measurement without a peer: nothing of it can be over what is allowed."""
+
+    what: str
+    value: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        return 0.0
+
+    @property
+    def allowed(self) -> float:
+        return 0.0
+
+    def __str__(self) -> str:
+        return f"{self.what:<62} {self.value:>9.2f} {self.unit}"

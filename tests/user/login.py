@@ -33,7 +33,7 @@ def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[st
             f"mount --bind {home}/etc /etc",
             # For everybody, as udev makes it on every distribution.
             f"mknod -m 666 {home}/fuse c 10 229 && mount --bind {home}/fuse /dev/fuse",
-            *_open_ways(home / "hold"),
+            *open_ways(home / "hold"),
             f"cd {ROOT}",
             f"exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all env -i "
             + shlex.join([*(f"{name}={value}" for name, value in environment.items()), *pytest]),
@@ -42,7 +42,7 @@ def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[st
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
 
 
-def _open_ways(hold: Path) -> Iterator[str]:
+def open_ways(hold: Path) -> Iterator[str]:
     """Where a folder on the way to our files is closed to others, another in its place.
 
     root's home is; the files themselves may be read by everybody.

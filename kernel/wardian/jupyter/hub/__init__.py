@@ -1,0 +1,1 @@
+"""JupyterHub on one machine: sessions of its users, apart from each other."""
