@@ -18,8 +18,8 @@ Nested = Callable[..., Nest]
 SECCOMP = {"RuntimeDefault": "default", "Unconfined": "unconfined"}
 
 
-def played(nested: Nested, pod: dict[str, Any]) -> Nest:
-    """A container with the rights of the pod's."""
+def played(nested: Nested, pod: dict[str, Any], **more: object) -> Nest:
+    """A container with the rights of the pod's; ``more`` are other fields of its spec."""
     spec = pod["spec"]
     (container,) = spec["containers"]
     context = container["securityContext"]
@@ -28,7 +28,7 @@ def played(nested: Nested, pod: dict[str, Any]) -> Nest:
         host = UserNamespace.HOST
         assert spec.get("hostUsers", True)
         nest = nested(
-            *(UNMASK, DELEGATE), user_namespace=host, cap_add=("ALL",), seccomp="unconfined"
+            *(UNMASK, DELEGATE), user_namespace=host, cap_add=("ALL",), seccomp="unconfined", **more
         )
     else:
         capabilities = context["capabilities"]
@@ -37,6 +37,7 @@ def played(nested: Nested, pod: dict[str, Any]) -> Nest:
             cap_add=tuple(capabilities.get("add", ())),
             seccomp=SECCOMP[context["seccompProfile"]["type"]],
             hides_paths=context.get("procMount") != "Unmasked",
+            **more,
         )
     return replace(nest, uid=uid, env=POD)
 

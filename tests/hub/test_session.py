@@ -1,0 +1,74 @@
+"""A Binder session of this checkout: its image, built by Wardian, with the rights of each pod."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub.test_profiles import played
+from tests.hub.values import PROFILES
+from tests.ladder.nest import Nest
+from tests.linux.program import out, program
+from tests.reports import ROOT
+from wardian.images.store import Image, ImageStore
+
+Nested = Callable[..., Nest]
+HERE = Path(__file__).parent
+SESSION = (HERE / "lesson_in_pod.py").read_text()
+START = "/srv/jovyan/binder/start"
+LESSONS = "/srv/jovyan/notebooks/en"
+# Those that ask for nothing that a rung with containers might lack.
+LIVE = ("03-mount-namespace", "04-writable-layer")
+# What the tour's cells end with where there is no container; the others do what they do anywhere.
+SAID = (
+    *("needs a container, and this host allows none", "cells write only below $HOME and $TMPDIR"),
+    *("LimitHit: memory limit", "No such file or directory: '/srv/letter.txt'"),
+    "AssertionError: not yet: no names at all",  # an exercise that nobody has done
+)
+
+
+@pytest.fixture
+def image(tmp_path: Path, small_host: Path, state: Path) -> Image:
+    """The image, built where the container will be."""
+    wardian = program(state)
+    flags = ("-q", "-t", "binder", "-f", str(HERE / "binder.Dockerfile"))
+    out(wardian("build", *flags, "--build-context", f"host={small_host}", str(ROOT)))
+    return ImageStore(state).get("binder")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_session_runs_lessons_live_or_says_what_it_cannot(
+    nested: Nested, pods: dict[str, Any], image: Image, profile: str
+) -> None:
+    lowers = tuple(map(str, image.layer_directories))
+    pod = played(nested, pods[f"jupyterhub/{profile}"], lowers=lowers)
+    path = f"{sys.prefix}/bin:{pod.environment()['PATH']}"
+    pod = replace(pod, env={**pod.env, "PATH": path})
+    is_bare = pod.doctor()["rung"] == "bare"
+    lessons = () if is_bare else tuple(f"{LESSONS}/{name}.ipynb" for name in LIVE)
+    tour = f"{LESSONS}/00-tour.ipynb" if is_bare else ""
+    done = pod.run(START, sys.executable, "-c", SESSION, *lessons, tour, patience_s=500)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout)
+    assert told["page"]
+    assert {"Wardian: Python", "Wardian: shell"} <= set(told["kernels"])
+    assert told["first"].endswith("lives\n")
+    if not is_bare:
+        code, said = told["nbval"]
+        assert code == 0, said
+        assert re.search(r"\d+ passed", said)
+        return
+    assert told["first"].startswith("no container: this host allows none")
+    refused = {code: error for code, error in told["cells"] if error}
+    assert {code for code in refused if code.startswith("%")} == {"%diff /srv", "%layers"}
+    assert len(refused) == 7, list(refused)
+    for code, error in refused.items():
+        assert any(words in error for words in SAID), (code, error)
