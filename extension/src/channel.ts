@@ -4,6 +4,7 @@
  */
 
 import type { FrameMessage, PathVersion, View } from "./frames.js";
+import type { LimitKind } from "./limit-steps.js";
 
 export interface VersionsMessage {
   kind: "versions";
@@ -26,14 +27,20 @@ export interface WayMessage {
   protocol: string;
   hops: Hop[];
   arrives: boolean;
-  ends: string;
+  ends: Phrase;
+}
+
+/** A text of `hostSays`, and what its places stand for. */
+export interface Phrase {
+  text: string;
+  values: string[];
 }
 
 /** A step: in which namespace, at which link or chain, and the rule met, in nft's words. */
 export interface Hop {
   namespace: string;
   at: string;
-  what: string;
+  what: Phrase;
   rule: string;
 }
 
@@ -50,6 +57,15 @@ export interface FilesMessage {
   left_out: number;
 }
 
+/** An answer to a wish for a limit: a frame with what is in force has come before it. */
+export interface LimitedMessage {
+  kind: "limited";
+  what: string;
+  number: number;
+  /** Why it is not as it was wished; "" if it is. */
+  problem: string;
+}
+
 /** The container has ended, or can't be observed. */
 export interface ErrorMessage {
   kind: "error";
@@ -58,12 +74,19 @@ export interface ErrorMessage {
 }
 
 export type HostMessage =
-  FrameMessage | VersionsMessage | HistoryMessage | WayMessage | FilesMessage | ErrorMessage;
+  | FrameMessage
+  | VersionsMessage
+  | HistoryMessage
+  | WayMessage
+  | FilesMessage
+  | LimitedMessage
+  | ErrorMessage;
 
 export type Request =
   | { kind: "visible"; id: string; visible: boolean }
   | { kind: "versions"; path: string }
   | { kind: "files"; layer: number }
+  | { kind: "limit"; what: LimitKind; value: number | null; number: number }
   | { kind: "way"; source: string; destination: string; port: number; protocol: string };
 
 export interface Channel {

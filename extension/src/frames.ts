@@ -99,6 +99,9 @@ export interface ResourcesFrame {
   oom_kills: number | null;
   /** The group's directories by controller; `unified` is cgroup v2's. */
   cgroup_host_paths?: Record<string, string>;
+  /** What a limit can take a share of. */
+  machine_memory_bytes?: number | null;
+  machine_cores?: number | null;
 }
 
 export interface LinkRow {

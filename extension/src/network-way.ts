@@ -4,6 +4,7 @@ import type { Channel, Hop, WayMessage } from "./channel.js";
 import { fill, h, setText } from "./dom.js";
 import { bare, HOST, WORLD, type NetworkMap, type Publication } from "./network-map.js";
 import { listeningPorts, spaceStyle } from "./network-cards.js";
+import { translated } from "./translation.js";
 import { networkWords as words } from "./words.js";
 
 const USUAL_PORT = 80;
@@ -177,7 +178,7 @@ export class Way {
     fill(
       this.verdict,
       h("strong", {}, arrives ? `✓ ${words.arrives}` : `✗ ${words.lost}`),
-      ` · ${source} → ${destination}:${port}/${protocol} · ${ends}`
+      ` · ${source} → ${destination}:${port}/${protocol} · ${translated(ends.text, ends.values)}`
     );
     fill(this.steps, ...hops.map((hop) => step(hop, map)));
   }
@@ -189,7 +190,7 @@ function step(hop: Hop, map: NetworkMap | null): HTMLElement {
     { class: "wd-hop", style: map === null ? {} : spaceStyle(map, hop.namespace) },
     h("span", { class: "wd-hop-where" }, hop.namespace),
     h("code", { class: "wd-hop-at" }, hop.at),
-    h("span", { class: "wd-hop-what" }, hop.what),
+    h("span", { class: "wd-hop-what" }, translated(hop.what.text, hop.what.values)),
     hop.rule === "" ? null : h("code", { class: "wd-hop-rule" }, hop.rule)
   );
 }

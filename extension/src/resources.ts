@@ -1,13 +1,15 @@
 /** The resources view: memory, CPU and processes against their limits, now and over time. */
 
-import type { HostMessage } from "./channel.js";
+import type { Channel, HostMessage } from "./channel.js";
 import { Chart, type Line } from "./chart.js";
 import type { Section } from "./commands.js";
 import { fill, h, setText } from "./dom.js";
 import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
+import { LimitSlider } from "./limit-slider.js";
 import { resourcesCommands } from "./resources-commands.js";
-import type { Panel, Past } from "./shell.js";
+import type { Announce, Panel, Past } from "./shell.js";
+import { translated } from "./translation.js";
 import { resourcesWords as words } from "./words.js";
 
 type Figures = Pick<
@@ -29,8 +31,8 @@ const MEMORY_PARTS = [
   ["kernel", "memory_kernel_bytes"],
 ] as const;
 
-export function resourcesPanel(): Panel<ResourcesFrame> {
-  return new ResourcesPanel();
+export function resourcesPanel(channel: Channel, announce: Announce): Panel<ResourcesFrame> {
+  return new ResourcesPanel(channel, announce);
 }
 
 class ResourcesPanel implements Panel<ResourcesFrame> {
@@ -51,11 +53,23 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   private readonly parts = h("div", { class: "wd-keys" });
   private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
   private readonly origin = h("p", { class: "wd-more" });
+  private readonly sliders: { memory: LimitSlider; cpu: LimitSlider; pids: LimitSlider };
   private before: Figures[] = [];
   private frame: ResourcesFrame | null = null;
+  private isLive = false;
 
-  constructor() {
+  constructor(channel: Channel, announce: Announce) {
+    const { memoryLimit, cpuLimit, pidsLimit } = words;
+    const share = (value: number): string => words.ofOneCore(percent(value));
+    this.sliders = {
+      memory: new LimitSlider("memory", memoryLimit, axisBytes, channel, announce),
+      cpu: new LimitSlider("cpu", cpuLimit, share, channel, announce),
+      pids: new LimitSlider("pids", pidsLimit, String, channel, announce),
+    };
     this.memory.element.append(this.parts, this.oom);
+    for (const kind of ["memory", "cpu", "pids"] as const) {
+      this[kind].limitPlace.append(this.sliders[kind].element);
+    }
     this.element = h(
       "div",
       { class: "wd-body wd-gauges" },
@@ -64,6 +78,10 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       this.pids.element,
       this.origin
     );
+  }
+
+  turn(isLive: boolean): void {
+    this.isLive = isLive;
   }
 
   show(frame: ResourcesFrame, { past }: Past<ResourcesFrame>): void {
@@ -87,7 +105,8 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     this.parts.hidden = !isHeld;
     this.showParts(frame);
     this.showOom(frame);
-    setText(this.origin, frame.cgroup);
+    this.showLimits(frame, isHeld);
+    setText(this.origin, translated(frame.cgroup));
     const times = series.map((f) => f.time_s);
     const pins = oomTimes(series);
     this.memory.chart.draw(
@@ -124,11 +143,24 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   hear(message: HostMessage): void {
     if (message.kind === "history") {
       this.before = fromColumns(message.columns);
+    } else if (message.kind === "limited") {
+      for (const slider of Object.values(this.sliders)) slider.hear(message);
     }
   }
 
   dispose(): void {
     for (const gauge of [this.memory, this.cpu, this.pids]) gauge.chart.dispose();
+    for (const slider of Object.values(this.sliders)) slider.dispose();
+  }
+
+  /** The limits in force. A recording has nobody to ask for others. */
+  private showLimits(frame: ResourcesFrame, isHeld: boolean): void {
+    const { memory, cpu, pids } = this.sliders;
+    for (const slider of [memory, cpu, pids]) slider.element.hidden = !isHeld;
+    const can = this.isLive && isHeld;
+    memory.show(near(frame.memory_limit_bytes), frame.machine_memory_bytes ?? null, can);
+    cpu.show(frame.cpu_limit_percent, frame.machine_cores ?? null, can);
+    pids.show(near(frame.pids_limit), null, can);
   }
 
   private showParts(frame: ResourcesFrame): void {
@@ -168,6 +200,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
 class Gauge {
   readonly element: HTMLElement;
   readonly chart: Chart;
+  readonly limitPlace = h("div", {});
   private readonly figure = h("span", { class: "wd-big" });
   private readonly aside = h("span", { class: "wd-aside" });
 
@@ -179,6 +212,7 @@ class Gauge {
       { class: "wd-gauge", role: "group", aria: { label: title } },
       h("h4", { title: explains }, title),
       h("p", { class: "wd-figures", title: explains }, this.figure, this.aside),
+      this.limitPlace,
       place,
       h("div", { class: "wd-keys" }, ...lines.filter((line) => line.isKeyed).map(key))
     );

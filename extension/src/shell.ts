@@ -22,6 +22,8 @@ export interface Past<F extends Frame> {
 export interface Panel<F extends Frame> {
   readonly element: HTMLElement;
   show(frame: F, seen: Past<F>): void;
+  /** Said before `show`: whether what is shown is so now, and the host can be asked for more. */
+  turn?(isLive: boolean): void;
   /** Those that say or do the same as what is shown, or chosen. */
   commands(): Section[];
   hear?(message: HostMessage): void;
@@ -162,6 +164,7 @@ class Shell<F extends Frame> {
     this.panel.element.hidden = frame === null;
     if (frame !== null) {
       setText(this.name, frame.container);
+      this.panel.turn?.(this.element.dataset.status === "live");
       this.panel.show(frame, this.timeline);
     }
     this.drawer.refresh();

@@ -57,3 +57,8 @@ export function speak(trans: Trans): void {
   spoken = trans;
   for (const change of made) change(trans);
 }
+
+/** A text that the host has chosen, of those in `hostSays`. Any other stays as it is. */
+export function translated(text: string, values: readonly string[] = []): string {
+  return spoken.__(text, ...values);
+}

@@ -122,6 +122,13 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
   noLimit: trans.__("no limit"),
   used: trans.__("used"),
   throttled: trans.__("throttled"),
+  memoryLimit: trans.__("Memory limit"),
+  cpuLimit: trans.__("CPU limit"),
+  pidsLimit: trans.__("Limit of processes"),
+  limitHint: trans.__("In force at once"),
+  limitNotNow: trans.__("Only of a live view can limits be changed"),
+  limitIs: (name: string, value: string): string => `${name}: ${value}`,
+  limitUnanswered: trans.__("No answer: the kernel may be gone, or freeing memory."),
   peakIs: (size: string) => trans.__("peak %1", size),
   throttledIs: (share: string) => trans.__("throttled %1", share),
   now: trans.__("now"),
@@ -136,6 +143,34 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
       "Out of memory: the kernel has killed %1 processes",
       kills
     ),
+}));
+
+/** What the kernel's side says by way of its `Phrase`s, and of where figures are from. */
+export const hostSays = /* @__PURE__ */ vocabulary((trans) => ({
+  way: [
+    trans.__("%1 has no route to %2"),
+    trans.__("%1 itself"),
+    trans.__("at %1"),
+    trans.__("the other end of %1's %2"),
+    trans.__("the other end of %1"),
+    trans.__("dropped at the bridge: the sender's addresses are not its own"),
+    trans.__("the bridge knows whose port it is"),
+    trans.__("the host itself, port %1"),
+    trans.__("dropped before the host's own ports"),
+    trans.__("the host has no route to %1"),
+    trans.__("dropped on its way from %1 to %2"),
+    trans.__("nobody in %1 has %2"),
+    trans.__("leaves the host by %1"),
+    trans.__("from %1's own address"),
+    trans.__("to %1 port %2"),
+    trans.__("route to %1 via %2"),
+    trans.__("route to %1"),
+  ],
+  cgroup: [
+    trans.__("cgroup v1, hybrid with v2"),
+    trans.__("no cgroup: figures are not known"),
+    trans.__("no cgroup: sums of what /proc says of each process"),
+  ],
 }));
 
 /** What the view of a recording says. */

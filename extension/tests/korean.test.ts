@@ -16,7 +16,7 @@ import { speak, transOf, type Catalogue } from "../src/translation.js";
 import { speakAsPage } from "../src/widgets/language.js";
 import { words } from "../src/words.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
-import { host, mountView, one } from "./host.js";
+import { all, host, mountView, one } from "./host.js";
 import { image } from "./images.js";
 import { space, street } from "./network-frames.js";
 
@@ -28,7 +28,7 @@ const NAMES = new RegExp(
     /tcp dport .*|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/,
     /\b(?:upper|lower|merged|work|overlayfs|rst|opaque|dive|docker|host|main|web|asker|lab|a\/\w+)\b/,
     /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel)\b/,
-    /µs|\b(?:[KMG]iB|B|v1|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
+    /µs|\b(?:[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
     /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
     /\b(?:skopeo|mount|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
     /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,
@@ -36,6 +36,15 @@ const NAMES = new RegExp(
     .map((part) => part.source)
     .join("|"),
   "g"
+);
+
+/** The texts of a packet's way as the host says them. */
+const PACKET = readFileSync(
+  join(import.meta.dirname, "../../kernel/wardian/observe/packet.py"),
+  "utf8"
+);
+const SAYINGS = [...PACKET.matchAll(/Phrase(?:\.of)?\(\s*"([^"]+)"/g)].map(
+  ([, text]) => text ?? ""
 );
 
 /** What is a value whole: paths, command lines, rules, an image's own texts. */
@@ -110,11 +119,14 @@ test("the processes view is in Korean", () => {
 test("the resources view is in Korean", () => {
   mountView("resources", resourcesPanel);
   const paths = { unified: "/sys/fs/cgroup/a" };
-  const frame = resourcesFrame({ oom_kills: 2, pids_limit: null, cgroup_host_paths: paths });
+  const cgroup = "cgroup v1, hybrid with v2";
+  const facts = { oom_kills: 2, pids_limit: null, cgroup_host_paths: paths, cgroup };
+  const frame = resourcesFrame(facts);
   look("resources", frame, ".wd-show-commands");
   one(".wd-show-commands").click();
   expect(one(".wd-drawer").hidden).toBe(false);
   expect(english(one(".wd-view"))).toEqual([]);
+  expect(one(".wd-gauges > .wd-more").textContent).toBe("cgroup v1, v2와 혼합");
 });
 
 test("the network view is in Korean", () => {
@@ -126,6 +138,14 @@ test("the network view is in Korean", () => {
     unreadable: ["web"],
   });
   look("network", frame, '[data-plug="web/eth0"]');
+  const asked = { source: "main", destination: "web", port: 80, protocol: "tcp" };
+  const hops = SAYINGS.map((text) => {
+    return { namespace: "host", at: "lo", what: { text, values: ["web", "eth0"] }, rule: "" };
+  });
+  const ends = { text: "the host itself, port %1", values: ["80"] };
+  host.say({ kind: "way", ...asked, hops, arrives: true, ends });
+  expect(SAYINGS.length).toBeGreaterThan(15);
+  expect(all(".wd-hop-what")).toHaveLength(SAYINGS.length);
   expect(english(one(".wd-view"))).toEqual([]);
 });
 

@@ -16,13 +16,33 @@ const WAY: WayMessage = {
   port: 80,
   protocol: "tcp",
   hops: [
-    { namespace: "asker", at: "eth0", what: "route to 10.213.7.2", rule: "" },
-    { namespace: "host", at: "veth-asker", what: "the other end of asker's eth0", rule: "" },
-    { namespace: "host", at: "lab forward", what: "accept", rule: DNAT_WORDS },
-    { namespace: "web", at: "eth0", what: "the other end of veth-web", rule: "" },
+    {
+      namespace: "asker",
+      at: "eth0",
+      what: { text: "route to %1", values: ["10.213.7.2"] },
+      rule: "",
+    },
+    {
+      namespace: "host",
+      at: "veth-asker",
+      what: { text: "the other end of %1's %2", values: ["asker", "eth0"] },
+      rule: "",
+    },
+    {
+      namespace: "host",
+      at: "lab forward",
+      what: { text: "accept", values: [] },
+      rule: DNAT_WORDS,
+    },
+    {
+      namespace: "web",
+      at: "eth0",
+      what: { text: "the other end of %1", values: ["veth-web"] },
+      rule: "",
+    },
   ],
   arrives: true,
-  ends: "web",
+  ends: { text: "%1", values: ["web"] },
 };
 
 beforeEach(() => mountView("network", networkPanel, { container: "main" }));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,9 @@ def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Pa
 OpenNotebook = Callable[..., NotebookPage]
 
 
-@pytest.fixture
-def open_notebook(
-    server: JupyterServer, page: Page, request: pytest.FixtureRequest
-) -> Iterator[OpenNotebook]:
-    """Write a notebook and open it; its kernel ends with the test."""
+@contextmanager
+def notebooks(server: JupyterServer, page: Page, title: str) -> Iterator[OpenNotebook]:
+    """Notebooks that are written and opened, by this title; their kernels end with it."""
     before = {kernel["id"] for kernel in server.ask("kernels")}
     opened: list[NotebookPage] = []
 
@@ -119,7 +118,7 @@ def open_notebook(
         theme: str = "JupyterLab Light",
     ) -> NotebookPage:
         set_theme(server.home, theme)
-        name = f"{request.node.originalname}-{app}-{len(opened)}.ipynb"
+        name = f"{title}-{app}-{len(opened)}.ipynb"
         server.write_notebook(name, cells, kernel)
         opened.append(NotebookPage.open(page, server.url(app, name)))
         wait_until(lambda: server.is_ready(name), timeout_s=60)
@@ -130,3 +129,12 @@ def open_notebook(
         if kernel["id"] not in before:
             server.ask(f"kernels/{kernel['id']}", "DELETE")
     assert [error for notebook in opened for error in notebook.errors] == []
+
+
+@pytest.fixture
+def open_notebook(
+    server: JupyterServer, page: Page, request: pytest.FixtureRequest
+) -> Iterator[OpenNotebook]:
+    """Write a notebook and open it; its kernel ends with the test."""
+    with notebooks(server, page, request.node.originalname) as open_it:
+        yield open_it

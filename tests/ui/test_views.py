@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, Locator, expect
 
-from tests.ui.conftest import PICTURES, OpenNotebook
+from tests.ui.conftest import FAILED, PICTURES, OpenNotebook, notebooks
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 
@@ -39,8 +40,9 @@ def memory_mib(notebook: NotebookPage) -> float:
     return float(figure) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}[unit]
 
 
-@pytest.mark.parametrize("app", ["lab", "notebook"])
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize(
+    ("app", "theme"), [("lab", "JupyterLab Dark"), ("notebook", "JupyterLab Light")]
+)
 def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: str) -> None:
     notebook = open_notebook([*SHOW, *WORK], app=app, theme=theme)
     show_views(notebook)
@@ -69,72 +71,6 @@ def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: 
     expect(sleep.locator(".wd-state")).to_have_text("killed by SIGKILL")
 
 
-def test_views_move_while_a_cell_runs(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook(
-        [*SHOW, "import time\nfor n in range(100):\n open(f'/srv/f{n}', 'w'); time.sleep(.1)"]
-    )
-    show_views(notebook)
-    notebook.start(3)
-    row = notebook.view("layers").locator('.wd-row[data-path="/srv/f3"]')
-    expect(row).to_be_visible()
-    expect(notebook.cell(3).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
-    row.click()
-    detail = notebook.view("layers").locator(".wd-wins")
-    expect(detail).to_contain_text("upper")
-    expect(notebook.cell(3).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
-
-
-def test_names_from_the_container_are_never_markup(open_notebook: OpenNotebook) -> None:
-    evil = "<img src=x onerror=alert(1)>"
-    spawn = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', '{evil}'])"
-    notebook = open_notebook([*SHOW, f"open('/srv/{evil}', 'w')", spawn])
-    notebook.page.on("dialog", lambda dialog: notebook.errors.append(dialog.message))
-    show_views(notebook)
-    notebook.run(3)
-    name = notebook.view("layers").locator(".wd-row .wd-name", has_text="onerror")
-    expect(name).to_have_text(evil)
-    notebook.run(4)
-    args = notebook.view("processes").locator(".wd-args", has_text="onerror")
-    expect(args.first).to_contain_text(evil)  # the shell is two for a moment, when it forks
-    assert notebook.page.locator(".wd-view img").count() == 0
-
-
-def test_whiteout_is_a_ghost_row(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook([*SHOW, "import os; os.remove('/etc/passwd')"])
-    show_views(notebook)
-    notebook.run(3)
-    row = notebook.view("layers").locator('.wd-row[data-path="/etc/passwd"]')
-    expect(row).to_have_attribute("data-mark", "deleted")
-    expect(row.locator(".wd-ghost")).to_have_text("c 0, 0")
-    row.click()
-    expect(notebook.view("layers").locator(".wd-wins")).to_contain_text("whiteout")
-
-
-def test_paused_view_stands_still_and_comes_back(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook([*SHOW, "open('/srv/a', 'w')"])
-    show_views(notebook)
-    layers = notebook.view("layers")
-    layers.locator(".wd-toggle").click()
-    expect(layers).to_have_attribute("data-status", "paused")
-    notebook.run(3)
-    layers.locator(".wd-toggle").click()
-    expect(layers.locator('.wd-row[data-path="/srv/a"]')).to_be_visible()
-    expect(layers).to_have_attribute("data-status", "live")
-
-
-def test_last_state_stays_when_the_kernel_is_gone(
-    open_notebook: OpenNotebook, server: JupyterServer
-) -> None:
-    notebook = open_notebook([*SHOW, "open('/srv/a', 'w')"])
-    show_views(notebook)
-    notebook.run(3)
-    row = notebook.view("layers").locator('.wd-row[data-path="/srv/a"]')
-    expect(row).to_be_visible()
-    for kernel in server.ask("kernels"):
-        server.ask(f"kernels/{kernel['id']}", "DELETE")
-    expect(row).to_be_visible()
-
-
 def test_views_work_under_the_shell_kernel(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook([*SHOW, "echo hi > /srv/b; sleep 1000 &"], kernel="wardian-shell")
     show_views(notebook)
@@ -145,11 +81,119 @@ def test_views_work_under_the_shell_kernel(open_notebook: OpenNotebook) -> None:
     expect(sleep).to_be_visible()
 
 
-def test_status_bar_says_what_the_container_uses(open_notebook: OpenNotebook) -> None:
-    notebook = open_notebook(["1 + 1"])
-    notebook.run(0)
+MOVING = "import time\nfor n in range(40):\n open(f'/srv/f{n}', 'w'); time.sleep(.1)"
+EVIL = "<img src=x onerror=alert(1)>"
+EVIL_FILE = f"open('/srv/{EVIL}', 'w')"
+EVIL_PROCESS = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', '{EVIL}'])"
+DELETING = "import os; os.remove('/etc/passwd')"
+WRITING = "open('/srv/a', 'w')"
+LOOPING = "import subprocess; loop = subprocess.Popen(['sh', '-c', 'while :; do :; done'])"
+STOPPING = "loop.kill(); loop.wait()"
+CELLS = [*SHOW, MOVING, EVIL_FILE, EVIL_PROCESS, DELETING, WRITING, LOOPING, STOPPING]
+
+
+@pytest.fixture(scope="module")
+def shared(server: JupyterServer, context: BrowserContext) -> Iterator[NotebookPage]:
+    """One notebook with its views for the tests below, each of which has cells of its own."""
+    page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 2200})  # what is not seen is not live
+    with notebooks(server, page, "shared") as open_it:
+        opened = open_it(CELLS)
+        page.on("dialog", lambda dialog: opened.errors.append(dialog.message))
+        show_views(opened)
+        yield opened
+    page.close()
+
+
+@pytest.fixture
+def notebook(shared: NotebookPage, request: pytest.FixtureRequest) -> Iterator[NotebookPage]:
+    """The shared one; of a test that failed a picture stays."""
+    yield shared
+    if request.node.stash.get(FAILED, False):
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        shared.page.screenshot(path=PICTURES / f"failed-{request.node.originalname}.png")
+
+
+def layer_row(notebook: NotebookPage, path: str) -> Locator:
+    return notebook.view("layers").locator(f'.wd-row[data-path="{path}"]')
+
+
+def test_views_move_while_a_cell_runs(notebook: NotebookPage) -> None:
+    cell = CELLS.index(MOVING)
+    notebook.start(cell)
+    row = layer_row(notebook, "/srv/f3")
+    expect(row).to_be_visible()
+    expect(notebook.cell(cell).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
+    row.click()
+    expect(notebook.view("layers").locator(".wd-wins")).to_contain_text("upper")
+    expect(notebook.cell(cell).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
+
+
+def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> None:
+    notebook.run(CELLS.index(EVIL_FILE))
+    name = notebook.view("layers").locator(".wd-row .wd-name", has_text="onerror")
+    expect(name).to_have_text(EVIL)
+    notebook.run(CELLS.index(EVIL_PROCESS))
+    args = notebook.view("processes").locator(".wd-args", has_text="onerror")
+    expect(args.first).to_contain_text(EVIL)  # the shell is two for a moment, when it forks
+    assert notebook.page.locator(".wd-view img").count() == 0
+
+
+def test_whiteout_is_a_ghost_row(notebook: NotebookPage) -> None:
+    notebook.run(CELLS.index(DELETING))
+    row = layer_row(notebook, "/etc/passwd")
+    expect(row).to_have_attribute("data-mark", "deleted")
+    expect(row.locator(".wd-ghost")).to_have_text("c 0, 0")
+    row.click()
+    expect(notebook.view("layers").locator(".wd-wins")).to_contain_text("whiteout")
+
+
+def test_paused_view_stands_still_and_comes_back(notebook: NotebookPage) -> None:
+    layers = notebook.view("layers")
+    layers.locator(".wd-toggle").click()
+    expect(layers).to_have_attribute("data-status", "paused")
+    notebook.run(CELLS.index(WRITING))
+    expect(layer_row(notebook, "/srv/a")).to_have_count(0)
+    layers.locator(".wd-toggle").click()
+    expect(layer_row(notebook, "/srv/a")).to_be_visible()
+    expect(layers).to_have_attribute("data-status", "live")
+
+
+def test_a_slider_throttles_a_loop(notebook: NotebookPage) -> None:
+    view = notebook.view("resources")
+    throttled = view.locator(".wd-aside").nth(1)
+    notebook.run(CELLS.index(LOOPING))
+    expect(throttled).to_have_text("(throttled 0 %)")
+    slider = view.get_by_role("slider", name="CPU limit")
+    slider.press("Home")
+    for _ in range(4):
+        slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "15 % of one core")
+    expect(throttled).to_have_text(re.compile(r"^\(throttled [1-9]\d+ %\)$"))
+    expect(view).to_contain_text("CPU limit: 15 % of one core")  # told to a screen reader
+    notebook.picture("resources", PICTURES / "limits.png")
+    if "cgroup v1" in view.inner_text():  # v2 would kill instead
+        memory = view.get_by_role("slider", name="Memory limit")
+        memory.press("Home")
+        expect(view.locator(".wd-refusal:visible")).to_contain_text("more memory than that")
+        expect(memory).to_have_attribute("aria-valuetext", "no limit")
+    slider.press("End")
+    expect(view).to_contain_text("CPU limit: no limit")
+    notebook.run(CELLS.index(STOPPING))
+
+
+def test_status_bar_says_what_the_container_uses(notebook: NotebookPage) -> None:
     expect(notebook.page.locator(".wd-status-item")).to_have_text(
         re.compile(r".+ · [\d.]+ MiB / .+ · .+ %$")
     )
     PICTURES.mkdir(parents=True, exist_ok=True)
     notebook.page.locator("#jp-main-statusbar").screenshot(path=Path(PICTURES, "status.png"))
+
+
+def test_last_state_stays_when_the_kernel_is_gone(
+    notebook: NotebookPage, server: JupyterServer
+) -> None:
+    expect(layer_row(notebook, "/srv/a")).to_be_visible()
+    for kernel in server.ask("kernels"):
+        server.ask(f"kernels/{kernel['id']}", "DELETE")
+    expect(layer_row(notebook, "/srv/a")).to_be_visible()

@@ -14,11 +14,13 @@ from comm.base_comm import BaseComm
 
 from tests.unit.test_observe_processes import Members
 from wardian import widgets
-from wardian.errors import FailedPrecondition, NotFound
+from wardian.cgroups.limits import Limits
+from wardian.errors import FailedPrecondition, InvalidInput, NotFound
 from wardian.observe.subject import Subject
 from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
 from wardian.widgets import page as page_comm
 from wardian.widgets.feed import PULSE, Feed
+from wardian.widgets.limiter import Wish
 
 PATIENCE_S = 60.0
 UNUSED: Any = None
@@ -144,6 +146,12 @@ def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView) -> None:
         {"kind": "versions", "path": ["/etc"]},
         {"kind": "versions", "path": "/../../etc/shadow"},
         {"kind": "unheard of", "path": "/base"},
+        {"kind": "limit"},
+        {"kind": "limit", "what": "memory", "value": 1 << 30},
+        {"kind": "limit", "what": "devices", "value": 1, "number": 1},
+        {"kind": "limit", "what": ["cpu"], "value": 1, "number": 1},
+        {"kind": "limit", "what": "cpu", "value": float("nan"), "number": 1},
+        {"kind": "limit", "what": "pids", "value": -1, "number": 1},
         {"kind": "words"},
         {"kind": "words", "language": ["ko"]},
         {"kind": "words", "language": "../../../etc"},
@@ -157,6 +165,20 @@ def test_nonsense_from_the_page_does_nothing(
     assert isinstance(view._feed, Feed)
     assert view._feed._viewers.keys() == {"a"}
     assert caplog.text == ""
+
+
+def test_a_wish_for_a_limit_leaves_the_others_and_replaces_what_says_the_same() -> None:
+    limits = Limits(memory_bytes=64 << 20, pids=100, cpu_quota_usec=50_000, cpu_period_usec=50_000)
+    cpu = Wish.of({"what": "cpu", "value": 25, "number": 1})
+    assert cpu is not None
+    assert cpu.over(limits) == Limits(memory_bytes=64 << 20, pids=100, cpus=0.25)
+    nothing = Wish.of({"what": "memory", "value": None, "number": 2})
+    assert nothing is not None
+    assert nothing.over(limits).memory_bytes is None
+    too_many = Wish.of({"what": "cpu", "value": 100_000, "number": 3})
+    assert too_many is not None
+    with pytest.raises(InvalidInput, match="more CPUs than this machine has"):
+        too_many.over(limits)
 
 
 def test_a_page_in_korean_is_told_the_words_by_a_view_and_by_a_recording(

@@ -196,6 +196,7 @@ class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):
     ``cgroup`` says which version the figures come from. Where it is no container, nothing holds
     the processes together: the figures are sums, and there are no limits to the sums.
     ``cgroup_host_paths`` are the group's directories by controller; ``unified`` is cgroup v2's.
+    ``machine_memory_bytes`` and ``machine_cores`` are what a limit can take a share of.
     """
 
     view: ClassVar[str] = "resources"
@@ -225,3 +226,5 @@ class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):
     io_pressure_percent: float | None = None
     is_container: bool = True
     cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)
+    machine_memory_bytes: int | None = None
+    machine_cores: int | None = None

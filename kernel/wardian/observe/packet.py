@@ -22,6 +22,9 @@ from wardian.observe.network_frame import (
     NetworkFrame,
     NetworkRow,
 )
+from wardian.observe.phrase import Phrase
+
+Outcome = tuple[bool, Phrase]
 
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +35,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 
     namespace: str
     at: str
-    what: str
+    what: Phrase
     rule: str = ""
 
 
@@ -41,7 +44,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
     hops: tuple[Hop, ...]
     arrives: bool
-    ends: str
+    ends: Phrase
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +121,7 @@ class _Computation:
         self._frame = frame
         self._hops: list[Hop] = []
 
-    def end(self, outcome: tuple[bool, str]) -> Way:
+    def end(self, outcome: Outcome) -> Way:
         """The way so far is the whole way."""
         return Way(hops=tuple(self._hops), arrives=outcome[0], ends=outcome[1])
 
@@ -130,69 +133,74 @@ class _Computation:
 
     # --- steps ---------------------------------------------------------------------------
 
-    def leave_container(self, name: str, packet: Packet) -> tuple[bool, str]:
+    def leave_container(self, name: str, packet: Packet) -> Outcome:
         """Out of a container by its route, through the veth pair, into the bridge."""
         space = self._frame.namespace(name)
         if space is None:
             raise NotFound(f"no such container with a network: {name[:60]}")
         found = self._route(space, packet.destination)
         if found is None:
-            return False, f"{name} has no route to {packet.destination}"
+            return False, Phrase.of("%1 has no route to %2", name, packet.destination)
         link, is_direct = found
         outer = self._frame.link(link.peer)
         if outer is None:
-            return link.name == "lo", f"{name} itself" if link.name == "lo" else f"at {link.name}"
-        self._note(HOST, outer.name, f"the other end of {name}'s {link.name}")
+            if link.name == "lo":
+                return True, Phrase.of("%1 itself", name)
+            return False, Phrase.of("at %1", link.name)
+        other_end = Phrase.of("the other end of %1's %2", name, link.name)
+        self._note(HOST, outer.name, other_end)
         bridge = outer.bridge.partition("/")[2]
         source = _own(link, packet.destination)
         packet = replace(packet, source=source, mac=link.mac, comes_by=outer.name)
         if not self._judge(packet, "prerouting", "bridge"):
-            return False, "dropped at the bridge: the sender's addresses are not its own"
+            return False, Phrase("dropped at the bridge: the sender's addresses are not its own")
         if is_direct and (to := self._behind(packet.destination, bridge)):
-            self._note(HOST, bridge, "the bridge knows whose port it is")
+            self._note(HOST, bridge, Phrase("the bridge knows whose port it is"))
             return self._enter(to)
         return self.forward(replace(packet, comes_by=bridge))
 
-    def leave_host(self, packet: Packet) -> tuple[bool, str]:
+    def leave_host(self, packet: Packet) -> Outcome:
         """From a program of the host: the output chains of NAT, then its routes."""
         host = self._host()
         packet = self._nat(packet, "output")
         found = self._route(host, packet.destination)
         if found is None:
-            return self._is_local(packet.destination), f"the host itself, port {packet.port}"
+            itself = Phrase.of("the host itself, port %1", packet.port)
+            return self._is_local(packet.destination), itself
         packet = replace(packet, goes_by=found[0].name, source=_own(found[0], packet.destination))
         return self._leave_by(packet)
 
-    def forward(self, packet: Packet) -> tuple[bool, str]:
+    def forward(self, packet: Packet) -> Outcome:
         """On the host: published ports, then to itself or on to another link."""
         packet = self._nat(packet, "prerouting")
         if self._is_local(packet.destination):
             if not self._judge(packet, "input"):
-                return False, "dropped before the host's own ports"
-            return True, f"the host itself, port {packet.port}"
+                return False, Phrase("dropped before the host's own ports")
+            return True, Phrase.of("the host itself, port %1", packet.port)
         found = self._route(self._host(), packet.destination)
         if found is None:
-            return False, f"the host has no route to {packet.destination}"
+            return False, Phrase.of("the host has no route to %1", packet.destination)
         packet = replace(packet, goes_by=found[0].name)
         if not self._judge(packet, "forward"):
-            return False, f"dropped on its way from {packet.comes_by} to {packet.goes_by}"
+            way_through = (packet.comes_by, packet.goes_by)
+            return False, Phrase.of("dropped on its way from %1 to %2", *way_through)
         return self._leave_by(packet)
 
-    def _leave_by(self, packet: Packet) -> tuple[bool, str]:
+    def _leave_by(self, packet: Packet) -> Outcome:
         packet = self._nat(packet, "postrouting")
         if to := self._behind(packet.destination, packet.goes_by):
             return self._enter(to)
         link = self._frame.link(f"{HOST}/{packet.goes_by}")
         if link is not None and link.kind == "bridge":
-            return False, f"nobody in {packet.goes_by} has {packet.destination}"
-        return True, f"leaves the host by {packet.goes_by}"
+            return False, Phrase.of("nobody in %1 has %2", packet.goes_by, packet.destination)
+        return True, Phrase.of("leaves the host by %1", packet.goes_by)
 
-    def _enter(self, outer: LinkRow) -> tuple[bool, str]:
+    def _enter(self, outer: LinkRow) -> Outcome:
         inner = self._frame.link(outer.peer)
         if inner is None:
-            return False, f"at {outer.name}"
-        self._note(inner.namespace, inner.name, f"the other end of {outer.name}")
-        return True, inner.namespace
+            return False, Phrase.of("at %1", outer.name)
+        self._note(inner.namespace, inner.name, Phrase.of("the other end of %1", outer.name))
+        return True, Phrase.of("%1", inner.namespace)
 
     # --- rules ---------------------------------------------------------------------------
 
@@ -207,12 +215,13 @@ class _Computation:
 
     def _changed(self, packet: Packet, chain: str, rule: Rule) -> Packet:
         if rule.action == "masquerade":
-            self._note(HOST, f"nat {chain}", f"from {packet.goes_by}'s own address", rule)
+            own = Phrase.of("from %1's own address", packet.goes_by)
+            self._note(HOST, f"nat {chain}", own, rule)
         if rule.action != "dnat":
             return packet
         address, _, port = rule.to.rpartition(":")
         address = address.strip("[]")
-        self._note(HOST, f"nat {chain}", f"to {address} port {port}", rule)
+        self._note(HOST, f"nat {chain}", Phrase.of("to %1 port %2", address, port), rule)
         return replace(packet, destination=address, port=int(port), was_published=True)
 
     def _judge(self, packet: Packet, chain: str, family: str = "inet") -> bool:
@@ -224,7 +233,7 @@ class _Computation:
                     if packet.comes_by in (network.bridge, *network.sets["ports"]) or (
                         packet.goes_by == network.bridge
                     ):
-                        self._note(HOST, f"{network.name} {chain}", rule.action, rule)
+                        self._note(HOST, f"{network.name} {chain}", Phrase(rule.action), rule)
                     if rule.action == "drop":
                         return False
                     break
@@ -299,10 +308,15 @@ class _Computation:
             return None
         _, name, via = best
         link = self._frame.link(f"{space.name}/{name}")
-        self._note(space.name, name, f"route to {address}{f' via {via}' if via else ''}")
+        to = (
+            Phrase.of("route to %1 via %2", address, via)
+            if via
+            else Phrase.of("route to %1", address)
+        )
+        self._note(space.name, name, to)
         return (link, not via) if link is not None else None
 
-    def _note(self, namespace: str, at: str, what: str, rule: Rule | None = None) -> None:
+    def _note(self, namespace: str, at: str, what: Phrase, rule: Rule | None = None) -> None:
         words = rule.plain_words if rule is not None else ""
         self._hops.append(Hop(namespace=namespace, at=at, what=what, rule=words))
 

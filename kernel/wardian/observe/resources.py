@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from typing import ClassVar
@@ -13,6 +14,7 @@ from wardian.observe.frames import ResourcesFrame, Source
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
 
+_MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
 _WINDOW_S = 1.0
 _FEWEST = 2  # a view that looks once a second has rates too
 _MIN_CPU_WINDOW_S = 0.05
@@ -83,6 +85,8 @@ class ResourcesSampler:
             io_pressure_percent=usage.io_pressure_percent,
             is_container=self._subject.is_container,
             cgroup_host_paths=self._subject.cgroup_host_paths,
+            machine_memory_bytes=_MACHINE_BYTES,
+            machine_cores=os.cpu_count(),
         )
 
     def _cpu_percent(self, now: _Reading) -> float | None:

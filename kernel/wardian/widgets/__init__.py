@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wardian.observe.image import Exhibit
     from wardian.observe.image_frame import ImageFrame
     from wardian.observe.recording import Recording
+    from wardian.widgets.limiter import Limiter
     from wardian.widgets.recording_view import RecordingView
     from wardian.widgets.view import (
         ContainerView,
@@ -65,11 +66,19 @@ def processes(container: Target, *, period_s: float = 0.0) -> ProcessesView:
     return ProcessesView(_locator(container), period_s=period_s)
 
 
-def resources(container: Target, *, period_s: float = 0.0) -> ResourcesView:
-    """The memory, CPU time and processes that a container uses, live, and its limits."""
+def resources(
+    container: Target, *, limiter: Limiter | None = None, period_s: float = 0.0
+) -> ResourcesView:
+    """The memory, CPU time and processes that a container uses, live, and its limits.
+
+    A container's limits can be changed in the view; others' are the ``limiter``'s to change.
+    """
+    from wardian.widgets.limiter import ContainerLimits
     from wardian.widgets.view import ResourcesView
 
-    return ResourcesView(_locator(container), period_s=period_s)
+    if limiter is None and isinstance(container, Container):
+        limiter = ContainerLimits(container)
+    return ResourcesView(_locator(container), limiter=limiter, period_s=period_s)
 
 
 def network(

@@ -7,8 +7,10 @@ as JSON once more.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -26,6 +28,7 @@ from wardian.observe.subject import Subject
 from wardian.observe.surroundings import Surroundings, observe, sampler
 from wardian.observe.wire import Frame
 from wardian.runtime.container import Container
+from wardian.widgets.limiter import Limiter, Wish
 
 PULSE = Pulse()
 SILENT_S = 60.0  # a view that is seen speaks every 15 s (extension/src/attention.ts)
@@ -77,7 +80,7 @@ class Feed:
     ``locate`` finds what is looked at (`sight`) anew each time that somebody begins to look, since
     it may have been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when
     nobody looks any more. Both may be called from the pulse's thread. With ``period_s`` a view
-    looks no more often.
+    looks no more often. With a ``limiter`` the page can change limits.
     """
 
     def __init__(
@@ -87,9 +90,12 @@ class Feed:
         send: Callable[[Sequence[bytes]], None],
         rest: Callable[[], None] = lambda: None,
         *,
+        limiter: Limiter | None = None,
         period_s: float = 0.0,
     ) -> None:
         self.history = History(view, "")
+        self._limiter = limiter
+        self._limiting = threading.Lock()  # one wish after another: each is put over what there is
         self._view = view
         self._locate = locate
         self._send = send
@@ -129,6 +135,9 @@ class Feed:
             self._answer_versions(path)
         elif kind == "way":
             self._answer_way(content)
+        elif kind == "limit" and (wish := Wish.of(content)) is not None:
+            # Not in this thread, which is the kernel's: to lower a memory limit, pages are freed.
+            threading.Thread(target=self._fulfil, args=(wish,), daemon=True).start()
 
     def close(self) -> None:
         """Stop sampling."""
@@ -232,8 +241,32 @@ class Feed:
                 way(frame, source, destination, port, protocol=str(protocol))
             )
         except (InvalidInput, NotFound) as error:
-            found = {"hops": [], "arrives": False, "ends": error.what}
+            ends = {"text": "%1", "values": [error.what]}
+            found = {"hops": [], "arrives": False, "ends": ends}
         self._send_json({"kind": "way", **asked, **found})
+
+    def _fulfil(self, wish: Wish) -> None:
+        """Change a limit. The page is told after a frame that shows what is in force then."""
+        limiter, watch, looking = self._limiter, self._watch, self._sampler
+        if limiter is None or watch is None or not isinstance(looking, ResourcesSampler):
+            return
+        problem, warnings = "", []
+        try:
+            with self._limiting:
+                warnings = limiter.limit(wish.over(limiter.limits))
+        except WardianError as error:
+            problem = f"{error.what} ({error.hint})" if error.hint else error.what
+
+        def answer() -> None:
+            with suppress(WardianError):  # it has ended: the watch says so itself
+                frame = looking.sample()
+                self._publish(frame)
+                is_missed = not problem and not wish.is_in_force(frame)
+                said = "; ".join(warnings) if is_missed else problem
+                told = {"kind": "limited", "what": wish.what, "number": wish.number}
+                self._send_json({**told, "problem": said})
+
+        watch.ask(answer)
 
     def _send_json(self, message: object) -> None:
         self._send([msgspec.json.encode(message)])

@@ -21,6 +21,7 @@ from wardian.observe.wire import Frame
 from wardian.widgets.feed import AnyFeed, Feed, Sight
 from wardian.widgets.image_feed import ImageFeed
 from wardian.widgets.language import words_asked_for
+from wardian.widgets.limiter import Limiter
 from wardian.widgets.still import still
 
 STATIC = Path(__file__).parent / "static"
@@ -91,6 +92,7 @@ class ContainerView(FrameView):
     """A live view of one container.
 
     ``locate`` finds what is looked at; ``frame`` is a first look that was taken already.
+    ``limiter`` puts limits in force that are changed in the view.
     """
 
     def __init__(
@@ -98,9 +100,12 @@ class ContainerView(FrameView):
         locate: Callable[[], Sight],
         *,
         frame: Frame | None = None,
+        limiter: Limiter | None = None,
         period_s: float = 0.0,
     ) -> None:
-        feed = Feed(self.view, locate, self._send_bytes, self._rest, period_s=period_s)
+        feed = Feed(
+            self.view, locate, self._send_bytes, self._rest, limiter=limiter, period_s=period_s
+        )
         feed.look_once(frame)
         super().__init__(feed)
 

@@ -142,7 +142,7 @@ def _way(frame: NetworkFrame, source: str, target: str) -> Iterator[Table]:
     verdict = "arrives" if found.arrives else "does not arrive"
     heads = ("", "WHERE", "AT", "WHAT", "RULE")
     rows: Rows = [
-        (str(number), hop.namespace, hop.at, hop.what, hop.rule)
+        (str(number), hop.namespace, hop.at, str(hop.what), hop.rule)
         for number, hop in enumerate(found.hops, 1)
     ]
     yield f"computed, not traced: {verdict}: {found.ends}", [heads, *rows]

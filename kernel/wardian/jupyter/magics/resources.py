@@ -38,7 +38,7 @@ class Stats(Magic):
         if options.text:
             call.print(text)
         else:
-            show_view(call, "resources", text)
+            show_view(call, "resources", text, limiter=call.workspace)
 
 
 def figures(usage: Usage) -> str:

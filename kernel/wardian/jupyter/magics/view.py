@@ -8,15 +8,16 @@ from typing import Any
 from wardian.jupyter.magics.base import Call
 
 
-def show_view(call: Call, kind: str, text: str) -> None:
+def show_view(call: Call, kind: str, text: str, **options: Any) -> None:
     """Display a view of ``wardian.widgets`` (``layers``, ``processes``, ``resources``).
 
-    ``text`` is shown where there is none to be had.
+    ``text`` is shown where there is none to be had. ``options`` are the view's own.
     """
     workspace = call.workspace
+    options["period_s"] = workspace.settings.refresh_s
 
     def make(widgets: Any) -> Any:
-        return getattr(widgets, kind)(workspace.subject, period_s=workspace.settings.refresh_s)
+        return getattr(widgets, kind)(workspace.subject, **options)
 
     show_made(call, make, {"text/plain": text})
 

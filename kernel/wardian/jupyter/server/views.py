@@ -19,6 +19,7 @@ from wardian.runtime.client import Client
 from wardian.runtime.paths import state_root
 from wardian.widgets.feed import AnyFeed, Feed, Sight, sight
 from wardian.widgets.image_feed import ImageFeed
+from wardian.widgets.limiter import LimitsByName
 
 RESOURCE = "wardian"
 SLOWEST_S = 3600.0
@@ -84,7 +85,13 @@ class ViewSocket(FeedSocket):
 
     def feed(self, send: Callable[[Sequence[bytes]], None], **named: str) -> AnyFeed:
         view, name = named["view"], named["name"]
-        return Feed(view, lambda: located(view, name), send, period_s=self.period_s or 0.0)
+        return Feed(
+            view,
+            lambda: located(view, name),
+            send,
+            limiter=LimitsByName(name),
+            period_s=self.period_s or 0.0,
+        )
 
 
 class ImageSocket(FeedSocket):
