@@ -138,6 +138,8 @@ async def test_background_jobs_and_traps_last(sh: Bench) -> None:
 async def test_cell_that_ends_in_a_backslash_or_comment_or_nothing(sh: Bench) -> None:
     for code in ("echo a \\", "echo a # comment", "", "   \n", "# only", "echo a;"):
         assert (await sh.run(code))["status"] == "ok", code
+    await sh.run("false")
+    assert (await sh.run("# only\n\n  # this"))["status"] == "ok"
     await sh.run("echo fine")
     assert sh.sink.text() == "fine\n"
 

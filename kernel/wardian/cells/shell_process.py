@@ -231,7 +231,8 @@ class ShellProcess(PipedProcess):
         if not heredocs_end(code):
             suffix = "\n"
         restore = ': "${__wardian_word-}";'
-        if self._status and "e" not in self._options:
+        keeps = self._status and not shell_words.is_comment(code)  # a comment has not failed
+        if keeps and "e" not in self._options:
             restore = f'__wardian_restore {self._status} "${{__wardian_word-}}" ||'
         text = shell_words.quote(prefix + code + suffix)
         return f"{restore} eval {text} <&{stdin}\n{self._end_line()}"

@@ -50,6 +50,12 @@ def word_before(code: str, cursor: int) -> Word:
     return Word(text, start, Kind.COMMAND if is_command else Kind.FILE)
 
 
+def is_comment(code: str) -> bool:
+    """Whether there is no command in it."""
+    lines = map(str.lstrip, code.splitlines())
+    return all(not line or line.startswith("#") for line in lines)
+
+
 def word_around(code: str, cursor: int) -> str:
     """The whole word at the cursor, or the one just before it."""
     for match in NAME.finditer(code):
