@@ -259,7 +259,8 @@ def start_daemon(
                 # A descriptor that is put where it is stays open (posix_spawn(3)).
                 file_actions=[*null, *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept)],
             )
-            os.waitpid(host_pid, 0)
+            with suppress(ChildProcessError):  # where SIGCHLD is ignored nobody is left to wait for
+                os.waitpid(host_pid, 0)
         finally:
             os.close(write_fd)
         return ready.read()
