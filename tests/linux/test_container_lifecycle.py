@@ -26,6 +26,19 @@ def test_command_runs_in_the_container(box: Container) -> None:
     assert (comm, uid, hostname) == ("wardian-init", "0", box.info.spec.hostname)
 
 
+def test_keeper_starts_where_whoever_asks_ignores_its_children(
+    state: Path, spec: ContainerSpec
+) -> None:
+    """SIG_IGN is inherited (execve(2)), and with it nobody can wait for a child (wait(2))."""
+    usual = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        client = Client.connect(state)
+    finally:
+        signal.signal(signal.SIGCHLD, usual)
+    with client:
+        assert shell(client.run(spec), "exit 3")[0] == 3
+
+
 def test_files_last_from_process_to_process(box: Container) -> None:
     shell(box, "echo fern > /root/plant")
     assert shell(box, "cat /root/plant") == (0, "fern\n")

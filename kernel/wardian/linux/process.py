@@ -258,6 +258,7 @@ def start_daemon(
                 os.environ if environment is None else environment,
                 # A descriptor that is put where it is stays open (posix_spawn(3)).
                 file_actions=[*null, *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in kept)],
+                setsigdef=[signals.SIGCHLD],  # else nobody could wait for containers
             )
             with suppress(ChildProcessError):  # where SIGCHLD is ignored nobody is left to wait for
                 os.waitpid(host_pid, 0)
