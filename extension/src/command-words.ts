@@ -122,6 +122,8 @@ export const networkSays = /* @__PURE__ */ vocabulary((trans) => ({
 }));
 
 export const imageSays = /* @__PURE__ */ vocabulary((trans) => ({
+  comparison: trans.__("What differs"),
+  imageDiff: trans.__("files, settings, history, and how well each uses its layers"),
   image: trans.__("The image"),
   inspect: trans.__("configuration and layers, in docker's form"),
   skopeo: trans.__("the same by skopeo(1), from the OCI image layout"),

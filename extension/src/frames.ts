@@ -246,6 +246,32 @@ export interface RelativeRow {
   shared: number[];
 }
 
+export interface DifferenceRow {
+  path: string;
+  mark: Mark;
+  old_bytes: number | null;
+  new_bytes: number | null;
+  what: string[];
+}
+
+/** What differs from an older image. */
+export interface Compared {
+  reference: string;
+  digest: string;
+  layers: number;
+  unpacked_bytes: number;
+  efficiency: number;
+  wasted_bytes: number;
+  shared_layers: number;
+  shared_steps: number;
+  old_steps: string[];
+  new_steps: string[];
+  /** A field of the configuration and both values; "" where there is none. */
+  settings: [string, string, string][];
+  files: DifferenceRow[];
+  files_left_out: number;
+}
+
 export interface ImageFrame {
   time_s: number;
   container: string;
@@ -268,6 +294,8 @@ export interface ImageFrame {
   store_host_path?: string;
   /** What the layout calls it; empty if it has no name. */
   layout_name?: string;
+  /** What differs from another image, if that was asked for. */
+  compared?: Compared | null;
 }
 
 export interface Frames {
@@ -293,6 +321,8 @@ export interface DeltaMessage {
   set: Partial<Frame>;
   put?: (UpperEntry | ProcessRow)[];
   drop?: string[];
+  /** By the rows' keys: the fields that are others now. */
+  alter?: Record<string, Partial<UpperEntry> | Partial<ProcessRow>>;
   /** What is at a path within the frame becomes this. */
   patch?: [(string | number)[], unknown][];
 }
@@ -350,11 +380,16 @@ function patched<T>(whole: T, [path, value]: [(string | number)[], unknown]): T 
 function merge<R>(rows: R[], message: DeltaMessage, key: (row: R) => string): R[] {
   const put = (message.put ?? []) as R[];
   const drop = message.drop ?? [];
-  if (put.length === 0 && drop.length === 0) {
+  const altered = Object.entries(message.alter ?? {});
+  if (put.length === 0 && drop.length === 0 && altered.length === 0) {
     return rows;
   }
   const byKey = new Map(rows.map((row) => [key(row), row]));
   drop.forEach((name) => byKey.delete(name));
   put.forEach((row) => byKey.set(key(row), row));
+  for (const [name, values] of altered) {
+    const row = byKey.get(name);
+    if (row !== undefined) byKey.set(name, { ...row, ...values });
+  }
   return [...byKey.values()];
 }

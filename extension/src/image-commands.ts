@@ -16,6 +16,7 @@ export function imageCommands(frame: ImageFrame, chosen: number | null): Section
   // skopeo takes the first colon as the end of the path.
   const canCopy = name !== undefined && name !== "" && !content.includes(":");
   return [
+    ...(frame.compared ? [ofComparison(store, frame.compared.digest, frame.manifest.digest)] : []),
     ...(layer === undefined ? [] : [ofLayer(store, layer)]),
     {
       title: says.image,
@@ -28,6 +29,11 @@ export function imageCommands(frame: ImageFrame, chosen: number | null): Section
       ],
     },
   ];
+}
+
+function ofComparison(store: string, old: string, now: string): Section {
+  const both = asRoot(sh`wardian --root ${store} image diff ${old} ${now}`, says.imageDiff);
+  return { title: says.comparison, commands: [...both] };
 }
 
 function ofLayer(store: string, layer: LayerRow): Section {

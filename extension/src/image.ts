@@ -5,6 +5,7 @@ import type { Section } from "./commands.js";
 import { fill, h, svg, type Child } from "./dom.js";
 import { bytes, percent, shortDigest } from "./format.js";
 import type { Blob, ImageFrame, LayerRow, RelativeRow, StepRow } from "./frames.js";
+import { comparisonOf } from "./image-comparison.js";
 import { imageCommands } from "./image-commands.js";
 import { Files } from "./image-files.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
@@ -26,6 +27,7 @@ export function imagePanel(
 
 class ImagePanel implements Panel<ImageFrame> {
   readonly element: HTMLElement;
+  private readonly comparison = h("div", {});
   private readonly summary = h("p", { class: "wd-summary" });
   private readonly documents = h("ol", { class: "wd-documents" });
   private readonly edges = svg("svg", { class: "wd-edges", "aria-hidden": "true" });
@@ -51,6 +53,7 @@ class ImagePanel implements Panel<ImageFrame> {
     this.element = h(
       "div",
       { class: "wd-body" },
+      this.comparison,
       this.summary,
       this.documents,
       h("h4", { class: "wd-steps-title" }, words.stepsTitle),
@@ -66,6 +69,7 @@ class ImagePanel implements Panel<ImageFrame> {
   show(frame: ImageFrame): void {
     if (this.frame === frame) return;
     this.frame = frame;
+    if (frame.compared) fill(this.comparison, comparisonOf(frame, frame.compared));
     fill(this.summary, ...summaryOf(frame));
     fill(this.documents, ...documentsOf(frame));
     const most = Math.max(1, ...frame.layers.map((layer) => layer.unpacked_bytes));

@@ -288,4 +288,26 @@ export const imageWords = /* @__PURE__ */ vocabulary((trans) => ({
   smaller: (many: number) => trans.__("… and %1 smaller ones", many),
   times: (many: number) => trans.__("in %1 layers", many),
   blob: (digest: string) => trans.__("archive %1", digest),
+  comparison: trans.__("What differs"),
+  sharedLayers: (many: number) =>
+    trans._n(
+      "The lowest layer is the same in both",
+      "The %1 lowest layers are the same in both",
+      many
+    ),
+  noDifference: trans.__("Neither files nor settings nor history differ."),
+  filesDiffer: (many: number) => trans.__("Files (%1)", many),
+  settingsDiffer: (many: number) => trans.__("Settings (%1)", many),
+  historyDiffers: (shared: number) =>
+    trans.__("History: %1 steps in common, then these no more and these instead", shared),
+  moreFiles: (many: number) => trans.__("… and %1 more: the command lists them", many),
+  marksOf: (mark: string): string => (words.marks as Record<string, string>)[mark] ?? mark,
+  differs: (what: string): string =>
+    ({
+      type: trans.__("type"),
+      content: trans.__("content"),
+      mode: trans.__("mode"),
+      owner: trans.__("owner"),
+      attributes: trans.__("attributes"),
+    })[what] ?? what,
 }));

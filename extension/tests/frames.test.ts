@@ -20,6 +20,15 @@ test("a delta puts, replaces and drops rows and leaves the frame before as it wa
   expect(before.entries.map((e) => e.path)).toEqual(["/a", "/b"]);
 });
 
+test("a delta alters fields of rows that are there", () => {
+  const alter = { "/b": { size_bytes: 7 }, "/never": { size_bytes: 1 } };
+  const after = apply(before, { kind: "delta", view: "layers", set: {}, alter }) as LayersFrame;
+  expect(after.entries.map((e) => [e.path, e.mark, e.size_bytes])).toEqual([
+    ["/a", "added", 10],
+    ["/b", "added", 7],
+  ]);
+});
+
 test("a delta that touches no row keeps the rows' array, so that nothing is drawn anew", () => {
   const after = apply(before, {
     kind: "delta",

@@ -3,7 +3,7 @@ import type { FilesMessage } from "../src/channel.js";
 import { filesOf } from "../src/image-files.js";
 import { imagePanel } from "../src/image.js";
 import { all, host, mountView, one } from "./host.js";
-import { file, image, layer } from "./images.js";
+import { compared, file, image, layer } from "./images.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
 
@@ -144,4 +144,29 @@ test("columns become rows", () => {
     ["/etc/passwd", "modified", false],
     ["/gone", "deleted", false],
   ]);
+});
+
+test("of two images what differs comes first: files, settings, history, and how good each is", () => {
+  host.show("image", image({ compared: compared({ reference: MARKUP }) }));
+  expect(all(".wd-sides strong").map((e) => e.textContent)).toEqual([MARKUP, "a/web"]);
+  expect(all(".wd-sides .wd-efficiency").map((e) => e.textContent)).toEqual([
+    "efficiency 100 %",
+    "efficiency 87 % · 4.0 KiB in several layers",
+  ]);
+  const rows = all(".wd-comparison tr[data-mark]").map((e) => e.textContent);
+  expect(rows).toEqual([
+    "+/etc/new2.0 KiB",
+    "~/etc/passwdcontent, mode10 B → 2.0 KiB",
+    "−/gone10 B",
+  ]);
+  expect(one(".wd-comparison").textContent).toContain("Files (5)");
+  expect(one(".wd-comparison").textContent).toContain('config.Cmd–["serve"]');
+  expect(all(".wd-history li").map((e) => e.textContent)).toEqual(["RUN old", "RUN make"]);
+  expect(all("img")).toHaveLength(0);
+});
+
+test("two images that are the same say so", () => {
+  const nothing = { files: [], files_left_out: 0, settings: [], old_steps: [], new_steps: [] };
+  host.show("image", image({ compared: compared(nothing) }));
+  expect(one(".wd-comparison .wd-empty").textContent).toContain("Neither files");
 });

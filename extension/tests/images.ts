@@ -1,6 +1,6 @@
 /** An image for tests: whole and plausible, with what a test cares about put in. */
 
-import type { FileRow, ImageFrame, LayerRow } from "../src/frames.js";
+import type { Compared, FileRow, ImageFrame, LayerRow } from "../src/frames.js";
 
 const HEX = "0123456789abcdef";
 
@@ -56,6 +56,37 @@ export function image(facts: Partial<ImageFrame> = {}): ImageFrame {
     wasted_left_out: 0,
     relatives: [{ reference: "a/db", digest: `sha256:d${HEX}`, layers: 3, shared: [0] }],
     relatives_left_out: 0,
+    ...facts,
+  };
+}
+
+/** What differs from an image of one layer. */
+export function compared(facts: Partial<Compared> = {}): Compared {
+  const differs = (path: string, mark: "added" | "modified" | "deleted", what: string[] = []) => ({
+    path,
+    mark,
+    old_bytes: mark === "added" ? null : 10,
+    new_bytes: mark === "deleted" ? null : 2048,
+    what,
+  });
+  return {
+    reference: "a/db",
+    digest: `sha256:d${HEX}`,
+    layers: 1,
+    unpacked_bytes: 2000,
+    efficiency: 1,
+    wasted_bytes: 0,
+    shared_layers: 1,
+    shared_steps: 1,
+    old_steps: ["RUN old"],
+    new_steps: ["RUN make"],
+    settings: [["config.Cmd", "", '["serve"]']],
+    files: [
+      differs("/etc/new", "added"),
+      differs("/etc/passwd", "modified", ["content", "mode"]),
+      differs("/gone", "deleted"),
+    ],
+    files_left_out: 2,
     ...facts,
   };
 }

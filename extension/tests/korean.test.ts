@@ -17,7 +17,7 @@ import { speakAsPage } from "../src/widgets/language.js";
 import { words } from "../src/words.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
 import { all, host, mountView, one } from "./host.js";
-import { image } from "./images.js";
+import { compared, image } from "./images.js";
 import { space, street } from "./network-frames.js";
 
 const KOREAN = "../../kernel/wardian/jupyter/server/locale/ko_KR/LC_MESSAGES/wardian.json";
@@ -151,7 +151,7 @@ test("the network view is in Korean", () => {
 
 test("the image view is in Korean", () => {
   mountView("image", imagePanel);
-  const frame = image({ store_host_path: "/s", layout_name: "a/web" });
+  const frame = image({ store_host_path: "/s", layout_name: "a/web", compared: compared() });
   look("image", frame, '.wd-image-step[data-layer="0"]');
   expect(english(one(".wd-view"))).toEqual([]);
 });

@@ -52,7 +52,7 @@ def layer(view: Locator, number: int) -> Locator:
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: str) -> None:
-    notebook = open_notebook([f"%image {shop}"], theme=theme)
+    notebook = open_notebook([f"%image {shop}", f"%image stall {shop}"], theme=theme)
     notebook.page.on("dialog", lambda dialog: notebook.errors.append(dialog.message))
     view = show(notebook)
     expect(view.locator(".wd-status")).to_contain_text("never changes")
@@ -73,7 +73,16 @@ def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: 
     expect(files).to_have_count(3)  # with the two directories that lead there
     view.locator(".wd-filter").fill("")
     assert view.locator("img").count() == 0
-    pictures(notebook, view, f"image-{'dark' if 'Dark' in theme else 'light'}")
+    short = "dark" if "Dark" in theme else "light"
+    pictures(notebook, view, f"image-{short}")
+    notebook.run(1)
+    both = notebook.cell(1).locator(".wd-comparison")
+    expect(both.locator(".wd-sides strong")).to_have_text([re.compile("stall"), re.compile("shop")])
+    for path, mark in (("/srv/shop/name", "modified"), ("/srv/shop/goods", "deleted")):
+        expect(both.locator(f'[data-path="{path}"]')).to_have_attribute("data-mark", mark)
+    expect(both).to_contain_text("config.Cmd")
+    assert both.locator("img").count() == 0
+    notebook.cell(1).locator(".wd-view").screenshot(path=PICTURES / f"comparison-{short}.png")
 
 
 def pictures(notebook: NotebookPage, view: Locator, name: str) -> None:

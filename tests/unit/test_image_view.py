@@ -16,14 +16,15 @@ from wardian.images.store import ImageStore
 from wardian.observe import image as observe
 from wardian.observe import wire
 from wardian.observe.frames import Mark
-from wardian.observe.image import Exhibit, instruction
+from wardian.observe.image import Exhibit
 from wardian.observe.image_frame import ImageFrame
+from wardian.observe.instruction import instruction
 from wardian.observe.replica import Replica
 from wardian.storage.changes import Change, changes
 from wardian.storage.flattened import flatten
 from wardian.storage.snapshotter import Snapshot
 from wardian.widgets.image_feed import ImageFeed
-from wardian.widgets.still import still
+from wardian.widgets.still import comparison, still
 
 MARKUP = "<img src=x onerror=alert(1)>"
 TOP = archive("a/", ("a/two", b"3" * 150), "a/.wh.one", ("a/new", b"4" * 10), "b/")
@@ -70,6 +71,37 @@ def test_a_frame_tells_documents_steps_layers_and_settings(frame: ImageFrame) ->
     assert (above.added, above.modified, above.deleted) == (2, 1, 1)
     assert frame.efficiency == pytest.approx((100 + 50 + 1 + 10) / (100 + 200 + 1 + 10), rel=1e-5)
     assert [(one.path, one.count) for one in frame.wasted] == [("/a/two", 2), ("/a/one", 2)]
+
+
+def test_what_differs_from_an_older_image_is_a_part_of_the_frame(
+    store: ImageStore, frame: ImageFrame
+) -> None:
+    newer = Exhibit(store.root, "a/web:1", older="a/other:1").look()
+    old = newer.compared
+    assert frame.compared is None
+    assert old is not None
+    assert (old.reference, old.shared_layers, old.layers, old.efficiency) == ("a/other:1", 1, 1, 1)
+    assert [(one.mark, one.path, one.old_bytes, one.new_bytes) for one in old.files] == [
+        (Mark.ADDED, "/a/new", None, 10),
+        (Mark.DELETED, "/a/one", 0, None),  # its bytes are still there, by its other name
+        (Mark.MODIFIED, "/a/two", 50, 150),
+        (Mark.ADDED, "/b", None, 0),
+    ]
+    assert old.settings == (
+        ("config.Cmd", "", '["serve"]'),
+        ("config.Env", "", json.dumps([MARKUP])),
+    )
+    assert old.new_steps[-1] == f"RUN echo '{MARKUP}'"
+    assert comparison(newer).splitlines()[:4] == [
+        "a/other:1 → a/web:1: 1 of 1 and 2 layers shared",
+        "+ /a/new",
+        "- /a/one",
+        "~ /a/two   (content)",
+    ]
+    assert "<img" not in still(newer)
+    replica = Replica("image")
+    replica.take(json.loads(wire.full(newer)))
+    assert replica.frame == newer
 
 
 def test_a_shared_layer_is_said_with_who_has_it(frame: ImageFrame) -> None:

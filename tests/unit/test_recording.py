@@ -104,13 +104,13 @@ def test_frames_come_whole_again_once_their_changes_are_as_long() -> None:
     """So a page finds any moment by reading no more than two frames' length."""
     rows = tuple(process(number) for number in range(200))
     writer = Writer(HEAD)
-    for moment in range(400):
+    for moment in range(900):
         changed = rows[moment % 200]
         frame = processes(
             *(row for row in rows if row is not changed), replace(changed, rss_bytes=moment)
         )
         writer.frame(moment / 5, frame)
-    lines = lines_of(writer.end(80.0))[1:-1]
+    lines = lines_of(writer.end(180.0))[1:-1]
     keys = [number for number, line in enumerate(lines) if b'"kind":"full"' in line]
     assert len(keys) > 2
     for key, following in zip(keys, [*keys[1:], len(lines)], strict=True):

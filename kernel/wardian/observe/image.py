@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import NotFound, SetupError
 from wardian.images.index import name_of
@@ -20,6 +20,7 @@ from wardian.images.reference import Reference
 from wardian.images.resolve import resolve
 from wardian.images.store import Image, ImageStore
 from wardian.observe.frames import Mark, Source
+from wardian.observe.image_comparison import compared
 from wardian.observe.image_frame import (
     Blob,
     FileRow,
@@ -30,15 +31,14 @@ from wardian.observe.image_frame import (
     StepRow,
     WastedRow,
 )
+from wardian.observe.instruction import instruction
 from wardian.observe.label import label
 from wardian.storage.changes import Change, ChangeKind
 from wardian.storage.flattened import Flattened, flatten
 
 MOST_FILES = 10_000
 _LARGEST, _MOST_WASTED, _MOST_RELATIVES, _MOST_USERS = 12, 60, 24, 8
-_MOST_STEPS, _MOST_READ, _LINE_CHARS, _VALUE_CHARS = 600, 20_000, 2000, 400
-_NOP = re.compile(r"^/bin/sh -c #\(nop\) +")
-_SHELL = re.compile(r"^(/bin/sh -c|/bin/bash -c) ")
+_MOST_STEPS, _LINE_CHARS, _VALUE_CHARS = 600, 2000, 400
 _SETTINGS = ("Entrypoint", "Cmd", "WorkingDir", "User", "Env", "ExposedPorts", "Volumes", "Labels")
 _MARKS = {
     ChangeKind.ADDED: Mark.ADDED,
@@ -109,16 +109,6 @@ def files(store: ImageStore, reference: str, layer: int) -> LayerFiles:
 
     _stacked(image, note)
     return found.told(layer)
-
-
-def instruction(created_by: str) -> str:
-    """The Dockerfile's line of a history entry, as docker and BuildKit write them."""
-    text = created_by[:_MOST_READ].strip().removesuffix("# buildkit").rstrip()
-    if _NOP.match(text):
-        return _NOP.sub("", text)
-    if _SHELL.match(text):
-        return _SHELL.sub("RUN ", text)
-    return re.sub(r"^RUN (\|\d+ .*? )?/bin/sh -c ", "RUN ", text)
 
 
 def _stacked(image: Image, note: Any) -> tuple[Flattened, int]:
@@ -261,14 +251,22 @@ def _relatives(image: Image, others: Sequence[Image]) -> Iterator[RelativeRow]:
 
 
 class Exhibit(msgspec.Struct, frozen=True):
-    """An image of a state root, by its name or digest: what an image view is about."""
+    """An image of a state root, by its name or digest: what an image view is about.
+
+    With ``older``, the name of another, the frame says what differs.
+    """
 
     root: Path
     reference: str
+    older: str = ""
 
     def look(self) -> ImageFrame:
         """The frame. Raises NotFound, InvalidInput, SetupError."""
-        return look(ImageStore(self.root), self.reference)
+        store = ImageStore(self.root)
+        frame = look(store, self.reference)
+        if not self.older:
+            return frame
+        return replace(frame, compared=compared(store, self.older, self.reference))
 
     def files(self, layer: int) -> LayerFiles:
         """What one layer changes. Raises NotFound, InvalidInput, SetupError."""

@@ -74,12 +74,45 @@ class RelativeRow(msgspec.Struct, frozen=True, kw_only=True):
     shared: tuple[int, ...]
 
 
+class DifferenceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A path that differs; sizes are None where it is not. ``what`` is what of it does."""
+
+    path: str
+    mark: Mark
+    old_bytes: int | None
+    new_bytes: int | None
+    what: tuple[str, ...]
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs from an older image. Times of files are not compared.
+
+    ``settings`` are fields of the configuration with both values, "" where there is none.
+    ``shared_steps`` and ``shared_layers`` count what both begin with.
+    """
+
+    reference: str
+    digest: str
+    layers: int
+    unpacked_bytes: int
+    efficiency: float
+    wasted_bytes: int
+    shared_layers: int
+    shared_steps: int
+    old_steps: tuple[str, ...]
+    new_steps: tuple[str, ...]
+    settings: tuple[tuple[str, str, str], ...]
+    files: tuple[DifferenceRow, ...]
+    files_left_out: int
+
+
 class ImageFrame(msgspec.Struct, frozen=True, kw_only=True):
     """An image. ``container`` is its name, by which a view of it is headed.
 
     ``layers`` and ``steps`` are lowest and first first. ``efficiency`` is dive's score.
     ``store_host_path`` is the state root: its ``content`` is an OCI image layout, which knows the
     image by ``layout_name`` ("" if it has no name), and ``layers`` has each layer unpacked.
+    ``compared`` is what differs from another image, if that was asked for.
     """
 
     view: ClassVar[str] = "image"
@@ -104,6 +137,7 @@ class ImageFrame(msgspec.Struct, frozen=True, kw_only=True):
     relatives_left_out: int
     store_host_path: str = ""
     layout_name: str = ""
+    compared: Compared | None = None
 
 
 class LayerFiles(msgspec.Struct, frozen=True, kw_only=True):

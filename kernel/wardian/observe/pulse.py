@@ -106,13 +106,20 @@ class Watch(Generic[F]):
         self._share: float = getattr(sampler, "cpu_share", CPU_SHARE)
         self.credit_s = self._share * SAVED_S
         self.credited_s = time.monotonic()
+        self._has_begun = False
 
     def spend(self, cpu_s: float) -> float:
-        """Book CPU time; returns how long to wait until it has been paid for."""
+        """Book CPU time; returns how long to wait until it has been paid for.
+
+        What the first look takes beyond the credit is not: five thousand processes that are listed
+        once would leave the view standing still for a minute.
+        """
         now = time.monotonic()
         earned_s = (now - self.credited_s) * self._share
         self.credit_s = min(self._share * SAVED_S, self.credit_s + earned_s) - cpu_s
         self.credited_s = now
+        if not self._has_begun:
+            self._has_begun, self.credit_s = True, max(0.0, self.credit_s)
         return max(0.0, -self.credit_s / self._share)
 
     def close(self) -> None:

@@ -75,9 +75,9 @@ class Replica:
             _converted(value, kind)
             _put(state, path, value)
         dropped = _converted(message.get("drop", []), list[str])
-        put = message.get("put", [])
+        put, altered = message.get("put", []), _mapping(message.get("alter", {}))
         if self._rows_field is None:
-            if dropped or put:
+            if dropped or put or altered:
                 raise InvalidInput(f"a view of {self._kind.view} has no rows")
             return
         for key in dropped:
@@ -85,6 +85,11 @@ class Replica:
         row_type = _ROWS[self._kind]
         for content in _converted(put, list[Any]):
             self._rows[_converted(content, row_type).key] = content
+        for key, values in altered.items():
+            content = {**self._rows.get(key, {}), **_mapping(values)}
+            if key not in self._rows or _converted(content, row_type).key != key:
+                raise InvalidInput("a change of a row that is not there")
+            self._rows[key] = content
 
 
 def ensure_shown_as_is(content: Any) -> None:

@@ -3,12 +3,14 @@
 A message is JSON in bytes, of two shapes::
 
     {"kind": "full",  "view": "layers", "frame": {...}}
-    {"kind": "delta", "view": "layers", "set": {field: value}, "put": [row], "drop": [key]}
+    {"kind": "delta", "view": "layers", "set": {field: value}, "put": [row], "drop": [key],
+     "alter": {key: {field: value}}}
     {"kind": "delta", "view": "network", "set": {...}, "patch": [[["links", 3, "is_up"], false]]}
 
 ``set`` replaces whole fields of the frame; ``put`` adds or replaces rows by their key, ``drop``
-removes rows; ``patch`` replaces what is at a path within a field. The front end
-(extension/src/frames.ts) and :class:`wardian.observe.replica.Replica` read the same messages.
+removes rows, ``alter`` replaces fields of rows; ``patch`` replaces what is at a path within a
+field. The front end (extension/src/frames.ts) and :class:`wardian.observe.replica.Replica` read the
+same messages.
 """
 
 from __future__ import annotations
@@ -68,10 +70,21 @@ def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, A
         return {"put": fresh, "drop": []}
     old = {row.key: row for row in before}
     keys = {row.key for row in after}
-    return {
-        "put": [row for row in fresh if old.get(row.key) != row],
-        "drop": [key for key in old if key not in keys],
-    }
+    changes: dict[str, Any] = {"put": [], "drop": [key for key in old if key not in keys]}
+    for row in fresh:
+        known = old.get(row.key)
+        if known is None:
+            changes["put"].append(row)
+        elif known != row:
+            changes.setdefault("alter", {})[row.key] = _altered(known, row)
+    return changes
+
+
+def _altered(before: Row, after: Row) -> dict[str, Any]:
+    """The fields that differ: of a process it is mostly its figures, and there can be thousands."""
+    names = (field.name for field in fields(after))
+    pairs = ((name, getattr(before, name), getattr(after, name)) for name in names)
+    return {name: new for name, old, new in pairs if old != new}
 
 
 def _differences(path: Path, before: Any, after: Any) -> Iterator[tuple[Path, Any]]:

@@ -20,7 +20,7 @@ from wardian.observe.frames import (
     ResourcesFrame,
     UpperEntry,
 )
-from wardian.observe.image_frame import ImageFrame
+from wardian.observe.image_frame import Compared, ImageFrame
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.wire import Frame
 from wardian.widgets.network_still import card_lines, drawing
@@ -143,8 +143,9 @@ def _figures(frame: ResourcesFrame) -> list[str]:
 
 
 def _image(frame: ImageFrame) -> list[str]:
-    """The step of each layer, and the largest of its files."""
-    lines = [f"manifest {frame.manifest.digest[:19]} → config {frame.config.digest[:19]} → layers"]
+    """What differs, if that was asked for; the step of each layer, and the largest of its files."""
+    lines = [] if frame.compared is None else _compared(frame, frame.compared)
+    lines += [f"manifest {frame.manifest.digest[:19]} → config {frame.config.digest[:19]} → layers"]
     for step in frame.steps:
         lines.append(escape(step.instruction or step.comment))
         if step.layer is None or step.layer >= len(frame.layers):
@@ -160,6 +161,32 @@ def _image(frame: ImageFrame) -> list[str]:
             for file in layer.largest[:_MOST_FILES]
         ]
     return [*_capped(lines), f"efficiency {frame.efficiency:.1%}"]
+
+
+def _compared(frame: ImageFrame, old: Compared) -> list[str]:
+    """The differences of two images, in the words of ``wardian image diff``."""
+    shared = f"{old.shared_layers} of {old.layers} and {len(frame.layers)} layers shared"
+    lines = [f"{escape(old.reference)} → {escape(frame.container)}: {shared}"]
+    for file in old.files:
+        what = f"   ({', '.join(file.what)})" if file.what else ""
+        lines.append(f"{_MARKS[file.mark]} {escape(file.path)}{what}")
+    if old.files_left_out:
+        lines.append(f"… and {old.files_left_out} more")
+    lines = _capped(lines)
+    lines += [
+        f"config {escape(name)}: {escape(before) or '(none)'} → {escape(after) or '(none)'}"
+        for name, before, after in old.settings
+    ]
+    lines += [f"history - {escape(step)}" for step in old.old_steps]
+    lines += [f"history + {escape(step)}" for step in old.new_steps]
+    efficiency = f"efficiency {old.efficiency:.1%} → {frame.efficiency:.1%}"
+    return [*lines, efficiency, ""]
+
+
+def comparison(frame: ImageFrame) -> str:
+    """What differs from the image that it was compared with, as plain text."""
+    assert frame.compared is not None
+    return "\n".join(unescape(line) for line in _compared(frame, frame.compared)[:-1])
 
 
 def _capped(lines: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardian.errors import InvalidInput
 from wardian.images.store import Image, ImageStore
@@ -15,17 +16,24 @@ from wardian.observe.quantities import decimal_size
 from wardian.storage.changes import changes
 from wardian.storage.snapshotter import Snapshot
 
+if TYPE_CHECKING:
+    from wardian.observe.image_frame import ImageFrame
+
 
 class ImageMagic(Magic):
-    """An image's history with its layers and the files that each adds, modifies and deletes."""
+    """An image's history with its layers and the files that each adds, modifies and deletes.
+
+    Of two images, what differs: files, settings, history, and how well each uses its layers.
+    """
 
     name = "image"
     needs_container = True
     summary = "Show what an image is made of: instruction, layer, files."
-    example = "  %image web --files 20"
+    example = "  %image web --files 20\n  %image web:1 web:2"
 
     def configure(self, parser: Parser) -> None:
         parser.add_argument("image", metavar="NAME", help="as `wardian images` lists it")
+        parser.add_argument("newer", metavar="NEWER", nargs="?", help="what differs in this one")
         parser.add_argument("--text", action="store_true", help="text only")
         parser.add_argument(
             "--files", type=int, default=6, metavar="COUNT", help="how many files to list a layer"
@@ -37,14 +45,28 @@ class ImageMagic(Magic):
         from wardian.observe.image import Exhibit
         from wardian.runtime.paths import state_root
 
-        text = await asyncio.to_thread(_described, options)
+        if options.newer:
+            if options.above:
+                raise InvalidInput("--above is for one image", hint="leave it out, or NEWER")
+            exhibit = Exhibit(state_root(), options.newer, older=options.image)
+            frame = await asyncio.to_thread(exhibit.look)
+            text = _differences(frame)
+        else:
+            exhibit = Exhibit(state_root(), options.image)
+            text = await asyncio.to_thread(_described, options)
         if options.text or options.above:  # the view is of a whole image
             call.print(text)
             return
-        exhibit = Exhibit(state_root(), options.image)
-        frame = await asyncio.to_thread(exhibit.look)
+        if not options.newer:
+            frame = await asyncio.to_thread(exhibit.look)
         forms = {"text/plain": text}
         show_made(call, lambda made: made.image(exhibit, frame), forms, forms)
+
+
+def _differences(frame: ImageFrame) -> str:
+    from wardian.widgets.still import comparison
+
+    return comparison(frame)
 
 
 def _described(options: argparse.Namespace) -> str:
