@@ -33,7 +33,7 @@ export class LimitSlider {
     private readonly announce: Announce
   ) {
     this.range = h("input", {
-      class: "wd-slider",
+      class: "wd-limit-range",
       aria: { label: name },
       attributes: { type: "range", min: "0", max: "0" },
       on: {

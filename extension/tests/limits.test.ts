@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 
 function slider(name: string): HTMLInputElement {
-  return one(`.wd-slider[aria-label="${name}"]`) as HTMLInputElement;
+  return one(`.wd-limit-range[aria-label="${name}"]`) as HTMLInputElement;
 }
 
 /** Moves it as a mouse or a key does. */

@@ -72,11 +72,11 @@ def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, A
     keys = {row.key for row in after}
     changes: dict[str, Any] = {"put": [], "drop": [key for key in old if key not in keys]}
     for row in fresh:
-        known = old.get(row.key)
-        if known is None:
+        was = old.get(row.key)
+        if was is None:
             changes["put"].append(row)
-        elif known != row:
-            changes.setdefault("alter", {})[row.key] = _altered(known, row)
+        elif was != row:
+            changes.setdefault("alter", {})[row.key] = _altered(was, row)
     return changes
 
 
