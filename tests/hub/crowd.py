@@ -53,7 +53,13 @@ async def cull(hub: RealHub, users: Sequence[User]) -> None:
 
     async def end(user: User) -> None:
         address = f"{hub.url}/hub/api/users/{user.name}/server"
-        request = HTTPRequest(address, method="DELETE", headers=headers, request_timeout=PATIENCE_S)
+        request = HTTPRequest(
+            address,
+            method="DELETE",
+            headers=headers,
+            connect_timeout=PATIENCE_S,
+            request_timeout=PATIENCE_S,
+        )
         answer = await client.fetch(request)
         while answer.code == 202:  # it is ending
             await asyncio.sleep(0.1)

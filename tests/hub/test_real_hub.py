@@ -200,6 +200,24 @@ def test_limits_of_a_session_and_of_its_containers_are_in_force(full_class: Clas
     assert full_class.run(2, "6 * 7").text == full_class.run(3, "6 * 7").text == "42"
 
 
+KILL_KEEPER = """
+import os, signal
+from pathlib import Path
+for one in Path("/proc").iterdir():
+    if one.name.isdecimal() and (one / "comm").read_text() == "wardian-keeper\\n":
+        os.kill(int(one.name), signal.SIGKILL)
+        print("killed")
+"""
+
+
+def test_keeper_that_vanishes_is_replaced_and_nothing_is_lost(full_class: Class) -> None:
+    full_class.run(0, "leaf = 6; open('/srv/kept', 'w').write('fern')")
+    assert "killed" in full_class.host(0, KILL_KEEPER).text
+    assert full_class.run(0, "leaf * 7").text == "42"
+    assert full_class.run(0, "%limits --memory 300m").text.startswith("memory   300 MiB\n")
+    assert full_class.run(0, "open('/srv/kept').read()").text == "'fern'"
+
+
 def test_hub_restart_ends_no_session(full_class: Class) -> None:
     """Pages connect anew; what a cell was at goes on meanwhile."""
     visitors = full_class.visitors

@@ -84,7 +84,12 @@ class Visitor:
         """A WebSocket to the kernel that there is, in place of one that was."""
         await self.leave()
         address = f"ws{self.hub.url[4:]}{self._own}/api/kernels/{self._kernel}/channels"
-        request = HTTPRequest(address, headers={"Authorization": f"token {self._token}"})
+        request = HTTPRequest(
+            address,
+            headers={"Authorization": f"token {self._token}"},
+            connect_timeout=PATIENCE_S,
+            request_timeout=PATIENCE_S,
+        )
         self._socket = await websocket_connect(request)
 
     async def run(self, code: str) -> Said:
@@ -165,6 +170,7 @@ class Visitor:
             body=body,
             headers=sent,
             follow_redirects=follow_redirects,
+            connect_timeout=PATIENCE_S,
             request_timeout=PATIENCE_S,
         )
         answer = await AsyncHTTPClient().fetch(request, raise_error=False)
