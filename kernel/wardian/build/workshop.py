@@ -135,7 +135,7 @@ class Workshop:
     ) -> tuple[int, Made]:
         """Run a command on the layers: its exit code and what it made.
 
-        Where the default network cannot be made it has none, and its output begins with why.
+        Where the default network cannot be made it has none; the first output begins with why.
         """
         spec = replace(self._spec(lowers), process=process, binds=binds, tmpfs=tmpfs)
         if reach is Reach.HOST:
@@ -143,9 +143,7 @@ class Workshop:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         fds = {1: write_fd, 2: write_fd} | ({} if stdin is None else {0: stdin})
         try:
-            container = self._plugged(spec, fds) if reach is Reach.DEFAULT else None
-            if container is None and (why := self.why_no_network) and reach is Reach.DEFAULT:
-                output(f"RUN has loopback only: {why}\n".encode())
+            container = self._plugged(spec, fds, output) if reach is Reach.DEFAULT else None
             container = container or self._started(spec, fds)
         finally:
             os.close(write_fd)
@@ -170,7 +168,9 @@ class Workshop:
         with suppress(WardianError), Client.connect(self._root) as client:
             client.container(container_id).remove(force=True)
 
-    def _plugged(self, spec: ContainerSpec, fds: dict[int, int]) -> Container | None:
+    def _plugged(
+        self, spec: ContainerSpec, fds: dict[int, int], output: Callable[[bytes], None]
+    ) -> Container | None:
         """One in the default network; None if it cannot be had here (`why_no_network`)."""
         if self.why_no_network:
             return None
@@ -179,6 +179,7 @@ class Workshop:
             return self._started(replace(spec, attachments=attachments), fds)
         except SetupError as error:
             self.why_no_network = error.what
+            output(f"RUN has loopback only: {error.what}\n".encode())
             return None
 
     def _started(self, spec: ContainerSpec, fds: dict[int, int]) -> Container:

@@ -269,7 +269,7 @@ def _module(name: str) -> Lift:
 ESSENTIAL, PROMISE, EXTRA = Weight.ESSENTIAL, Weight.PROMISE, Weight.EXTRA
 _NONE = "no containers here"
 _SPACES = "containers cannot have one of their own"
-_COPIES = "each container is a copy of its image (storage driver native)"
+_COPIES = "layers are put together by fuse-overlayfs, or copied for each container"
 
 REMEDIES: dict[str, Remedy] = {
     "kernel": Remedy(Area.HOST, ESSENTIAL, "no overlay in user namespaces", _boot),
