@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 _PLACE = re.compile(r"%(\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(msgspec.Struct, frozen=True):
     """An English text with places ``%1`` … ``%9`` for ``values``, which are names or figures.
 
     The front end lists the texts (``hostSays`` in extension/src/words.ts), for the catalogues.

@@ -82,7 +82,7 @@ def _row_changes(before: tuple[Row, ...], after: tuple[Row, ...]) -> dict[str, A
 
 def _altered(before: Row, after: Row) -> dict[str, Any]:
     """The fields that differ: of a process it is mostly its figures, and there can be thousands."""
-    names = (field.name for field in fields(after))
+    names = after.__struct_fields__
     pairs = ((name, getattr(before, name), getattr(after, name)) for name in names)
     return {name: new for name, old, new in pairs if old != new}
 

@@ -15,9 +15,10 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import msgspec
 
 from wardian.errors import KernelRefused, SetupError
 from wardian.linux import capabilities, fuse, namespaces, process
@@ -43,8 +44,7 @@ _NOTE = "server"
 _ISOLATED = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET | namespaces.CLONE_NEWIPC
 
 
-@dataclass(slots=True)
-class Server:
+class Server(msgspec.Struct):
     """One that was started: its detached mount, its process, what it says on stderr."""
 
     host_pid: int
@@ -93,8 +93,7 @@ def noted(home: Path) -> int | None:
     return pidfd
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(msgspec.Struct, frozen=True):
     """What is to be put together: detached mounts, else (``paths``) directories to be mounted.
 
     Uppermost first, the snapshot last, in which ``upper`` and ``work`` lie.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Protocol, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.limits import MAX_BYTES, Limits
 from wardian.cgroups.machine import ensure_possible
@@ -30,8 +32,7 @@ class Limiter(Protocol):
         """Put limits in force; what is not, is returned in words. Blocks; raises WardianError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """One limit (of `KINDS`) in bytes, percent of a core or processes; None: there shall be none.
 
     ``number`` is the page's: by it an answer is known.
@@ -80,8 +81,7 @@ class Wish:
         return self.value is not None and abs(seen - self.value) <= within
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerLimits:
+class ContainerLimits(msgspec.Struct, frozen=True):
     """Those of a container, by whichever client it came from."""
 
     container: Container
@@ -96,8 +96,7 @@ class ContainerLimits:
         return list(self.container.update(limits).warnings)
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsByName:
+class LimitsByName(msgspec.Struct, frozen=True):
     """Those of the container that has this name or id then."""
 
     name: str
