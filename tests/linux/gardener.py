@@ -144,6 +144,7 @@ def employed(
     for package in (wardian, msgspec, *packages):
         assert package.__file__ is not None
         source = Path(package.__file__).parent
+        # With what is compiled already: the user may write none, and would compile in each process.
         shutil.copytree(source, home / "lib" / source.name)
     user = Gardener(home, interpreter, layer, subordinate=subordinate)
     try:

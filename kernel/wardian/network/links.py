@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -27,6 +28,7 @@ _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN = 254
 _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 3, 0, 1
 _NEW = netlink.CREATE | netlink.EXCLUSIVE
+_ALIKE = 256  # messages that most containers of a network have alike: to encode one takes 0.2 ms
 
 
 class Links:
@@ -208,6 +210,7 @@ def _link(
     return _message(message, kind, how, subject)
 
 
+@lru_cache(_ALIKE)
 def _up(index: int) -> Message:
     return _link(_NEWLINK, 0, [], index=index, flags=_IFF_UP)
 
@@ -228,6 +231,7 @@ def _address(index: int, word: str, how: int) -> Message:
     return _message(message, _NEWADDR, how | netlink.REPLACE, f"address {word}")
 
 
+@lru_cache(_ALIKE)
 def _default_route(index: int, gateway: str) -> Message:
     message = rtmsg()
     message["family"] = socket.AF_INET if ip_address(gateway).version == 4 else socket.AF_INET6

@@ -77,6 +77,7 @@ class Patches:
         self._policies = Policies(self._kernel)
         self._bridges = Bridges(root, ground, self._links, self._rules, self._names)
         self._plugged: dict[str, Plugged] = {}
+        self._foreign: set[str] = set()  # links that bear names which we would have chosen
 
     @property
     def users(self) -> list[str]:
@@ -226,7 +227,8 @@ class Patches:
             if endpoint in plugged.endpoints:
                 plugged.endpoints.remove(endpoint)
                 self._unplug(plugged, endpoint, is_last=False)
-            if _is_taken(error) and self._links.exists(endpoint.veth):  # by who was quicker
+            if _is_taken(error) and self._links.exists(endpoint.veth):
+                self._foreign.add(endpoint.veth)
                 self._plug(plugged, attachment)
                 return
             if isinstance(error, KernelRefused):
@@ -302,12 +304,17 @@ class Patches:
         )
 
     def _free_veth(self, name: str) -> str:
-        """A link name that people recognise: ``veth-web``; a number where that is taken."""
+        """A link name that people recognise: ``veth-web``; a number where that is taken.
+
+        Others' links are not asked for: who takes a name of theirs hears so, and chooses again.
+        """
+        ends = (endpoint for plugged in self._plugged.values() for endpoint in plugged.endpoints)
+        taken = self._foreign.union(endpoint.veth for endpoint in ends)
         base = "veth-" + re.sub(r"[^a-zA-Z0-9_-]", "", name)
         for number in range(10_000):
             end = str(number) if number else ""
             link = base[: _LINK_NAME - len(end)] + end
-            if not self._links.exists(link):
+            if link not in taken:
                 return link
         raise SetupError("this host has no free link name")
 
