@@ -19,7 +19,7 @@ export class LimitSlider {
   private readonly problem = h("p", { class: "wd-refusal", role: "alert" });
   private all: Step[] = [null];
   private most: number | null | undefined;
-  private inForce: Step = null;
+  private held: Step = null;
   private wish: { step: Step } | null = null;
   private waitingFor: number | null = null;
   private isSettled = false; // as it was wished, and not yet told
@@ -48,8 +48,8 @@ export class LimitSlider {
   }
 
   /** What the cgroup says, how far the machine goes, and whether it can be changed from here. */
-  show(inForce: Step, most: number | null, can: boolean): void {
-    this.inForce = inForce;
+  show(held: Step, most: number | null, can: boolean): void {
+    this.held = held;
     if (most !== this.most) {
       this.most = most;
       this.all = steps(this.kind, most);
@@ -58,10 +58,10 @@ export class LimitSlider {
     this.range.disabled = !can;
     this.range.title = can ? words.limitHint : words.limitNotNow;
     if (this.wish !== null || this.waitingFor !== null) return;
-    this.draw(inForce);
+    this.draw(held);
     if (this.isSettled) {
       this.isSettled = false;
-      this.announce(words.limitIs(this.range.ariaLabel ?? "", this.value.textContent));
+      this.announce(words.tellsLimit(this.range.ariaLabel ?? "", this.value.textContent));
     }
   }
 
@@ -106,7 +106,7 @@ export class LimitSlider {
   /** No frame will come to draw it. */
   private giveUp(): void {
     this.settle(words.limitUnanswered);
-    if (this.waitingFor === null) this.draw(this.inForce);
+    if (this.waitingFor === null) this.draw(this.held);
   }
 
   private draw(step: Step): void {

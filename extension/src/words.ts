@@ -127,7 +127,7 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
   pidsLimit: trans.__("Limit of processes"),
   limitHint: trans.__("In force at once"),
   limitNotNow: trans.__("Only of a live view can limits be changed"),
-  limitIs: (name: string, value: string): string => `${name}: ${value}`,
+  tellsLimit: (name: string, value: string): string => `${name}: ${value}`,
   limitUnanswered: trans.__("No answer: the kernel may be gone, or freeing memory."),
   peakIs: (size: string) => trans.__("peak %1", size),
   throttledIs: (share: string) => trans.__("throttled %1", share),

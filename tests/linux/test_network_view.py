@@ -270,7 +270,8 @@ def test_a_view_answers_with_the_way_and_with_why_there_is_none(watched: Watched
     watched.wait_said("full", lambda _: True)
     asked = {"kind": "way", "source": "asker", "destination": "web", "port": 7, "protocol": "tcp"}
     watched.feed.hear(asked)
-    watched.wait_said("way", lambda said: said["ends"] == "web" and said["arrives"])
+    web = {"text": "%1", "values": ["web"]}
+    watched.wait_said("way", lambda said: said["ends"] == web and said["arrives"])
     watched.feed.hear({**asked, "destination": "nobody"})
     watched.wait_said("way", lambda said: "nobody" in str(said["ends"]) and not said["arrives"])
     for nonsense in ({"port": 0}, {"port": "7"}, {"source": ["asker"]}, {"protocol": "<img>"}):
