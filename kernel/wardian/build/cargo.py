@@ -50,10 +50,12 @@ def file_entry(order: Order, name: str, *, mode: int, mtime_s: int) -> Entry:
     """An empty file at the order's place; its name is taken where that is a directory."""
     path = posixpath.join(order.target, name) if order.into_directory else order.target
     uid, gid = order.owner or (0, 0)
+    if order.permissions is not None:
+        mode = order.permissions.of(mode, is_directory=False)
     return Entry(
         path=path.lstrip("/"),
         kind=Kind.FILE,
-        mode=mode if order.mode is None else order.mode,
+        mode=mode,
         uid=uid,
         gid=gid,
         mtime_ns=mtime_s * 10**9,

@@ -12,6 +12,7 @@ from wardian.build.cache import Facts
 from wardian.build.cargo import Cargo, Inline
 from wardian.build.expansion import Expander
 from wardian.build.patterns import Patterns
+from wardian.build.permissions import Permissions
 from wardian.build.stages import Instruction, flag_values, is_set
 from wardian.build.state import Made, State
 from wardian.build.transfer import Order, send_from
@@ -152,24 +153,20 @@ class Copying:
             target=self._target,
             into_directory=into_directory,
             owner=owner,
-            mode=self._mode(),
+            permissions=self._permissions(),
             keep_owners=not isinstance(self._from, Path),
             parents=is_set(self._flags, "parents"),
             exclude=Patterns(self._flags.get("exclude", [])),
             ignore=context.ignore if self._from == context.directory else Patterns(()),
         )
 
-    def _mode(self) -> int | None:
+    def _permissions(self) -> Permissions | None:
         if "chmod" not in self._flags:
             return None
-        word = self._flags["chmod"][-1]
         try:
-            mode = int(word, 8)
-        except ValueError:
-            mode = -1
-        if not 0 <= mode <= 0o7777:
-            raise self._one.fault(f"invalid chmod parameter: {word[:20]!r}", "like --chmod=755")
-        return mode
+            return Permissions.parse(self._flags["chmod"][-1])
+        except InvalidInput as error:
+            raise self._one.fault(error.what, error.hint) from None
 
     # --- doing ---------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from wardian.build.patterns import WILD, Patterns, regex
+from wardian.build.permissions import Permissions
 from wardian.errors import InvalidInput, KernelRefused, NotFound
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from wardian.storage import tree, whiteout
@@ -36,7 +37,7 @@ _KINDS = {
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be copied and how. ``target`` is absolute; a directory's contents go into it.
 
-    ``owner`` and ``mode`` (an octal number) are for all; without an owner they keep their own if
+    ``owner`` and ``permissions`` are for all; without an owner they keep their own if
     ``keep_owners``, else they are root's.
     """
 
@@ -44,7 +45,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     into_directory: bool
     owner: tuple[int, int] | None = None
-    mode: int | None = None
+    permissions: Permissions | None = None
     keep_owners: bool = False
     parents: bool = False
     exclude: Patterns = msgspec.field(default_factory=lambda: Patterns(()))
@@ -234,7 +235,9 @@ class Transfer:
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
         own = (status.st_uid, status.st_gid) if order.keep_owners else (0, 0)
         uid, gid = order.owner or own
-        mode = stat.S_IMODE(status.st_mode) if order.mode is None else order.mode
+        mode = stat.S_IMODE(status.st_mode)
+        if order.permissions is not None:
+            mode = order.permissions.of(mode, is_directory=kind is Kind.DIRECTORY)
         return Entry(
             path=f"{path}/" if kind is Kind.DIRECTORY else path,
             kind=kind,
