@@ -187,7 +187,7 @@ class Assembly:
 
     def _work(self, one: Instruction, expander: Expander) -> Work | None:
         if one.name == "RUN":
-            return Running(self, one)
+            return Running(self, one, expander)
         if one.name in ("COPY", "ADD"):
             return Copying(self, one, expander)
         self.state.draft.apply(one, expander)

@@ -37,6 +37,11 @@ class Patterns:
         return cls(line for line in lines if line.strip() and not line.startswith("#"))
 
     @property
+    def are_none(self) -> bool:
+        """Whether there are no patterns."""
+        return not self._rules
+
+    @property
     def have_exceptions(self) -> bool:
         """Whether something below an excluded directory may be in again."""
         return any(not excludes for _, excludes in self._rules)

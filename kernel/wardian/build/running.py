@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wardian.build.cache import Facts
+from wardian.build.mount_flags import MountFlag, mount_flags
 from wardian.build.reach import Reach
 from wardian.build.stages import PREDEFINED, Instruction, flag_values
 from wardian.build.state import Made
@@ -17,6 +18,7 @@ from wardian.errors import CommandFailed
 
 if TYPE_CHECKING:
     from wardian.build.assembly import Assembly
+    from wardian.build.expansion import Expander
 
 RUN_FLAGS = {"mount", "network"}
 MAX_NAMED_CHARS = 200
@@ -34,13 +36,25 @@ class Running(msgspec.Struct, frozen=True):
 
     assembly: Assembly
     one: Instruction
+    expander: Expander
 
     def facts(self) -> Facts:
-        """The ARGs that the command sees, but for those that never count."""
+        """The ARGs that the command sees, but for those that never count; the files of binds."""
         own = self.assembly.state.draft.env
         known = self.assembly.state.arguments.items()
         seen = {key: value for key, value in known if key not in PREDEFINED and key not in own}
-        return Facts(arguments=seen)
+        flags = self._mounts()
+        digest, files = "", dict[str, str]()
+        if any(flag.kind == "bind" for flag in flags):
+            from wardian.build import mounts
+
+            digest, files = mounts.seen(self.assembly, flags)
+        words = {} if not flags else {"--mount": " ".join(map(str, flags))}
+        return Facts(arguments={**seen, **words}, files=files, digest=digest)
+
+    def _mounts(self) -> list[MountFlag]:
+        words = flag_values(self.one, RUN_FLAGS).get("mount", [])
+        return mount_flags(self.one, words, self.expander)
 
     def do(self) -> Made:
         """Run it. Raises CommandFailed with the command's exit code."""
@@ -51,7 +65,7 @@ class Running(msgspec.Struct, frozen=True):
         flags = flag_values(self.one, RUN_FLAGS)
         argv, script = self._argv()
         reach = self._reach(flags.get("network", [options.network])[-1])
-        with Mounts(self.assembly, self.one, flags.get("mount", [])) as mounts:
+        with Mounts(self.assembly, self._mounts()) as mounts:
             process = ProcessSpec(
                 argv=tuple(argv),
                 env={**state.arguments, **state.draft.env, **mounts.env},
@@ -59,15 +73,19 @@ class Running(msgspec.Struct, frozen=True):
                 user=str(state.draft.run.get("User") or "0:0"),
             )
             said = _End(self.assembly.tell)
-            code, made = self.assembly.workshop.run(
-                state.lowers,
-                process,
-                said.tell,
-                reach=reach,
-                binds=tuple(mounts.binds),
-                tmpfs=tuple(mounts.tmpfs),
-                stdin=None if script is None else _readable(script),
-            )
+            try:
+                code, made = self.assembly.workshop.run(
+                    state.lowers,
+                    process,
+                    said.tell,
+                    reach=reach,
+                    binds=tuple(mounts.binds),
+                    tmpfs=tuple(mounts.tmpfs),
+                    stdin=None if script is None else _readable(script),
+                )
+            except CommandFailed as error:  # it did not even start
+                what = self.one.fault(error.what).what
+                raise CommandFailed(what, exit_code=1, hint=error.hint) from error
         if code:
             named = " ".join(argv)[:MAX_NAMED_CHARS]
             fault = self.one.fault(
