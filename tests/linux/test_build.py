@@ -189,6 +189,35 @@ def test_heredocs_and_mounts(wardian: Wardian, context: Path, tmp_path: Path) ->
     assert "changes" not in left, left  # nor is there a trace of what was mounted
 
 
+def test_mounts_are_what_their_words_say(wardian: Wardian, context: Path, tmp_path: Path) -> None:
+    """As the Dockerfile reference has them: what is written to a bind is gone afterwards."""
+    (tmp_path / "key").write_text("secret")
+    (context / ".dockerignore").write_text("ignored\n")
+    (context / "ignored").touch()
+    path = write(
+        context,
+        f"FROM {IMAGE} AS one\nRUN mkdir /d && echo staged > /d/f\n"
+        f"FROM {IMAGE}\nARG at=/m\n"
+        "RUN --mount=target=$at,rw,source=. echo x > /m/new; ls /m\n"
+        "RUN --mount=type=bind,from=one,source=/d,dst=/m,ro=false echo x >> /m/f; cat /m/f\n"
+        "RUN --mount=type=secret,id=key,uid=5,gid=6 stat -c '%a %u:%g' /run/secrets/key\n"
+        "RUN --mount=type=cache,id=c,target=/c,from=one,source=/d,sharing=private cat /c/f\n"
+        "RUN --mount=type=cache,id=c,target=/c,sharing=locked "
+        "--mount=type=cache,id=c,target=/again,sharing=locked touch /c/x; ls /again\n",
+    )
+    arguments = ("-t", "mounts", "--secret", f"id=key,src={tmp_path / 'key'}", path)
+    events = built(wardian, *arguments)
+    text = "".join(str(event["text"]) for event in events if event["kind"] == "output")
+    assert text == "Dockerfile\nleaf\nnew\nstaged\nx\n400 5:6\nstaged\nx\n"
+    assert sorted(os.listdir(context)) == [".dockerignore", "Dockerfile", "ignored", "leaf"]
+    (context / "ignored").write_text("does not count")
+    assert all(step.get("cached") for step in done_steps(built(wardian, *arguments)))
+    (context / "leaf").write_text("red\n")
+    again = done_steps(built(wardian, *arguments))
+    missed = next(step for step in again if not step.get("cached"))
+    assert (missed["line"], missed["why"]) == (5, "its files are others (changed: leaf)")
+
+
 def test_add_unpacks_an_archive_and_copy_does_not(wardian: Wardian, context: Path) -> None:
     with tarfile.open(context / "a.tar.gz", "w:gz") as archive:
         archive.add(context / "leaf", "inside/leaf")
@@ -265,7 +294,10 @@ def test_warnings_are_buildkits(wardian: Wardian, context: Path) -> None:
         f"FROM {IMAGE} as One\nMAINTAINER me\nENV a b\nARG api_key\nrun true\nCMD a\nCMD b\n"
         "WORKDIR x\n",
     )
-    events = built(wardian, path)
+    arguments = [f"--build-arg={name}=x" for name in ("api_key", "NO_PROXY", "lost", "TARGETARCH")]
+    events = built(wardian, *arguments, path)
+    texts = [event["text"] for event in events if event["kind"] == "warning"]
+    assert "One or more build-args [lost] were not consumed" in texts
     assert {event["why"] for event in events if event["kind"] == "warning"} == {
         "ConsistentInstructionCasing",
         "FromAsCasing",
@@ -275,6 +307,7 @@ def test_warnings_are_buildkits(wardian: Wardian, context: Path) -> None:
         "MultipleInstructionsDisallowed",
         "SecretsUsedInArgOrEnv",
         "StageNameCasing",
+        "UnusedBuildArgs",
         "WorkdirRelativePath",
     }
 

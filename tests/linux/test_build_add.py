@@ -351,9 +351,11 @@ def test_context_can_be_a_directory_of_a_repository(
 def test_context_can_be_an_archive_or_a_dockerfile_of_a_server(
     wardian: Wardian, context: Path, web: Web
 ) -> None:
-    path = write(context, f"FROM {IMAGE}\nCOPY leaf /leaf\n")
+    path = write(context, f"FROM {IMAGE}\nCOPY leaf /leaf\nCOPY --from=one leaf /again\n")
     pack(web.directory / "context.tar.gz", Path(path))
-    built(wardian, "-t", "fetched", f"{web.url}/context.tar.gz")
+    address = f"{web.url}/context.tar.gz"
+    built(wardian, "-t", "fetched", "--build-context", f"one={address}", address)
+    assert [line for line in web.asked if "context" in line] == ["200 /context.tar.gz"]
     assert out(wardian("run", "--rm", "fetched", "cat", "/leaf")) == "green\n"
     (web.directory / "alone").write_text(f"FROM {IMAGE}\nRUN echo alone > /leaf\n")
     built(wardian, "-t", "alone", f"{web.url}/alone")

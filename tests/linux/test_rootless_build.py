@@ -45,7 +45,7 @@ def build():
     with store.ingest() as ingest:
         remotes = Remotes(ingest.work, notes_of(store))
         found = opened(ingest, str(context), None, io.BytesIO(), remotes)
-        options = Options(tags=("made",), jobs=2)
+        options = Options(tags=("made",), jobs=2, network="none")
         image = Builder(store, ingest, found, options, said.append).build()
     done = [event for event in said if event.kind == "done"]
     return image, [event.text for event in said if event.kind == "output"], done

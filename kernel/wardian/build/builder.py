@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from wardian.build.workshop import Workshop
 
 
+UNUSED = "UnusedBuildArgs"  # no rule of BuildKit's linter, which only says the text
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for. ``epoch_s`` is SOURCE_DATE_EPOCH.
 
@@ -60,14 +63,25 @@ class Builder:
     """One build. What is public here is what the assemblies of its stages use, from threads."""
 
     def __init__(
-        self, store: ImageStore, ingest: Ingest, context: Context, options: Options, say: Say
+        self,
+        store: ImageStore,
+        ingest: Ingest,
+        context: Context,
+        options: Options,
+        say: Say,
+        fetched: Mapping[str, Path] | None = None,
     ) -> None:
-        """Raises DockerfileError for a Dockerfile that cannot be understood, InvalidInput."""
+        """Raises DockerfileError for a Dockerfile that cannot be understood, InvalidInput.
+
+        ``fetched`` is what the context was fetched as, which a named one may be, too.
+        """
         self.store = store
         self.ingest = ingest
         self.context = context
         self.options = options
-        self.remotes = Remotes(ingest.work, notes_of(store), options.agents)
+        self.remotes = Remotes(
+            ingest.work, notes_of(store), options.agents, fetched=dict(fetched or {})
+        )
         self.stop = self.remotes.stop
         self.built: dict[int, State] = {}
         self.cache = StepCache(store.root / "build" / "steps")
@@ -86,6 +100,9 @@ class Builder:
         """Build the target; the image. Raises DockerfileError, CommandFailed, WardianError."""
         for warning in self._warnings:
             self.say(Event(kind="warning", why=warning.rule, text=warning.text, line=warning.line))
+        if unused := self.plan.recipe.unused(self.options.arguments):
+            text = f"One or more build-args [{' '.join(unused)}] were not consumed"
+            self.say(Event(kind="warning", why=UNUSED, text=text, line=1))
         in_order(self.plan.needs, self._build, at_once=self.options.jobs, stop=self.stop.set)
         return self._commit(self.built[self.plan.target.index])
 

@@ -20,12 +20,16 @@ KINDS = "git's address (https://HOST/NAME.git#REF:DIRECTORY), or that of an arch
 
 
 class Remotes(msgspec.Struct, frozen=True):
-    """What a build fetches with. ``work`` is the build's own; ``agents`` are those of ``--ssh``."""
+    """What a build fetches with. ``work`` is the build's own; ``agents`` are those of ``--ssh``.
+
+    ``fetched`` are the contexts that are there by now: an address is asked once.
+    """
 
     work: Path
     notes: Path
     agents: Mapping[str, Path] = msgspec.field(default_factory=dict)
     stop: Stop = msgspec.field(default_factory=Stop)
+    fetched: dict[str, Path] = msgspec.field(default_factory=dict)
 
     def cargo(
         self, address: str, *, checksum: str = "", keeps_git: bool = False
@@ -55,8 +59,11 @@ class Remotes(msgspec.Struct, frozen=True):
         """
         from wardian.build.git import Checkout
 
-        found = self.cargo(address)
-        return found.directory() if isinstance(found, Checkout) else found.file()
+        if address not in self.fetched:
+            found = self.cargo(address)
+            path = found.directory() if isinstance(found, Checkout) else found.file()
+            self.fetched[address] = path
+        return self.fetched[address]
 
 
 def notes_of(store: ImageStore) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,6 +76,13 @@ class Recipe(msgspec.Struct):
                 return stage
         is_number = word.isascii() and word.isdigit() and len(word) < 6
         return known[int(word)] if is_number and int(word) < len(known) else None
+
+    def unused(self, given: Iterable[str]) -> list[str]:
+        """Those of the names that no ARG takes, and that RUN does not see without one."""
+        all_of_them = [*self.globals, *(one for each in self.stages for one in each.instructions)]
+        taken = {name for one in all_of_them if one.name == "ARG" for name, _ in arg_pairs(one)}
+        known = {*taken, *PREDEFINED, *platform_arguments(), "SOURCE_DATE_EPOCH"}
+        return sorted(name for name in set(given) - known if not name.startswith("BUILDKIT_"))
 
     def target(self, word: str) -> Stage:
         """The stage that ``--target`` names, the last one for "". Raises DockerfileError."""

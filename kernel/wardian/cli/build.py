@@ -113,7 +113,7 @@ def run_build(
     with store.ingest() as ingest:
         remotes = Remotes(ingest.work, notes_of(store), options.agents)
         found = opened(ingest, context, name, sys.stdin.buffer, remotes)
-        return Builder(store, ingest, found, options, say).build()
+        return Builder(store, ingest, found, options, say, remotes.fetched).build()
 
 
 def teller(progress: str) -> Callable[[Event], None]:
