@@ -122,11 +122,12 @@ def opened(count: int, more: str = "") -> Iterator[RealHub]:
     """A hub with so many users, and ``more`` in its configuration; nothing stays."""
     folder = Path(tempfile.mkdtemp(prefix="wh-", dir="/tmp"))  # sockets' names have to be short
     folder.chmod(0o711)
-    hub = RealHub(folder, _lay_out(folder, count), _free_port())
+    port, hub_port, api_port = _free_ports(3)
+    hub = RealHub(folder, _lay_out(folder, count), port)
     settings = SETTINGS.format(
         port=hub.port,
-        hub_port=_free_port(),
-        api_port=_free_port(),
+        hub_port=hub_port,
+        api_port=api_port,
         proxy=PROXY,
         password=PASSWORD,
         token=hub.token,
@@ -199,8 +200,12 @@ def _lay_out(folder: Path, count: int) -> list[User]:
     return users
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """So many different ones, below those that the kernel gives to whoever connects (ip(7))."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
