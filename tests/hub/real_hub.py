@@ -142,6 +142,8 @@ def opened(count: int, more: str = "") -> Iterator[RealHub]:
         if hub.process is not None and hub.process.poll() is None:
             hub.stop()
         _end(hub.users)
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a hub that did not come up
+            os.kill(int((folder / "jupyterhub-proxy.pid").read_text()), signal.SIGTERM)
         shutil.rmtree(folder)
 
 
