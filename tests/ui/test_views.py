@@ -114,6 +114,12 @@ def notebook(shared: NotebookPage, request: pytest.FixtureRequest) -> Iterator[N
         shared.page.screenshot(path=PICTURES / f"failed-{request.node.originalname}.png")
 
 
+def run(notebook: NotebookPage, source: str) -> None:
+    """Run a cell; the views come back into sight, as only then they are live."""
+    notebook.run(CELLS.index(source))
+    notebook.view("layers").scroll_into_view_if_needed()
+
+
 def layer_row(notebook: NotebookPage, path: str) -> Locator:
     return notebook.view("layers").locator(f'.wd-row[data-path="{path}"]')
 
@@ -121,6 +127,7 @@ def layer_row(notebook: NotebookPage, path: str) -> Locator:
 def test_views_move_while_a_cell_runs(notebook: NotebookPage) -> None:
     cell = CELLS.index(MOVING)
     notebook.start(cell)
+    notebook.view("layers").scroll_into_view_if_needed()
     row = layer_row(notebook, "/srv/f3")
     expect(row).to_be_visible()
     expect(notebook.cell(cell).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
@@ -130,17 +137,17 @@ def test_views_move_while_a_cell_runs(notebook: NotebookPage) -> None:
 
 
 def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> None:
-    notebook.run(CELLS.index(EVIL_FILE))
+    run(notebook, EVIL_FILE)
     name = notebook.view("layers").locator(".wd-row .wd-name", has_text="onerror")
     expect(name).to_have_text(EVIL)
-    notebook.run(CELLS.index(EVIL_PROCESS))
+    run(notebook, EVIL_PROCESS)
     args = notebook.view("processes").locator(".wd-args", has_text="onerror")
     expect(args.first).to_contain_text(EVIL)  # the shell is two for a moment, when it forks
     assert notebook.page.locator(".wd-view img").count() == 0
 
 
 def test_whiteout_is_a_ghost_row(notebook: NotebookPage) -> None:
-    notebook.run(CELLS.index(DELETING))
+    run(notebook, DELETING)
     row = layer_row(notebook, "/etc/passwd")
     expect(row).to_have_attribute("data-mark", "deleted")
     expect(row.locator(".wd-ghost")).to_have_text("c 0, 0")
@@ -152,7 +159,7 @@ def test_paused_view_stands_still_and_comes_back(notebook: NotebookPage) -> None
     layers = notebook.view("layers")
     layers.locator(".wd-toggle").click()
     expect(layers).to_have_attribute("data-status", "paused")
-    notebook.run(CELLS.index(WRITING))
+    run(notebook, WRITING)
     expect(layer_row(notebook, "/srv/a")).to_have_count(0)
     layers.locator(".wd-toggle").click()
     expect(layer_row(notebook, "/srv/a")).to_be_visible()
@@ -162,7 +169,7 @@ def test_paused_view_stands_still_and_comes_back(notebook: NotebookPage) -> None
 def test_a_slider_throttles_a_loop(notebook: NotebookPage) -> None:
     view = notebook.view("resources")
     throttled = view.locator(".wd-aside").nth(1)
-    notebook.run(CELLS.index(LOOPING))
+    run(notebook, LOOPING)
     expect(throttled).to_have_text("(throttled 0 %)")
     slider = view.get_by_role("slider", name="CPU limit")
     slider.press("Home")
@@ -179,7 +186,7 @@ def test_a_slider_throttles_a_loop(notebook: NotebookPage) -> None:
         expect(memory).to_have_attribute("aria-valuetext", "no limit")
     slider.press("End")
     expect(view).to_contain_text("CPU limit: no limit")
-    notebook.run(CELLS.index(STOPPING))
+    run(notebook, STOPPING)
 
 
 def test_status_bar_says_what_the_container_uses(notebook: NotebookPage) -> None:
