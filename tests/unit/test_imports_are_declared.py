@@ -20,7 +20,7 @@ GUEST_PACKAGE = "wardian_guest"
 # These come with ipykernel, whose classes we extend: its versions go with them.
 WITH_IPYKERNEL = {"ipykernel"}
 # Only these themselves import the folder that imports them.
-LOADED_BY = {"jupyter-server"}
+LOADED_BY = {"jupyter-server", "jupyterhub"}
 # Of the extra `lab`: `wardian course check` says what to install, `make book` has it.
 WITH_LAB = {"nbclient", "nbconvert", "nbformat"}
 

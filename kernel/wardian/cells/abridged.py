@@ -16,7 +16,7 @@ MAX_ESCAPED_QUOTES = 64  # in a piece
 SHORT_BYTES = 1 << 10  # a string that happens to lie across a border; it may be a field's name
 ESCAPE_BYTES = 6  # of the longest escape, \\uXXXX
 
-_short_things = re.compile(rb'[^"]*(?:"[^"\\\\]*(?:\\\\.[^"\\\\]*)*"[^"]*)*', re.DOTALL)
+_short_things = re.compile(rb'[^"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"]*)*', re.DOTALL)
 
 
 def abridge(text: memoryview) -> bytes | None:

@@ -123,9 +123,8 @@ class Writer:
         before, key_bytes, since = self._before.get(frame.view, (None, 0, 0))
         is_key = before is None or since >= max(key_bytes, _KEY_BYTES)
         message = wire.full(frame) if is_key or before is None else wire.delta(before, frame)
-        size = len(message)
+        size = self._event(at, message)
         self._before[frame.view] = (frame, *((size, 0) if is_key else (key_bytes, since + size)))
-        self._event(at, message)
 
     def cell(self, at: float, number: int, *, begins: bool) -> None:
         """Note that a cell begins or has ended."""
@@ -142,10 +141,13 @@ class Writer:
         self._packed.append(self._packing.flush())
         return b"".join(self._packed)
 
-    def _event(self, at: float, message: bytes) -> None:
+    def _event(self, at: float, message: bytes) -> int:
+        """Bytes of the line."""
         self._at = min(max(self._at, round(at, 3)), MOST_SECONDS)
         self._events += 1
-        self._write(b'{"at":%s,%s' % (_encode(self._at), message[1:]))
+        line = b'{"at":%s,%s' % (_encode(self._at), message[1:])
+        self._write(line)
+        return len(line)
 
     def _write(self, line: bytes) -> None:
         packed = self._packing.compress(line + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from itertools import chain
@@ -64,18 +64,18 @@ class House:
         self._sites = Sites(root, self._disk)
         self._groups = Groups(root, loop)
         self._live: dict[str, Live] = {}
+        self._ledger = Ledger(self._disk, loop, self._follow)
+        self.records = self._ledger.records
         self._nursery = Nursery(
             loop,
             zygote,
             self._groups,
-            self._taken,
+            self._ledger.first_host_ids,
             reserve=self._sites.reserve,
             site=self._sites.of,
             release=self._release,
             may_guess=self._sites.driver is Driver.OVERLAY,
         )
-        self._ledger = Ledger(self._disk, loop, self._follow)
-        self.records = self._ledger.records
         self.history = History()
         self._hits = LimitHits(loop, self._ledger, self.history)
         self.plugs = Plugs(root, loop, self._disk.home, self.records, self._enter)
@@ -103,9 +103,6 @@ class House:
         )
 
     # --- create and start ----------------------------------------------------------------
-
-    def _taken(self) -> Iterator[int | None]:
-        return (record.first_host_id for record in self.records.values())
 
     def create(self, spec: ContainerSpec, *, to_start: bool = False) -> Record:
         """Reserve the name, the ids and the writable layer. Nothing half-made stays on failure.
@@ -152,7 +149,7 @@ class House:
             return None
         if (lender := lending.lender_of(spec, self.find)) is not None:
             return ids.of(lender)
-        return ids.choose(chain(self._taken(), self._nursery.first_host_ids()))
+        return ids.choose(chain(self._ledger.first_host_ids(), self._nursery.first_host_ids()))
 
     def _enter(self, record: Record, kind: str) -> AbstractContextManager[int]:
         return self.live(record).namespace(kind)
@@ -490,9 +487,9 @@ class House:
 
     def info(self, record: Record, *, in_brief: bool = False) -> m.ContainerInfo:
         """The container as clients see it; in brief without what its healthchecks said."""
-        live = self._live.get(record.id)
         if in_brief and record.health:
             record = replace(record, health=record.health.in_brief())
+        live = self._live.get(record.id)
         return describe(record, self.site(record), live.cgroup if live else None)
 
     def _follow(self, record: Record) -> None:

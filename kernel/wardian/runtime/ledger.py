@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
@@ -25,6 +25,10 @@ class Ledger:
     def get(self, container_id: str) -> Record | None:
         """The container's record; None if there is none any more."""
         return self.records.get(container_id)
+
+    def first_host_ids(self) -> Iterator[int | None]:
+        """Where each container's ids begin on the host; None without a user namespace."""
+        return (record.first_host_id for record in self.records.values())
 
     def store(self, record: Record, **changes: object) -> Record:
         """Store what is to be. Raises SetupError, and then it is not so."""
