@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from wardian.linux import landlock, namespaces
 
 Nested = Callable[..., Nest]
 Answer = dict[str, str]
+RECORDINGS = Path(__file__).parents[2] / "notebooks/recordings"
 SESSION = Path(__file__).with_name("session.py").read_text()
 PYTHON, SHELL = "wardian-python", "wardian-shell"
 SECRET = "geheimnis"  # noqa: S105  # made up
@@ -303,6 +305,32 @@ def test_fork_bomb_ends_with_the_kernel(pod: Nest) -> None:
     bomb = "grow() { while :; do (sleep 0.01; exec sleep 0.02) & sleep 0.005; done; }\n"
     (said,) = cells(pod, SHELL, f"{bomb}grow & grow & echo on")
     assert said["stdout"] == "on\n"
+
+
+def test_lesson_s_recording_is_shown_for_the_view_that_cannot_be(pod: Nest, tmp_path: Path) -> None:
+    course = tmp_path / "volume/course"
+    (course / "en").mkdir(parents=True)
+    shutil.copytree(RECORDINGS, course / "recordings")
+    (course / "en/04-writable-layer.ipynb").touch()
+    lesson = f"{HOME}/course/en/04-writable-layer.ipynb"
+    student = replace(pod, env={**ENV, "JPY_SESSION_NAME": lesson})
+    lost, layers, tree, network, asked = cells(
+        student,
+        SHELL,
+        "%diff",
+        "%layers",
+        "%ps --text",
+        "%net",
+        "%record show ../recordings/02-pid-namespace",
+    )
+    assert "needs a container, and this host allows none" in lost["error"]
+    assert layers["stderr"].startswith("recorded on another machine: %layers needs a container")
+    label = r"recorded \d{4}-\d\d-\d\d .* UTC · container main of 04-writable-layer.ipynb · Linux"
+    assert re.match(label, layers["result"])
+    assert "upper" in layers["result"]
+    assert "wardian-plain" in tree["stdout"]  # there is something to see: that is shown
+    assert "needs a container" in network["error"]  # this lesson's recording has no network
+    assert "under-glass" in asked["result"]
 
 
 def test_views_and_facts_say_what_there_is(pod: Nest) -> None:

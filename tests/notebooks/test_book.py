@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
 
 from wardian.course.book import build
 from wardian.course.shelf import LANGUAGES, find
 
+CHROMIUM = Path("/usr/bin/chromium")
 SOME = ("09-limits", "15-by-hand")  # a picture; links to another lesson and to sources
 
 
@@ -61,3 +63,24 @@ def test_page_has_the_lesson_in_its_language(
 def test_contents_have_times(book: Path) -> None:
     rows = [row.get_text(" ", strip=True) for row in page(book, "en/index.html").select("tr")]
     assert "09 Limits: memory, processes, CPU, time 15 02" in rows
+
+
+def test_recorded_view_moves_in_a_page_opened_from_a_file(book: Path) -> None:
+    """Without a server, a kernel or the internet, in the page's language."""
+    if not CHROMIUM.exists():
+        pytest.skip("no /usr/bin/chromium; apt-get install chromium")
+    asked: list[str] = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = browser.new_page()
+        shown.on("request", lambda request: asked.append(request.url))
+        for language, title in (("en", "Recording"), ("ko", "기록")):
+            shown.goto((book / language / "09-limits.html").as_uri())
+            replay = shown.locator(".wd-replay")
+            assert title in replay.locator("header h3").inner_text()
+            slider = replay.locator(".wd-slider")
+            before = replay.locator(".wd-resources").inner_text()
+            slider.fill("1")
+            assert replay.locator(".wd-resources").inner_text() != before
+        browser.close()
+    assert {urlsplit(url).scheme for url in asked} <= {"file", "data"}

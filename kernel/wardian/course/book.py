@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wardian.course import player
 from wardian.course.lesson import Lesson
 from wardian.course.shelf import LANGUAGES, SHIPPED, every
 
@@ -51,11 +52,15 @@ def build(target: Path, lessons: Sequence[Lesson]) -> None:
         _write(target / language / "index.html", contents(own, language), language)
         for lesson, following in pairwise((*own, None)):
             assert lesson is not None
-            _write(target / language / f"{lesson.name}.html", page(lesson, following), language)
+            path = target / language / f"{lesson.name}.html"
+            end = player.tail(lesson.recording, language) if lesson.recording else ""
+            _write(path, page(lesson, following), language, end)
             for picture in lesson.pictures:
                 place = Path(os.path.normpath(target / language / picture))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(SHIPPED / language / picture, place)
+    (target / player.SCRIPT).write_text(player.script(), encoding="utf-8")
+    shutil.copyfile(player.STATIC / player.STYLE, target / player.STYLE)
     others = " · ".join(f"[{WORDS[one].title}]({one}/index.html)" for one in LANGUAGES)
     _write(target / "index.html", _prose(f"# Wardian\n\n{others}"), LANGUAGES[0])
 
@@ -73,7 +78,7 @@ def contents(lessons: Sequence[Lesson], language: str) -> NotebookNode:
 
 
 def page(lesson: Lesson, following: Lesson | None) -> NotebookNode:
-    """A lesson as it is shown: with the way to the next one, and views as text."""
+    """A lesson as it is shown: with the way to the next one, and views as recorded, or as text."""
     import nbformat
 
     notebook: NotebookNode = nbformat.read(lesson.path, as_version=4)
@@ -82,8 +87,11 @@ def page(lesson: Lesson, following: Lesson | None) -> NotebookNode:
     if following is not None:
         ways.append(f"[{words.following}: {following.title}]({following.name}.html)")
     for cell in notebook.cells:
+        view = player.view_of(cell.source) if lesson.recording else ""
         for output in cell.get("outputs", ()):
-            output.get("data", {}).pop(VIEW, None)
+            data = output.get("data", {})
+            if data.pop(VIEW, None) and view:
+                data["text/html"] = player.host(view, data["text/html"])
         if cell.cell_type == "markdown":
             text = TO_LESSON.sub(r"](\1.html)", cell.source)
             cell.source = TO_SOURCES.sub(r"\1", text)
@@ -102,13 +110,15 @@ def _prose(text: str) -> NotebookNode:
     return notebook
 
 
-def _write(path: Path, notebook: NotebookNode, language: str) -> None:
+def _write(path: Path, notebook: NotebookNode, language: str, end: str = "") -> None:
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(language_code=language, exclude_input_prompt=True)
+    exporter = HTMLExporter(
+        language_code=language, exclude_input_prompt=True, mathjax_url="", require_js_url=""
+    )
     html, _ = exporter.from_notebook_node(notebook)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    path.write_text(html.replace("</body>", f"{end}\n</body>"), encoding="utf-8")
 
 
 if __name__ == "__main__":

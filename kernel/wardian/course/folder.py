@@ -44,6 +44,9 @@ class Folder(msgspec.Struct, frozen=True):
             place = Path(os.path.normpath(path.parent / picture))
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(SHIPPED / lesson.language / picture, place)
+        if (recording := lesson.recording) is not None:
+            (self.root / "recordings").mkdir(exist_ok=True)
+            shutil.copyfile(recording, self.root / "recordings" / recording.name)
         notebook = lesson.path.read_bytes()
         staging = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
         try:

@@ -108,6 +108,12 @@ class Lesson(msgspec.Struct, frozen=True):
         return sorted({found["path"] for found in PICTURE.finditer(texts)})
 
     @property
+    def recording(self) -> Path | None:
+        """What its views showed when it was recorded; the languages share it. None without one."""
+        path = self.path.parents[1] / "recordings" / f"{self.name}.wardian-recording"
+        return path if path.is_file() else None
+
+    @property
     def points(self) -> float:
         """What all its exercises are worth."""
         marks = (cell.metadata.nbgrader for cell in self.document.cells)

@@ -108,7 +108,8 @@ class Parser(argparse.ArgumentParser):
 class Magic(abc.ABC):
     """One magic. ``name`` is without ``%``; a cell magic gets the cell's other lines.
 
-    One that ``needs_container`` is refused where cells run as plain processes.
+    One that ``needs_container`` is refused where cells run as plain processes; what shows a
+    ``view`` shows the one of the lesson's recording there, if it has one.
     """
 
     name: ClassVar[str]
@@ -116,6 +117,7 @@ class Magic(abc.ABC):
     example: ClassVar[str] = ""
     is_cell: ClassVar[bool] = False
     needs_container: ClassVar[bool] = False
+    view: ClassVar[str] = ""
 
     @property
     def word(self) -> str:

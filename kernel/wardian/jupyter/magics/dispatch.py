@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from wardian.jupyter.failure import OK_REPLY
 from wardian.jupyter.magics import CELL_MAGICS, LINE_MAGICS
 from wardian.jupyter.magics.base import Call, Magic, Reply
+from wardian.jupyter.magics.record import show_recorded
 from wardian.jupyter.magics.registry import magic
 
 if TYPE_CHECKING:
@@ -139,6 +140,9 @@ async def _run_magic(call: Call, mention: Mention) -> Reply:
         return {**OK_REPLY, "payload": [payload]}
     main = call.kernel.workspaces.main
     if mention.magic.needs_container and await main.place_if_bare() is not None:
-        raise main.no_container(mention.magic.word)
+        refused = main.no_container(mention.magic.word)
+        if mention.arguments or not await show_recorded(call, mention.magic.view, refused):
+            raise refused
+        return dict(OK_REPLY)
     options = mention.magic.parser().parse(mention.arguments)
     return await mention.magic.run(call, options) or dict(OK_REPLY)

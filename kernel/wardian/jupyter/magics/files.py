@@ -18,6 +18,7 @@ class Layers(Magic):
 
     name = "layers"
     needs_container = True
+    view = "layers"
     summary = "Show the container's layers, live: lower …, upper, work, merged."
 
     def configure(self, parser: Parser) -> None:

@@ -28,6 +28,7 @@ class Net(Magic):
 
     name = "net"
     needs_container = True
+    view = "network"
     summary = "Show networks: links and their pairs, routes, rules, ports; or a packet's way."
     example = "  %net\n  %net --now\n  %net --way web db:5432\n  %net --way world 192.0.2.1:8080"
 

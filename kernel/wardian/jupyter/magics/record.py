@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, SetupError
+from wardian.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    SetupError,
+    WardianError,
+)
 from wardian.jupyter import wording
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.jupyter.magics.view import show_made
@@ -147,6 +154,30 @@ class Record(Magic):
             call.print(forms["text/plain"])
         else:
             show_made(call, lambda made: made.replay(recorded, *views), forms, forms)
+
+
+async def show_recorded(call: Call, view: str, refused: WardianError) -> bool:
+    """Replay this view as the lesson's recording has it, if there is one; say why it is not live.
+
+    The course has its recordings in a folder beside those of its languages.
+    """
+    from wardian.widgets.recording_still import forms as forms_of
+
+    notebook = call.kernel.workspaces.notebook
+    if not view or notebook is None:
+        return False
+    name = f"{notebook.path.stem}{recording.SUFFIX}"
+    path = notebook.path.parent.parent / "recordings" / name
+    try:
+        recorded = await asyncio.to_thread(recording.load, path)
+    except (InvalidInput, NotFound, SetupError):
+        return False
+    if view not in recorded.last:
+        return False
+    call.print(f"recorded on another machine: {refused.what}", stream="stderr")
+    forms = forms_of(recorded, [view])
+    show_made(call, lambda made: made.replay(recorded, view), forms, forms)
+    return True
 
 
 def _usual_views(workspace: Workspace) -> tuple[str, ...]:
