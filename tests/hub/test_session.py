@@ -6,11 +6,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.hub.test_profiles import played
 from tests.hub.values import PROFILES

@@ -9,10 +9,10 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 import dns.message
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import shell, wait_until
 from wardian.linux import namespaces
@@ -99,7 +99,7 @@ def test_two_containers_talk_and_are_reached_and_a_stranger_hears_nothing(
         fields = {"name": name, "hostname": name, "attachments": attachments, "ports": ports}
         with open(os.devnull, "r+b") as null:
             fds = dict.fromkeys((0, 1, 2), null.fileno())
-            return client.run(replace(spec, process=process, **fields), fds=fds)  # type: ignore[arg-type]
+            return client.run(replace(spec, process=process, **fields), fds=fds)
 
     for request in (NetworkRequest(name="lab", ipv6=True), NetworkRequest(name="other")):
         client.call("create_network", m.CreateNetworkCall(request), m.NetworkInfo)
