@@ -14,7 +14,6 @@ from typing import Any
 
 from tests.kernel.local import LocalLauncher
 from wardian.cells.runner import (
-    Coming,
     ExecuteRequest,
     Interpreter,
     Language,
@@ -38,19 +37,6 @@ class Output:
 
 
 @dataclass
-class Growing:
-    """A content that was still arriving when this sink was told of it."""
-
-    content: bytes = b""
-    times: int = 0
-
-    def grow(self, content: memoryview) -> None:
-        assert content[: len(self.content)] == self.content
-        self.content = bytes(content)
-        self.times += 1
-
-
-@dataclass
 class RecordingSink:
     """Keeps everything; answers input requests from a list."""
 
@@ -58,11 +44,6 @@ class RecordingSink:
     answers: list[str | type[BaseException]] = field(default_factory=list)
     prompts: list[tuple[str, bool]] = field(default_factory=list)
     forbidden_comms: set[str] = field(default_factory=set)
-    expected: list[Growing] = field(default_factory=list)
-
-    def expect(self, cell: int, kind: str, metadata: dict[str, Any]) -> Growing:  # noqa: ARG002
-        self.expected.append(Growing())
-        return self.expected[-1]
 
     def publish(
         self,
@@ -72,12 +53,8 @@ class RecordingSink:
         metadata: dict[str, Any],  # noqa: ARG002  # the sink's form
         buffers: Sequence[memoryview],
         confirm: Callable[[], object] = lambda: None,
-        coming: Coming | None = None,
     ) -> None:
         confirm()
-        if coming is not None:
-            assert coming is self.expected[-1]
-            assert bytes(content).startswith(self.expected[-1].content)
         parsed = json.loads(bytes(content))
         self.outputs.append(Output(cell, kind, parsed, [bytes(each) for each in buffers]))
 

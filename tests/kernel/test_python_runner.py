@@ -122,8 +122,6 @@ async def test_large_display_arrives_whole(python: Bench) -> None:
     await python.run("display({'text/plain': 'é' * 5_000_000}, raw=True)")
     (shown,) = python.sink.contents("display_data")
     assert shown["data"]["text/plain"] == "é" * 5_000_000
-    (coming,) = python.sink.expected  # it was prepared while it arrived
-    assert coming.times > 1
 
 
 async def test_ten_thousand_lines_arrive_in_few_messages_and_whole(python: Bench) -> None:

@@ -42,12 +42,10 @@ made them, and nobody waits for anybody.
 from __future__ import annotations
 
 import codecs
-from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
 
-from wardian.cells.abridged import abridge
 from wardian.errors import ProtocolError
 
 MAX_HEAD_BYTES = 256 << 20
@@ -195,16 +193,6 @@ def check_content(kind: str, content: memoryview) -> CommContent | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"the runner sent a {kind} that is none: {error}") from error
     return checked if isinstance(checked, CommContent) else None
-
-
-def check_long_content(kind: str, content: memoryview) -> None:
-    """The same for a content other than a comm's that is long because of a few long strings."""
-    short = abridge(content)
-    if short is not None:
-        with suppress(ProtocolError):  # what is in doubt is looked at as a whole
-            check_content(kind, memoryview(short))
-            return
-    check_content(kind, content)
 
 
 def _check_text(text: memoryview) -> None:

@@ -28,7 +28,6 @@ from wardian.cells.guest.frames import (
 from wardian.cells.output import output_pipe
 from wardian.cells.piped import DRAIN_BYTES, PipedProcess, Stream
 from wardian.cells.runner import (
-    Coming,
     ExecuteRequest,
     Interpreter,
     Launcher,
@@ -87,9 +86,6 @@ class PythonRunner(PipedProcess, Runner):
         self._last_id = 0
         self._published = 0
         self._is_receiving = False
-        self._has_looked = False  # at the frame that is arriving
-        self._coming: Coming | None = None
-        self._long = slice(0)
         self._outgoing: deque[memoryview] = deque()
         self._outgoing_bytes = 0
         self._comms: set[str] = set()
@@ -253,9 +249,7 @@ class PythonRunner(PipedProcess, Runner):
             while most > 0 and not self._is_held:
                 for frame in self._reader.receive(self._sock):
                     self._handle(frame)
-                    self._has_looked, self._coming = False, None
                     most -= 1
-                self._look_ahead()
         except BlockingIOError:
             return False
         except (EOFError, ConnectionError):
@@ -270,21 +264,6 @@ class PythonRunner(PipedProcess, Runner):
             return True
         finally:
             self._is_receiving = False
-
-    def _look_ahead(self) -> None:
-        """Let the sink begin with a long content that is still on its way."""
-        frame = self._reader.arriving
-        if frame is None or frame.head_bytes > READ_BYTES:
-            return
-        if not self._has_looked:
-            self._has_looked = True
-            message = protocol.decode(frame.head)
-            if isinstance(message, protocol.Publish) and _is_long(message):
-                coming = self.sink.expect(message.cell, message.kind, message.metadata)
-                self._coming = coming
-                self._long = slice(frame.head_bytes, frame.head_bytes + message.b[0])
-        if self._coming is not None:
-            self._coming.grow(memoryview(frame.body)[self._long])
 
     def _handle(self, frame: Frame) -> None:
         message = protocol.decode(frame.head)
@@ -325,26 +304,25 @@ class PythonRunner(PipedProcess, Runner):
     ) -> None:
         """Sign much content while another thread checks it; it is sent when both are done.
 
-        Signing, which has begun when it began to arrive, lets other threads run; checking does not:
-        it is not to begin before that.
+        Signing lets other threads run, checking does not: it is not to begin before that.
         """
         may_begin = Event()
 
         def check() -> None:
             may_begin.wait()
-            protocol.check_long_content(message.kind, content)
+            protocol.check_content(message.kind, content)
 
         with ThreadPoolExecutor(1) as other:
             checked = other.submit(check)
             may_begin.set()
-            self._pass_on(message, content, buffers, confirm=checked.result, coming=self._coming)
+            self._pass_on(message, content, buffers, confirm=checked.result)
 
     def _pass_on(
         self,
         message: protocol.Publish,
         content: memoryview,
         buffers: Sequence[memoryview],
-        **how: Any,
+        **how: Callable[[], object],
     ) -> None:
         self._make_way()
         self.sink.publish(message.cell, message.kind, content, message.metadata, buffers, **how)
@@ -464,13 +442,6 @@ def _enlarge(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES)
     except OSError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-
-
-def _is_long(message: protocol.Publish) -> bool:
-    """Whether its content is a buffer, and takes milliseconds to sign."""
-    if memoryview(message.content).nbytes or message.kind.startswith("comm_"):
-        return False
-    return bool(message.b) and message.b[0] > MUCH_BYTES
 
 
 def _number(mark: str) -> int:

@@ -66,18 +66,8 @@ class Launcher(Protocol):
         """Start a process; ``fds`` maps its descriptor numbers to ours, which stay ours."""
 
 
-class Coming(Protocol):
-    """What a sink prepares of a large publication while its content still arrives."""
-
-    def grow(self, content: memoryview) -> None:
-        """All that has come so far, from its first byte on."""
-
-
 class Sink(Protocol):
     """Where output goes. Called on the event loop's thread; must not block."""
-
-    def expect(self, cell: int, kind: str, metadata: dict[str, Any]) -> Coming:
-        """A publication whose content is long begins to arrive; `publish` may follow, with it."""
 
     def publish(
         self,
@@ -87,7 +77,6 @@ class Sink(Protocol):
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
         confirm: Callable[[], object] = lambda: None,
-        coming: Coming | None = None,
     ) -> None:
         """One iopub message. ``content`` is JSON text, to be passed on as it is.
 

@@ -27,7 +27,6 @@ from wardian.jupyter.comms import WIDGET_CONTROL, GuestComm, GuestComms
 from wardian.jupyter.execution import Execution
 from wardian.jupyter.outputs import Outputs
 from wardian.jupyter.publisher import Confirmed
-from wardian.jupyter.seal import Seal
 from wardian.jupyter.stdin import Stdin
 from wardian.jupyter.usage import CpuMeter, usage_content
 from wardian.jupyter.widget_control import WidgetControl
@@ -226,16 +225,11 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
         confirm: Callable[[], object] = lambda: None,
-        seal: Seal | None = None,
     ) -> None:
         """One message on iopub whose content is JSON already: it is signed and sent as it is.
 
-        ``confirm`` is called in between. What arrived slowly has its ``seal`` already.
+        ``confirm`` is called in between.
         """
-        sender = Confirmed(self.iopub_socket, confirm)
-        if seal is not None:
-            sender.send_multipart([self._topic(kind), *seal.parts(content, buffers)])
-            return
         session = self.session
         parts = [
             session.pack(session.msg_header(kind)),
@@ -245,6 +239,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
             *buffers,
         ]
         is_small = content.nbytes < session.copy_threshold and not buffers
+        sender = Confirmed(self.iopub_socket, confirm)
         session.send_raw(sender, parts, copy=is_small, ident=self._topic(kind))
 
     # --- cells ---------------------------------------------------------------------------

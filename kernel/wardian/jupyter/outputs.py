@@ -12,10 +12,9 @@ import msgspec
 from wardian.cells.protocol import ErrorContent
 from wardian.jupyter.failure import Failure
 from wardian.jupyter.request import Capture, Request
-from wardian.jupyter.seal import Seal
 
 if TYPE_CHECKING:
-    from wardian.cells.runner import Coming, Runner
+    from wardian.cells.runner import Runner
     from wardian.jupyter.kernel import WardianKernel
     from wardian.jupyter.workspace import Workspace
 
@@ -82,11 +81,6 @@ class RunnerOutput:
         assert kernel is not None  # a cell was run, so there is one
         return kernel
 
-    def expect(self, cell: int, kind: str, metadata: dict[str, Any]) -> Seal:
-        """A long publication begins to arrive: it is signed from now on."""
-        kernel = self._kernel
-        return Seal(kernel.session, kind, kernel.outputs.parent(cell), metadata)
-
     def publish(
         self,
         cell: int,
@@ -95,7 +89,6 @@ class RunnerOutput:
         metadata: dict[str, Any],
         buffers: Sequence[memoryview],
         confirm: Callable[[], object] = lambda: None,
-        coming: Coming | None = None,
     ) -> None:
         """One iopub message of the runner; ``content`` is JSON and goes on as it is."""
         kernel = self._kernel
@@ -110,8 +103,7 @@ class RunnerOutput:
             request.held_error = bytes(content)
         elif not kind.startswith("comm_") or self._passes(kind, content, buffers):
             parent = kernel.outputs.parent(cell)
-            seal = coming if isinstance(coming, Seal) else None
-            kernel.pass_on(kind, content, parent, metadata, buffers, confirm, seal)
+            kernel.pass_on(kind, content, parent, metadata, buffers, confirm)
 
     def _passes(self, kind: str, content: memoryview, buffers: Sequence[memoryview]) -> bool:
         runner = self.runner

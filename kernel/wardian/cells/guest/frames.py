@@ -11,7 +11,7 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
-from typing import Any, Deque, Iterator, List, Optional, Sequence, Union
+from typing import Any, Deque, Iterator, List, Sequence, Union
 
 HEADER = struct.Struct("!II")
 MAX_HEAD_BYTES = 512 << 20
@@ -97,13 +97,6 @@ class FrameReader:
             whole = bytes(self._small[HEADER.size : end])
             del self._small[:end]
             yield Frame(whole, head)
-
-    @property
-    def arriving(self) -> Optional[Frame]:
-        """What has come of a large frame, if its head has: the buffers are cut short."""
-        if self._large is None or self._large_filled < self._large_head:
-            return None
-        return Frame(memoryview(self._large)[: self._large_filled], self._large_head)
 
     def _begin_large(self, head: int, size: int) -> None:
         arrived = len(self._small) - HEADER.size
