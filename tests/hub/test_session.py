@@ -69,7 +69,11 @@ def test_session_runs_lessons_live_or_says_what_it_cannot(
     assert told["first"].startswith("no container: this host allows none")
     refused = {code: error for code, error in told["cells"] if error}
     lines = {code.partition("\n")[0] for code in refused}
-    assert {line for line in lines if line.startswith("%")} == {"%diff /srv", "%layers", "%%on small"}
+    assert {line for line in lines if line.startswith("%")} == {
+        "%diff /srv",
+        "%layers",
+        "%%on small",
+    }
     assert len(refused) == 8, list(refused)
     for code, error in refused.items():
         assert any(words in error for words in SAID), (code, error)
