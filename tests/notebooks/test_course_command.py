@@ -44,7 +44,7 @@ def test_check_tells_cell_by_cell_what_is_solved(course: Course) -> None:
     solutions = {stub.id: solution for stub, _, solution in exercises(path)}
     for cell in notebook.cells:
         cell.source = solutions.get(cell.id, cell.source)
-    # The lesson itself is run by test_course; its virtual machine would take the longest here.
+    # The lesson itself is run by test_course; its cells on the host would take the longest here.
     notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("%%host")]
     nbformat.write(notebook, path)
     before = path.read_bytes()
