@@ -177,6 +177,7 @@ def test_lessons_are_there_in_every_language(installed: Installed) -> None:
         said = installed.run(wardian, *words)
         assert Path(said.splitlines()[0]).is_file()
     assert (folder / "en/images/cgroup.svg").is_file()
+    assert (folder / "recordings/09-limits.wardian-recording").is_file()
 
 
 @pytest.mark.timeout(600)
