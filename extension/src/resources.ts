@@ -67,9 +67,6 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       pids: new LimitSlider("pids", pidsLimit, String, channel, announce),
     };
     this.memory.element.append(this.parts, this.oom);
-    for (const kind of ["memory", "cpu", "pids"] as const) {
-      this[kind].limitPlace.append(this.sliders[kind].element);
-    }
     this.element = h(
       "div",
       { class: "wd-body wd-gauges" },
@@ -156,7 +153,11 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   /** The limits in force. A recording has nobody to ask for others. */
   private showLimits(frame: ResourcesFrame, isHeld: boolean): void {
     const { memory, cpu, pids } = this.sliders;
-    for (const slider of [memory, cpu, pids]) slider.element.hidden = !isHeld;
+    for (const kind of ["memory", "cpu", "pids"] as const) {
+      const { element } = this.sliders[kind];
+      if (!isHeld) element.remove();
+      else if (element.parentElement === null) this[kind].limitPlace.append(element);
+    }
     const can = this.isLive && isHeld;
     memory.show(near(frame.memory_limit_bytes), frame.machine_memory_bytes ?? null, can);
     cpu.show(frame.cpu_limit_percent, frame.machine_cores ?? null, can);

@@ -92,5 +92,7 @@ test("nothing is to be changed in a paused view, and nothing shown where nothing
   one(".wd-toggle").click();
   expect(slider("CPU limit").disabled).toBe(false);
   host.say({ kind: "delta", view: "resources", set: { is_container: false } });
-  expect(slider("CPU limit").closest<HTMLElement>(".wd-limit")?.hidden).toBe(true);
+  expect(() => slider("CPU limit")).toThrow("no .wd-limit-range");
+  host.say({ kind: "delta", view: "resources", set: { is_container: true } });
+  expect(slider("CPU limit").disabled).toBe(false);
 });

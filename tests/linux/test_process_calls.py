@@ -278,7 +278,7 @@ def test_start_path_imports_nothing_heavy(module: str) -> None:
         loaded = set(said.read().split())
     assert os.waitstatus_to_exitcode(os.waitpid(host_pid, 0)[1]) == 0
     assert f"wardian.linux.{module}" in loaded
-    heavy = {"pyroute2", "ctypes.util", "asyncio", "json", "importlib.resources", "msgspec"}
+    heavy = {"pyroute2", "ctypes.util", "asyncio", "json", "importlib.resources", "dataclasses"}
     assert not loaded & heavy
 
 
