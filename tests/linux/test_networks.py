@@ -76,10 +76,13 @@ def wardian(host: None, state: Path, base_store: Path) -> Wardian:
     return program(state)
 
 
+NEW_LAB = ("network", "create", "--ipv6", "--subnet", "10.213.7.0/24", "lab")
+
+
 @pytest.fixture
 def lab(wardian: Wardian) -> str:
     """A network with both IP versions."""
-    out(wardian("network", "create", "--ipv6", "--subnet", "10.213.7.0/24", "lab"))
+    out(wardian(*NEW_LAB))
     return "lab"
 
 
@@ -452,9 +455,10 @@ def test_a_keeper_that_is_killed_in_the_middle_leaves_nothing_after_a_prune(
         for host_pid in (keeper_pid(state), *running):  # and once more with all that it keeps
             assert host_pid is not None
             os.kill(host_pid, signal.SIGKILL)
-    out(wardian("system", "prune", "--force"))
+    assert "network lab" in out(wardian("system", "prune", "--force")).splitlines()
     assert out(wardian("ps", "-aq")) == ""
     wait_until(lambda: _host() == before)
+    out(wardian(*NEW_LAB))
     start(wardian, "next", SLEEPER, "--network", lab)
     assert settings(wardian, "next")["lab"]["IPAddress"] == "10.213.7.2"  # no lease is left
     out(wardian("rm", "-f", "next"))

@@ -276,23 +276,29 @@ def _remove(client: Client, name: str) -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 def prune(*, force: bool) -> int:
     """Remove every network that no container, running or not, wants to be in."""
-    from wardian.network.definition import DEFAULT
     from wardian.runtime.client import Client
 
     if not force and not click.confirm("This removes every network that nobody uses. Go on?"):
         return 1
     with Client.connect() as client:
-        wanted = {
-            word
-            for info in client.list()
-            for one in info.spec.attachments
-            for word in (one.network, *(e.network_id for e in info.endpoints))
-        }
-        for one in _networks().list():
-            if one.name != DEFAULT and not wanted & {one.name, one.id}:
-                _remove(client, one.name)
-                click.echo(one.name)
+        remove_unused(client)
     return 0
+
+
+def remove_unused(client: Client, kind: str = "") -> None:
+    """Remove what no container wants to be in, and say it, with ``kind`` before each name."""
+    from wardian.network.definition import DEFAULT
+
+    wanted = {
+        word
+        for info in client.list()
+        for one in info.spec.attachments
+        for word in (one.network, *(e.network_id for e in info.endpoints))
+    }
+    for one in _networks().list():
+        if one.name != DEFAULT and not wanted & {one.name, one.id}:
+            _remove(client, one.name)
+            click.echo(f"{kind}{one.name}")
 
 
 @click.command(cls=Command)

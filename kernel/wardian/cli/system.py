@@ -50,7 +50,7 @@ class System(LazyGroup):
             "df": Entry("system:df", "Show how much disk images and containers take."),
             "info": Entry("system:info", "Show the state directory and its storage driver."),
             "check": Entry("check:check", "Verify all that is stored, and say what is wrong."),
-            "prune": Entry("system:prune", "Remove containers that have ended, and unused layers."),
+            "prune": Entry("system:prune", "Remove ended containers, unused networks and layers."),
             "keeper": Entry("system:keeper", "Show the keeper's state, or stop it."),
         }
     }
@@ -179,14 +179,14 @@ def _use(kind: str, *, total: int, active: int, size_bytes: int, free_bytes: int
 @click.option("-a", "--all", "all_images", is_flag=True, help="Images that no container uses, too.")
 @click.option("--volumes", is_flag=True, help="Anonymous volumes that no container has, too.")
 def prune(*, force: bool, all_images: bool, volumes: bool) -> int:
-    """Remove every container that does not run, and layers that nothing needs."""
+    """Remove containers that do not run, networks that nobody uses, layers that nothing needs."""
+    from wardian.cli import network, volume
     from wardian.cli.images import key_of
-    from wardian.cli.volume import remove_unused
     from wardian.images.store import ImageStore
     from wardian.observe.quantities import decimal_size
     from wardian.runtime.client import Client
 
-    what = "every container that does not run, with its files"
+    what = "every container that does not run, with its files, and every network that nobody uses"
     if all_images:
         what += ", and every image that no container uses"
     if volumes:
@@ -195,8 +195,9 @@ def prune(*, force: bool, all_images: bool, volumes: bool) -> int:
         return 1
     with Client.connect() as client:
         freed = remove_ended(client)
+        network.remove_unused(client, kind="network ")
         if volumes:
-            freed += remove_unused(client, all_volumes=False, kind="volume ")
+            freed += volume.remove_unused(client, all_volumes=False, kind="volume ")
         store = ImageStore(client.root)
         left = client.list()
         used = {Path(lower) for info in left for lower in info.lowers}
