@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import msgspec
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError
+from wardian.linux import process
+from wardian.linux.namespaces import CLONE_NEWUSER
 
 MAX_ID = (1 << 32) - 1  # itself no id: it stands for "none"
 
@@ -46,6 +49,23 @@ def write_id_maps(
             _write(host_pid, f"{kind}_map", "\n".join(map(str, ranges)))
         else:
             _by_program(f"new{kind}map", host_pid, ranges)
+
+
+def user_namespace(
+    uid_ranges: Sequence[IdRange], gid_ranges: Sequence[IdRange], *, deny_setgroups: bool
+) -> int:
+    """A descriptor of a user namespace with these maps, which nobody is in."""
+    host_pid, pidfd = process.clone3(CLONE_NEWUSER)
+    if host_pid == 0:
+        while True:
+            signal.pause()
+    try:
+        write_id_maps(host_pid, uid_ranges, gid_ranges, deny_setgroups=deny_setgroups)
+        return os.open(f"/proc/{host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        process.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitpid(host_pid, 0)
+        os.close(pidfd)
 
 
 def _write(host_pid: int, name: str, text: str) -> None:

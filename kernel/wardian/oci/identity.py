@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from wardian.errors import InvalidInput
-from wardian.linux import capabilities, namespaces, process
+from wardian.linux import capabilities, namespaces
 from wardian.oci.config import Config, IdMapping, Mount, TimeOffset, User
+
+if TYPE_CHECKING:
+    from wardian.linux.idmap import IdRange
 
 CLOCKS = ("monotonic", "boottime")
 
@@ -56,8 +59,11 @@ def write_maps(host_pid: int, uids: Sequence[IdMapping], gids: Sequence[IdMappin
     """Give a child's new user namespace its ids."""
     from wardian.linux import idmap
 
-    ranges = [[each.range() for each in kind] for kind in (uids, gids)]
-    idmap.write_id_maps(host_pid, *ranges, deny_setgroups=denies_groups(gids))
+    idmap.write_id_maps(host_pid, *_ranges(uids, gids), deny_setgroups=denies_groups(gids))
+
+
+def _ranges(*kinds: Sequence[IdMapping]) -> list[list[IdRange]]:
+    return [[each.range() for each in kind] for kind in kinds]
 
 
 def denies_groups(gids: Sequence[IdMapping]) -> bool:
@@ -69,17 +75,12 @@ def user_namespace_of(mount: Mount) -> int | None:
     """A descriptor of a user namespace with a mount's maps, which nobody is in; None without."""
     if not mount.uidMappings:
         return None
-    host_pid, pidfd = process.clone3(namespaces.CLONE_NEWUSER)
-    if host_pid == 0:
-        while True:
-            signal.pause()
-    try:
-        write_maps(host_pid, mount.uidMappings, mount.gidMappings)
-        return os.open(f"/proc/{host_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        process.pidfd_send_signal(pidfd, signal.SIGKILL)
-        os.waitpid(host_pid, 0)
-        os.close(pidfd)
+    from wardian.linux import idmap
+
+    gids = mount.gidMappings
+    return idmap.user_namespace(
+        *_ranges(mount.uidMappings, gids), deny_setgroups=denies_groups(gids)
+    )
 
 
 @contextmanager

@@ -31,12 +31,11 @@ from wardian.errors import KernelRefused, SetupError
 from wardian.images.shared import SHARED
 from wardian.linux import mount as mnt
 from wardian.linux import process
-from wardian.linux.idmap import IdRange, subordinate_ranges, write_id_maps
+from wardian.linux.idmap import IdRange, subordinate_ranges, user_namespace
 from wardian.linux.namespaces import (
     CLONE_NEWIPC,
     CLONE_NEWNS,
     CLONE_NEWPID,
-    CLONE_NEWUSER,
     unshare,
 )
 
@@ -138,7 +137,7 @@ def _become_session(
 
 def _furnish(user: pwd.struct_passwd, shared: str) -> None:
     """Processes and temporary files of its own, the shared images as if they were the user's."""
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.make_rprivate()
     mnt.mount("proc", "/proc", "proc", mnt.MS_NOSUID | mnt.MS_NODEV | mnt.MS_NOEXEC)
     trees = {place: mnt.open_tree(place, _CLONE) for place in _needed(user)}
     if shared:
@@ -165,25 +164,10 @@ def _needed(user: pwd.struct_passwd) -> list[str]:
 
 def _namespace_of(user: pwd.struct_passwd) -> int:
     """A user namespace with the ids of the user's containers: root's are the user's."""
-    ready_fd, made_fd = os.pipe()
-    go_on_fd, end_fd = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(end_fd)
-        unshare(CLONE_NEWUSER)
-        os.write(made_fd, b"x")
-        os.read(go_on_fd, 1)
-        os._exit(0)
-    os.read(ready_fd, 1)
     more_uids, more_gids = subordinate_ranges(user.pw_name)
     uids = [IdRange(0, user.pw_uid, 1), *(IdRange(1, *one) for one in more_uids[:1])]
     gids = [IdRange(0, user.pw_gid, 1), *(IdRange(1, *one) for one in more_gids[:1])]
-    write_id_maps(child, uids, gids, deny_setgroups=False)
-    fd = os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    for each in (end_fd, go_on_fd, ready_fd, made_fd):
-        os.close(each)
-    os.waitpid(child, 0)
-    return fd
+    return user_namespace(uids, gids, deny_setgroups=False)
 
 
 def _wait(first: int) -> int:

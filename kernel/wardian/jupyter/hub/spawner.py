@@ -1,4 +1,4 @@
-"""JupyterHub's spawner for one machine: ``c.JupyterHub.spawner_class = "wardian"``.
+"""JupyterHub's spawner for one machine (`binder/hub/one-machine/jupyterhub_config.py` names it).
 
 Users have accounts there. Each has a keeper and a state directory of its own, started and written
 with its own rights; images and toolboxes are root's, shared by all (`images/shared.py`).
