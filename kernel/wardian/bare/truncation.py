@@ -7,10 +7,9 @@ walls, too. So the call is refused altogether; ftruncate(2) asks for a file that
 from __future__ import annotations
 
 import errno
-import struct
 
 from wardian.linux import seccomp
-from wardian.linux.libseccomp import ERRNO
+from wardian.linux.libseccomp import ALLOW, EQUAL, ERRNO, GIVE, LOAD_WORD, instruction
 
 GOVERNED_FROM = 3
 # By AUDIT_ARCH_…: the numbers of truncate and, where longs are of 32 bits, truncate64.
@@ -20,9 +19,7 @@ _CALLS = {
     0xC00000B7: (45,),  # arm64
     0x40000028: (92, 193),  # arm
 }
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
 _NUMBER, _ARCH = 0, 4  # where struct seccomp_data has them
-_ALLOW = 0x7FFF0000
 
 
 def refuse() -> None:
@@ -31,17 +28,12 @@ def refuse() -> None:
 
 
 def _program() -> bytes:
-    code = [_instruction(_LOAD, _ARCH)]
+    code = [instruction(LOAD_WORD, 0, 0, _ARCH)]
     for arch, numbers in _CALLS.items():
-        block = [_instruction(_LOAD, _NUMBER)]
+        block = [instruction(LOAD_WORD, 0, 0, _NUMBER)]
         for number in numbers:
-            block.append(_instruction(_JUMP_IF_EQUAL, number, otherwise=1))
-            block.append(_instruction(_RETURN, ERRNO | errno.EACCES))
-        block.append(_instruction(_RETURN, _ALLOW))
-        code += [_instruction(_JUMP_IF_EQUAL, arch, otherwise=len(block)), *block]
-    return b"".join([*code, _instruction(_RETURN, _ALLOW)])
-
-
-def _instruction(operation: int, operand: int, *, otherwise: int = 0) -> bytes:
-    """A struct sock_filter; ``otherwise`` are the instructions left out if a comparison fails."""
-    return struct.pack("=HBBI", operation, 0, otherwise, operand)
+            block.append(instruction(EQUAL, 0, 1, number))
+            block.append(instruction(GIVE, 0, 0, ERRNO | errno.EACCES))
+        block.append(instruction(GIVE, 0, 0, ALLOW))
+        code += [instruction(EQUAL, 0, len(block), arch), *block]
+    return b"".join([*code, instruction(GIVE, 0, 0, ALLOW)])

@@ -17,6 +17,7 @@ import msgspec
 from wardian.errors import InvalidInput, KernelRefused, SetupError
 
 # <linux/seccomp.h>, <linux/audit.h>, <seccomp.h>
+LOAD_WORD, EQUAL, GIVE = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
 ALLOW = 0x7FFF0000
 ERRNO = 0x00050000
 LOG = 0x7FFC0000
@@ -198,17 +199,18 @@ def _prologue(answers: Mapping[int, int], *, is_open: bool) -> bytes:
     Calls that are newer than all in our table give ENOSYS, so that programs fall back as on a
     kernel without them; not under a profile that ``is_open``: it allows what it does not name.
     """
-
-    def instruction(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
-        return struct.pack("=HBBI", code, jump_true, jump_false, value)
-
-    load_word, equal, greater, greater_equal, give = 0x20, 0x15, 0x25, 0x35, 0x06
-    code = [instruction(load_word, 0, 0, 0)]  # seccomp_data.nr
+    greater, greater_equal = 0x25, 0x35
+    code = [instruction(LOAD_WORD, 0, 0, 0)]  # seccomp_data.nr
     for number, action in sorted(answers.items()):
-        code += [instruction(equal, 0, 1, number), instruction(give, 0, 0, action)]
+        code += [instruction(EQUAL, 0, 1, number), instruction(GIVE, 0, 0, action)]
     code += [
         instruction(greater_equal, 2, 0, _FIRST_PRIVATE),
         instruction(greater, 0, 1, NEWEST),
-        instruction(give, 0, 0, ERRNO | errno.ENOSYS),
+        instruction(GIVE, 0, 0, ERRNO | errno.ENOSYS),
     ]
     return b"".join(code[:-3] if is_open else code)
+
+
+def instruction(code: int, jump_true: int, jump_false: int, value: int) -> bytes:
+    """A struct sock_filter: after a comparison so many of the next are left out."""
+    return struct.pack("=HBBI", code, jump_true, jump_false, value)
