@@ -65,6 +65,11 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: st
     check(result, "mount", f"{fstype or source} at {target}")
 
 
+def make_rprivate() -> None:
+    """From now on what is mounted in this mount namespace, and what elsewhere, stays there."""
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+
+
 def umount2(target: str, flags: int = 0) -> None:
     """umount2(2)."""
     check(libc.umount2(path_bytes(target), flags), "umount2", target)

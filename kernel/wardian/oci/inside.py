@@ -195,7 +195,7 @@ def _build(plan: Plan) -> int:
     is_slave = "slave" in config.linux.rootfsPropagation
     mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_SLAVE)
     if not is_slave:
-        mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+        mnt.make_rprivate()
     mnt.mount(root, root, None, mnt.MS_BIND | mnt.MS_REC)
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for mount, userns_fd in zip(config.mounts, plan.maps, strict=True):

@@ -24,7 +24,8 @@ from wardian.errors import KernelRefused, SetupError
 from wardian.linux import capabilities, fuse, namespaces, process
 from wardian.linux import mount as mnt
 from wardian.linux.capabilities import Capability
-from wardian.storage.fuse import DEVICE, PATH, PROGRAM, program
+from wardian.linux.fuse import DEVICE
+from wardian.storage.fuse import PATH, PROGRAM, program
 
 _SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "gnu", "nix", "opt")
 _STAGING = "/proc/bus"  # exists on every host; what is mounted there is seen by the helper alone
@@ -149,7 +150,7 @@ def _serve(layers: Layers, userns_fd: int | None) -> Server:
         namespaces.setns(userns_fd)
         process.become_root()
     namespaces.unshare(namespaces.CLONE_NEWNS)
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.make_rprivate()
     connection = fuse.connect(device)
     hang_up(layers)
     return serve(len(layers.paths) - 1, layers.upper, layers.work, connection)
@@ -177,7 +178,7 @@ def _open_device() -> str:
     if os.stat(DEVICE).st_mode & 0o006 == 0o006:
         return DEVICE
     namespaces.unshare(namespaces.CLONE_NEWNS)
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.make_rprivate()
     mnt.mount("tmpfs", _STAGING, "tmpfs", 0, "mode=755,size=64k")
     fuse.make_device(f"{_STAGING}/fuse")
     return f"{_STAGING}/fuse"
@@ -217,7 +218,7 @@ def _become(command: list[str], connection: int, words: int, begun: int) -> NoRe
         os.setsid()
         os.dup2(words, 2)
         namespaces.unshare(_ISOLATED)
-        mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+        mnt.make_rprivate()
         _take_root()
         os.set_inheritable(connection, True)  # noqa: FBT003  # its own argument
         capabilities.drop_bounding(_FILES)

@@ -72,7 +72,7 @@ def _settle(sync: wire.Connection) -> tuple[Init, Privileges, tuple[str, ...]]:
     furnish = m.decode(first.data, m.Furnish)
     _move_into_cgroup(first.fds[: len(first.fds) - furnish.joins_cgroup_root])
     _become_root()
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.make_rprivate()
     mnt.mount("tmpfs", STAGING, "tmpfs", 0, "mode=700,size=1m")
     os.chdir(STAGING)
     if furnish.own_network:

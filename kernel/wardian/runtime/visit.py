@@ -24,11 +24,10 @@ from wardian.linux.idmap import write_id_maps
 from wardian.linux.mount import (
     MNT_DETACH,
     MS_BIND,
-    MS_PRIVATE,
     MS_RDONLY,
-    MS_REC,
     OPEN_TREE_CLOEXEC,
     OPEN_TREE_CLONE,
+    make_rprivate,
     mount,
     move_mount,
     open_tree,
@@ -210,7 +209,7 @@ def _become_root_of_own_ids(unshared: int, mapped: int) -> None:
         raise SetupError("your ids cannot be mapped", hint="check /etc/subuid and /etc/subgid")
     process.become_root()
     unshare(CLONE_NEWNS)
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    make_rprivate()
 
 
 def _show_image(lowers: Sequence[str], place: str, snapshot: Snapshot | None) -> None:

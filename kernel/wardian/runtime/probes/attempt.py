@@ -111,7 +111,7 @@ def in_namespaces(flags: int, deed: Deed, *, own_user: bool = True) -> Result:
         if flags:
             namespaces.unshare(flags)
         if flags & namespaces.CLONE_NEWNS:
-            mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+            mnt.make_rprivate()
         if flags & namespaces.CLONE_NEWPID:
             return _as_pid_one(deed)
         return deed()

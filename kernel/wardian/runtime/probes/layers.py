@@ -214,7 +214,7 @@ def _mount_mapped(sock: socket.socket) -> NoReturn:
 def _owner_in_overlay(fds: list[int]) -> str:
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+    mnt.make_rprivate()
     mount_scratch()
     for number, fd in enumerate(fds):
         os.mkdir(str(number))

@@ -36,7 +36,7 @@ def user_namespace() -> Result:
     def deed() -> str:
         enter_user_namespace()
         namespaces.unshare(CLONE_NEWNS)
-        mnt.mount("none", "/", None, mnt.MS_REC | mnt.MS_PRIVATE)
+        mnt.make_rprivate()
         return ""
 
     return attempt(deed)
