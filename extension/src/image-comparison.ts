@@ -1,8 +1,9 @@
 /** What differs between two images: both at a glance, then files, settings and history. */
 
 import { type Child, h } from "./dom.js";
-import { bytes, percent, shortDigest } from "./format.js";
+import { bytes, shortDigest } from "./format.js";
 import type { Compared, DifferenceRow, ImageFrame } from "./frames.js";
+import { type Use, efficiencyOf } from "./image-efficiency.js";
 import { imageWords as words } from "./words.js";
 
 const LETTERS: Record<string, string> = { added: "+", modified: "~", deleted: "−" };
@@ -29,7 +30,7 @@ function side(
   digest: string,
   layers: number,
   unpacked: number,
-  use: { efficiency: number; wasted_bytes: number }
+  use: Use
 ): HTMLElement {
   return h(
     "div",
@@ -37,17 +38,7 @@ function side(
     h("strong", {}, name),
     h("code", { class: "wd-digest", title: digest }, shortDigest(digest)),
     h("span", { class: "wd-type" }, `${words.layers(layers)} · ${bytes(unpacked)}`),
-    h(
-      "span",
-      { class: "wd-efficiency", title: words.efficiencyHint },
-      h("i", {
-        class: "wd-efficiency-bar",
-        aria: { hidden: "true" },
-        style: { "--wd-share": String(100 * use.efficiency) },
-      }),
-      words.efficiency(percent(100 * use.efficiency)),
-      use.wasted_bytes > 0 && ` · ${words.wasted(bytes(use.wasted_bytes))}`
-    )
+    efficiencyOf(use)
   );
 }
 

@@ -3,10 +3,11 @@
 import type { Channel, HostMessage } from "./channel.js";
 import type { Section } from "./commands.js";
 import { fill, h, svg, type Child } from "./dom.js";
-import { bytes, percent, shortDigest } from "./format.js";
+import { bytes, shortDigest } from "./format.js";
 import type { Blob, ImageFrame, LayerRow, RelativeRow, StepRow } from "./frames.js";
 import { comparisonOf } from "./image-comparison.js";
 import { imageCommands } from "./image-commands.js";
+import { efficiencyOf } from "./image-efficiency.js";
 import { Files } from "./image-files.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
 import type { Announce, Panel } from "./shell.js";
@@ -229,20 +230,7 @@ function summaryOf(frame: ImageFrame): Child[] {
     frame.platform,
     frame.created.replace("T", " ").replace(/\..*|Z$/, ""),
   ];
-  return [
-    ...facts.filter(Boolean).map((fact) => h("span", {}, fact)),
-    h(
-      "span",
-      { class: "wd-efficiency", title: words.efficiencyHint },
-      h("i", {
-        class: "wd-efficiency-bar",
-        aria: { hidden: "true" },
-        style: { "--wd-share": String(100 * frame.efficiency) },
-      }),
-      words.efficiency(percent(100 * frame.efficiency)),
-      frame.wasted_bytes > 0 && ` · ${words.wasted(bytes(frame.wasted_bytes))}`
-    ),
-  ];
+  return [...facts.filter(Boolean).map((fact) => h("span", {}, fact)), efficiencyOf(frame)];
 }
 
 /** index.json names a manifest, which names a configuration and layers, each by digest. */

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import memory
@@ -27,17 +28,24 @@ SETTLE_S = 0.03  # as long as a peer takes in between, so that both meet the mac
 TRUE = ProcessSpec(argv=("/bin/true",))
 
 
-def rows() -> Iterator[Row]:
+@contextmanager
+def laboratory() -> Iterator[tuple[Client, Path, Path]]:
+    """A keeper's client, a busybox layer, and a folder for what else is made."""
     with tempfile.TemporaryDirectory(prefix="wardian-bench-") as folder:
         scratch = Path(folder)
         scratch.chmod(0o755)
         layer = busybox_tree(scratch / "rootfs")
         os.environ["WARDIAN_KEEPER_IDLE_S"] = "0.2"
         with Client.connect(scratch / "state") as client:
-            yield from _starts(client, layer, scratch)
-            yield from _execs(client, layer, scratch)
-            yield from memory.rows(client, layer, scratch)
-            yield from _many(client, layer)
+            yield client, layer, scratch
+
+
+def rows() -> Iterator[Row]:
+    with laboratory() as (client, layer, scratch):
+        yield from _starts(client, layer, scratch)
+        yield from _execs(client, layer, scratch)
+        yield from memory.rows(client, layer, scratch)
+        yield from _many(client, layer)
 
 
 def _starts(client: Client, layer: Path, scratch: Path) -> Iterator[Row]:

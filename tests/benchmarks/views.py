@@ -11,7 +11,6 @@ import gc
 import os
 import re
 import resource
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.runtime import busybox_tree
+from tests.benchmarks.runtime import laboratory
 from tests.benchmarks.table import Row
 from wardian.observe.subject import Subject
 from wardian.runtime.client import Client
@@ -56,14 +55,9 @@ class Watched:
 
 
 def rows() -> Iterator[Row]:
-    with tempfile.TemporaryDirectory(prefix="wardian-bench-") as folder:
-        scratch = Path(folder)
-        scratch.chmod(0o755)
-        layer = busybox_tree(scratch / "rootfs")
-        os.environ["WARDIAN_KEEPER_IDLE_S"] = "0.2"
-        with Client.connect(scratch / "state") as client:
-            yield from _processes(client, layer)
-            yield from _files(client, layer)
+    with laboratory() as (client, layer, _):
+        yield from _processes(client, layer)
+        yield from _files(client, layer)
 
 
 def _processes(client: Client, layer: Path) -> Iterator[Row]:

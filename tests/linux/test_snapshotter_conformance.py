@@ -419,16 +419,20 @@ def test_files_stay_from_start_to_start_and_go_with_the_container(
     assert str(state) not in Path("/proc/self/mounts").read_text()
 
 
+def kill_keeper(state: Path) -> None:
+    killed = keeper_pid(state)
+    assert killed is not None
+    os.kill(killed, 9)
+    wait_until(lambda: keeper_pid(state) != killed)
+
+
 @pytest.mark.usefixtures("storage")
 def test_container_outlives_its_keeper_with_its_files(
     client: Client, spec: ContainerSpec, state: Path
 ) -> None:
     box = client.run(spec)
     ok(box, "echo fern > /plant")
-    killed = keeper_pid(state)
-    assert killed is not None
-    os.kill(killed, 9)
-    wait_until(lambda: keeper_pid(state) != killed)
+    kill_keeper(state)
     with Client.connect(state) as again:
         adopted = again.container("box")
         assert ok(adopted, "cat /plant; echo more >> /srv/page/leaf") == "fern\n"
@@ -585,10 +589,7 @@ def test_server_of_files_ends_with_its_container_and_no_sooner(
         status = Path(f"/proc/{server}/status").read_text()
         assert f"Uid:\t{box.info.first_host_id}\t" in status
         assert "NoNewPrivs:\t1" in status
-    killed = keeper_pid(state)
-    assert killed is not None
-    os.kill(killed, 9)
-    wait_until(lambda: keeper_pid(state) != killed)
+    kill_keeper(state)
     with Client.connect(state) as again:
         adopted = again.container("box")
         assert ok(adopted, "cat /srv/page/leaf") == "green\n"

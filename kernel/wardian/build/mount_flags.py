@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from wardian.build.expansion import Expander
 from wardian.build.stages import Instruction
@@ -24,8 +25,7 @@ _KEYS = {
 SHARINGS = ("shared", "private", "locked")
 
 
-@dataclass(frozen=True, slots=True)
-class MountFlag:
+class MountFlag(msgspec.Struct, frozen=True):
     """One ``--mount``, its variables replaced."""
 
     one: Instruction

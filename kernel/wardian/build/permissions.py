@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from wardian.errors import InvalidInput
 
@@ -17,8 +18,7 @@ _ALL = 0o7777
 _LONGEST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Permissions:
+class Permissions(msgspec.Struct, frozen=True):
     """The octal number, or the clauses: whom they are for, what is done, with which letters.
 
     As with BuildKit no umask counts.

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from wardian.build.reach import Reach
 from wardian.build.remote import is_remote
 from wardian.compose.project import OF_SERVICE, Build, FileEntry
 from wardian.compose.section import Section
 from wardian.errors import NotFound
 
-_NETWORKS = ("default", "none", "host")
+_NETWORKS = tuple(reach.value for reach in Reach)
 
 
 # --- as it is described --------------------------------------------------------------------------

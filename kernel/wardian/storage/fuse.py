@@ -10,12 +10,12 @@ import os
 from typing import ClassVar
 
 from wardian.errors import SetupError
+from wardian.linux.fuse import DEVICE
 from wardian.storage.active import ActiveSnapshots
 from wardian.storage.driver import Driver
 
 PROGRAM = "fuse-overlayfs"
 PATH = "/usr/local/bin:/usr/bin:/bin"
-DEVICE = "/dev/fuse"
 
 
 class FuseSnapshotter(ActiveSnapshots):
