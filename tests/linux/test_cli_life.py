@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +122,22 @@ def test_events_tell_a_containers_life(wardian: Wardian) -> None:
     only = ("events", "--since", "1m", "--until", "0s", "--filter", "event=die")
     assert out(wardian(*only, "--format", "{{.Action}} {{.Actor.Attributes.name}}")) == "die fern\n"
     assert "(exitCode=3, image=" in out(wardian(*only))
+
+
+@pytest.mark.usefixtures("client")
+def test_events_tell_what_commands_do_by_themselves(wardian: Wardian, tmp_path: Path) -> None:
+    out(wardian("run", "-d", "--name", "fern", IMAGE, "sleep", "1000"))
+    (tmp_path / "file").write_text("file\n")
+    out(wardian("cp", "-q", str(tmp_path / "file"), "fern:/tmp"))
+    out(wardian("cp", "-q", "fern:/tmp/file", str(tmp_path / "copy")))
+    out(wardian("export", "-o", str(tmp_path / "tree.tar"), "fern"))
+    out(wardian("top", "fern"))
+    out(wardian("commit", "-m", "grown", "fern", "fern:grown"))
+    form = "{{.Action}} {{.Actor.Attributes}}"
+    told = out(wardian("events", "--since", "1m", "--until", "0s", "--format", form)).splitlines()
+    actions = ("extract-to-dir", "archive-path", "export", "top", "commit")
+    assert [line.split()[0] for line in told if line.startswith(actions)] == list(actions)
+    assert "fern:grown" in told[-1]
 
 
 @pytest.mark.usefixtures("client")

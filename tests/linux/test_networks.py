@@ -232,6 +232,18 @@ def test_connect_and_disconnect_while_it_runs(wardian: Wardian, lab: str) -> Non
     out(wardian("stop", "-t", "0", "both"))
     out(wardian("start", "both"))
     assert list(settings(wardian, "both")) == ["lab"]
+    only = ("--since", "5m", "--until", "0s", "--filter", "type=network")
+    form = "{{.Action}} {{.Actor.Attributes.name}}"
+    told = out(wardian("events", *only, "--format", form)).splitlines()
+    # The server, the other one; then what was asked for; then its end and its second start.
+    assert told[-6:] == [
+        "connect lab",
+        "connect second",
+        "connect lab",
+        "disconnect second",
+        "disconnect lab",
+        "connect lab",
+    ]
 
 
 def _plain(rule: str) -> str:

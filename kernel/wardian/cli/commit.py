@@ -29,13 +29,15 @@ def commit(
     from wardian.runtime.client import Client
 
     with Client.connect() as client:
+        container = client.container(name)
         image = commit_container(
             client,
-            client.container(name),
+            container,
             reference,
             changes,
             author=author,
             message=message,
             pause=pause,
         )
+        container.note("commit", imageID=image.digest, imageRef=reference, comment=message)
     click.echo(image.digest)

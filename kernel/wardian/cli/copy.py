@@ -50,8 +50,10 @@ def cp(*, archive: bool, follow: bool, quiet: bool, origin: str, destination: st
     with running(inside_from or inside_to or "") as container:
         if inside_from is not None:
             size = copy_out(container, path_from, path_to, follow=follow, keep_owners=archive)
+            container.note("archive-path", path=path_from)
         else:
             size = copy_in(container, path_from, path_to, follow=follow, keep_owners=archive)
+            container.note("extract-to-dir", path=path_to)
     if not quiet and destination != STREAM:
         from wardian.observe.quantities import decimal_size
 

@@ -1,4 +1,4 @@
-"""``wardian events``: what happens to containers and volumes, as it happens."""
+"""``wardian events``: what happens to containers, volumes and networks, as it happens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wardian.cli.words import has_label
 
 if TYPE_CHECKING:
     from wardian.cli.words import Filter
-    from wardian.runtime.messages import Event
+    from wardian.runtime.event_messages import Event
 GO_NAMES = {
     "status": "Status",
     "id": "ID",
@@ -32,13 +32,13 @@ GO_NAMES = {
     *("-f", "--filter", "filter_words"),
     multiple=True,
     metavar="KEY=VALUE",
-    help="container, event, image, label, scope, type, volume.",
+    help="container, event, image, label, network, scope, type, volume.",
 )
 @click.option("--format", "style", metavar="FORMAT", help="json, or a template.")
 def events(
     *, since: str | None, until: str | None, filter_words: tuple[str, ...], style: str | None
 ) -> None:
-    """Print what happens to containers and volumes, one line an event, until it is interrupted.
+    """Print what happens to containers, volumes and networks, a line an event, until interrupted.
 
     \b
     wardian events --filter event=die --format '{{.Actor.Attributes.name}} {{.Action}}'
@@ -120,6 +120,9 @@ TESTS: Mapping[str, Callable[[Event, str], bool]] = {
     "event": lambda event, value: event.action == value or event.action.startswith(f"{value}:"),
     "image": lambda event, value: event.image in (value, f"{value}:latest"),
     "label": lambda event, value: has_label(event.attributes, value),
+    "network": lambda event, value: (
+        event.type == "network" and (event.name == value or event.id.startswith(value))
+    ),
     "scope": lambda _, value: value == "local",
     "type": lambda event, value: value == event.type,
     "volume": lambda event, value: event.type == "volume" and event.name == value,

@@ -50,3 +50,4 @@ def export(*, target: str | None, name: str) -> None:
                     f"cannot write the archive: {error.strerror}", hint="write it to another disk"
                 ) from error
         going.result()
+        container.note("export")

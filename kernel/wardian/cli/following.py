@@ -90,6 +90,7 @@ class Following:
         streams.follow()
         if streams.was_detached:
             container.attach(Keep.ALWAYS)
+            container.note("detach")
             click.echo(f"\nwardian: detached; {container.info.name} goes on", err=True)
             return 0
         return foreground.told(container, container.wait())

@@ -67,7 +67,9 @@ def top(*, name: str, words: tuple[str, ...], style: str | None) -> None:
 
     columns = _columns(words)
     with Client.connect() as client:
-        info = client.container(name).info
+        container = client.container(name)
+        info = container.info
+        container.note("top")
     emit(rows_of(info), columns, style=style)
 
 

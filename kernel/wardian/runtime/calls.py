@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, WardianError
+from wardian.runtime import event_messages as e
 from wardian.runtime import messages as m
 from wardian.runtime import volume_messages as v
 from wardian.runtime.health import HealthStatus
@@ -58,7 +59,7 @@ class Calls:
     def __init__(self, house: House, hold: Hold) -> None:
         self._house = house
         self._hold = hold
-        self._listeners: dict[Connection, list[Callable[[m.Event], None]]] = {}
+        self._listeners: dict[Connection, list[Callable[[e.Event], None]]] = {}
         self._leaving: dict[Connection, list[Callable[[], None]]] = {}
         self._awaited: dict[Connection, set[str]] = {}  # volumes, until a container has them
         self._borrowed: dict[Connection, list[str]] = {}  # containers, until they are given back
@@ -91,7 +92,8 @@ class Calls:
             "drop_volumes": (v.DropVolumesCall, self._drop_volumes),
             "settle_volume": (v.SettleVolumeCall, self._settle_volume),
             "remove_volume": (m.NameCall, self._remove_volume),
-            "events": (m.EventsCall, self._events),
+            "events": (e.EventsCall, self._events),
+            "note": (e.NoteCall, self._note),
             "ping": (type(None), lambda reply, _call, _fds: reply.send("pong")),
         }
 
@@ -382,7 +384,7 @@ class Calls:
         self._house.shelf.remove(call.name)
         reply.send(None)
 
-    def _events(self, reply: Reply, call: m.EventsCall, _fds: tuple[int, ...]) -> None:
+    def _events(self, reply: Reply, call: e.EventsCall, _fds: tuple[int, ...]) -> None:
         """One answer an event; a null when no more are wanted."""
         history = self._house.history
         for event in [] if call.since is None else history.since(call.since):
@@ -396,6 +398,11 @@ class Calls:
         self._listeners.setdefault(reply.client, []).append(reply.send)
         if rest_s is not None:
             reply.later(rest_s, lambda: self._end_events(reply))
+
+    def _note(self, reply: Reply, call: e.NoteCall, _fds: tuple[int, ...]) -> None:
+        record = self._house.find(call.name)
+        self._house.history.note(call.action, record, attributes=call.attributes)
+        reply.send(None)
 
     def _end_events(self, reply: Reply) -> None:
         self._house.history.leave(reply.send)

@@ -18,7 +18,8 @@ from wardian.errors import NotFound, SetupError, WardianError, revived
 from wardian.linux import unix_socket
 from wardian.runtime import messages as m
 from wardian.runtime.container import Container
-from wardian.runtime.messages import ContainerInfo, Event
+from wardian.runtime.event_messages import Event, EventsCall
+from wardian.runtime.messages import ContainerInfo
 from wardian.runtime.paths import state_root
 from wardian.runtime.spec import ContainerSpec, Keep
 from wardian.runtime.wire import Connection
@@ -137,7 +138,7 @@ class Client:
         """
         with self._lock:
             try:
-                yield from self._stream("events", Event | None, m.EventsCall(since, until))
+                yield from self._stream("events", Event | None, EventsCall(since, until))
             except EOFError:
                 self.close()
                 raise _replaced("events") from None

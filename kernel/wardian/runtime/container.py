@@ -14,6 +14,7 @@ import msgspec
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, NotFound, WardianError
 from wardian.runtime import messages as m
+from wardian.runtime.event_messages import NoteCall, NotedAction
 from wardian.runtime.health import HealthStatus
 from wardian.runtime.messages import ContainerInfo
 from wardian.runtime.restart_policy import RestartPolicy
@@ -155,6 +156,10 @@ class Container(msgspec.Struct):
         """Descriptors of its user and its mount namespace, the caller's to close."""
         user, mounts = self.client.call("enter", m.NameCall(self.id), type(None))[1]
         return user, mounts
+
+    def note(self, action: NotedAction, **attributes: str) -> None:
+        """Have `wardian events` tell what is done to it here, without the keeper's help."""
+        self.client.call("note", NoteCall(self.id, action, attributes), type(None))
 
     def wait(self) -> int:
         """Wait until the container has ended; its exit code."""

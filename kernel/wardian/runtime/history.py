@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from wardian.runtime.messages import Event
+from wardian.runtime.event_messages import Event
 from wardian.runtime.state import Record, new_id
 
 MAX_ACTION_CHARS = 200
@@ -38,6 +38,14 @@ class History:
         """Something happened to a volume now."""
         said = dict(attributes)
         self._tell(Event(time.time(), action, name, name, "", attributes=said, type="volume"))
+
+    def note_network(self, action: str, network_id: str, name: str, container: str = "") -> None:
+        """Something happened to a network now: to itself, or a container came or went."""
+        said = {"name": name, "type": "bridge"}
+        if container:
+            said["container"] = container
+        now_s, kind = time.time(), "network"
+        self._tell(Event(now_s, action, network_id, name, "", attributes=said, type=kind))
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)

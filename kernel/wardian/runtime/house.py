@@ -78,7 +78,7 @@ class House:
         )
         self.history = History()
         self._hits = LimitHits(loop, self._ledger, self.history)
-        self.plugs = Plugs(root, loop, self._disk.home, self.records, self._enter)
+        self.plugs = Plugs(root, loop, self._disk.home, self.records, self._enter, self.history)
         self.shelf = Shelf(root, self.records, self.history)
         self.restarts = Restarts(loop, self._ledger, start=partial(self.start, begin=_log))
         self.health = HealthMonitors(loop, self._ledger, self.history)

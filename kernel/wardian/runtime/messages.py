@@ -316,13 +316,6 @@ class RenameCall(Struct, frozen=True):
     new_name: str
 
 
-class EventsCall(Struct, frozen=True):
-    """``events``: those since a moment that are remembered, and those to come until another."""
-
-    since: float | None = None
-    until: float | None = None
-
-
 class WaitCall(Struct, frozen=True):
     """``wait``: for one process, or for the container."""
 
@@ -428,24 +421,6 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 
         upper, work = Path(self.upper), Path(self.work)
         return Snapshot(self.id, upper, work, self.driver, self.first_host_id)
-
-
-class Event(Struct, frozen=True):
-    """Something happened to a container (or, by name alone, to a volume).
-
-    Docker's words: create, start, attach, exec_create: …, exec_start: …, exec_die,
-    health_status: …, kill, stop, oom, die, pause, unpause, update, rename, destroy. ``attributes``
-    has the container's labels and what else docker tells of it. In their manner: limit_hit: pids.
-    """
-
-    time: float
-    action: str
-    id: str
-    name: str
-    image: str
-    exit_code: int | None = None
-    attributes: dict[str, str] = {}
-    type: str = "container"
 
 
 class SpawnedProcess(Struct, frozen=True):

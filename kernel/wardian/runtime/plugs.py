@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.network import messages as n
 from wardian.network.client import SwitchClient
-from wardian.network.definition import Attachment, Network, NetworkRequest
+from wardian.network.definition import Attachment, Endpoint, Network, NetworkRequest
+from wardian.runtime.history import History
 from wardian.runtime.loop import Loop
 from wardian.runtime.sandbox import Sandbox
 from wardian.runtime.sharing import CONTAINER
@@ -43,7 +44,9 @@ class Plugs:
         home: Callable[[str], Path],
         records: dict[str, Record],
         enter: Callable[[Record, str], AbstractContextManager[int]],
+        history: History,
     ) -> None:
+        self._history = history
         self._home = home
         self._records = records
         self._enter = enter
@@ -70,6 +73,7 @@ class Plugs:
         self._keep(record.id, namespace_fd)
         connected = self._switch.ask(order, n.Connected, (sandbox.pidfd, namespace_fd))
         self._write(record, connected)
+        self._tell("connect", record, connected.endpoints)
         return Plugged(_changes(connected), (self._file(record.id, NAMES),), connected.warnings)
 
     def _borrowed(self, record: Record) -> tuple[Bind, ...]:
@@ -95,6 +99,7 @@ class Plugs:
     def detach(self, record: Record) -> None:
         """Take away what it had. A switch that is gone is told of nothing: it finds out."""
         self._forget(record.id)
+        self._tell("disconnect", record, record.endpoints)
         if not (record.spec.attachments or record.endpoints) or not self._switch.is_open:
             return
         with suppress(WardianError):
@@ -106,6 +111,7 @@ class Plugs:
         """One network more for a container that runs: what changes in its record."""
         connected = self._switch.ask(n.Connect(record.id, attachment), n.Connected)
         self._write(record, connected)
+        self._tell("connect", record, set(connected.endpoints) - set(record.endpoints))
         attachments = (*record.spec.attachments, attachment)
         return {**_changes(connected), "spec": replace(record.spec, attachments=attachments)}
 
@@ -114,6 +120,7 @@ class Plugs:
         connected = self._switch.ask(n.Disconnect(record.id, network), n.Connected)
         self._write(record, connected)
         (gone,) = set(record.endpoints) - set(connected.endpoints)
+        self._tell("disconnect", record, (gone,))
         spec, names = record.spec, (gone.network, gone.network_id)
         rest = tuple(one for one in spec.attachments if one.network not in names)
         spec = replace(spec, attachments=rest, ports=spec.ports if rest else ())
@@ -126,11 +133,19 @@ class Plugs:
 
     def create_network(self, request: NetworkRequest) -> Network:
         """A new network."""
-        return self._briefly(n.CreateNetwork(request))
+        made = self._briefly(n.CreateNetwork(request))
+        self._history.note_network("create", made.id, made.name)
+        return made
 
     def remove_network(self, name: str) -> Network:
         """Forget a network that no container is connected to."""
-        return self._briefly(n.RemoveNetwork(name))
+        gone = self._briefly(n.RemoveNetwork(name))
+        self._history.note_network("destroy", gone.id, gone.name)
+        return gone
+
+    def _tell(self, action: str, record: Record, endpoints: Iterable[Endpoint]) -> None:
+        for one in endpoints:
+            self._history.note_network(action, one.network_id, one.network, record.id)
 
     def adopt(self) -> None:
         """A new keeper: tell the switch, or a new one, of what runs."""
