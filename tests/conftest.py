@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -80,6 +81,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def second_tries(reporter: pytest.TerminalReporter) -> dict[str, pytest.TestReport]:
     """The tests that failed and were tried again, with how they failed (pytest-rerunfailures)."""
     return {report.nodeid: report for report in reporter.stats.get("rerun", [])}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected stays: no look for garbage need go through ten thousand tests again."""
+    del session
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,9 +26,18 @@ class Outcome:
 
 def collected(places: Sequence[str], *options: str) -> list[object]:
     """The node ids of the tests in these files, by asking pytest to collect them."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--color=no", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "--color=no",
+        "-p",
+        "no:nbval",
+    ]
     said = subprocess.run(
-        [*command, *places],
+        [*command, *options, *places],
         cwd=ROOT,
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,

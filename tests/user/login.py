@@ -15,7 +15,17 @@ def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[st
     """Run these tests (node ids) as the user, in these cgroups; the report is pytest's junit."""
     work = home / "work"
     pytest = (
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q"),
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:nbval",
+            "--color=no",
+            "-q",
+        ),
         *(f"--junitxml={report}", f"--basetemp={work}/tmp", *tests),
     )
     environment = {

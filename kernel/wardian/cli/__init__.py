@@ -15,5 +15,6 @@ def main() -> NoReturn:
     # What is imported stays: to look for garbage in it meanwhile takes a tenth of a short command.
     gc.set_threshold(200_000)
     from wardian.cli.program import run
+    from wardian.linux.exit import leave
 
-    sys.exit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))

@@ -19,6 +19,7 @@ from wardian.jupyter.connection_file import connection_file
 from wardian.jupyter.deferred import defer
 from wardian.jupyter.parent import ParentEnded, open_parent
 from wardian.jupyter.workspaces import Workspaces
+from wardian.linux.exit import leave
 
 # While libraries are imported in one thread, the loop's thread has short but urgent work.
 SWITCH_INTERVAL_S = 0.0005
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     language = Language.SHELL if "--language=shell" in words else Language.PYTHON
     asyncio.run(serve(connection_file(words), language, parent))
+    leave()
 
 
 if __name__ == "__main__":

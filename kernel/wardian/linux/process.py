@@ -28,12 +28,17 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 # Without typing_extensions msgspec takes typing: 10 ms of imports that a daemon does without.
 _BEGIN = """
-import sys
+import gc, sys
+gc.disable()
 sys.modules["typing_extensions"] = None
 import msgspec
 del sys.modules["typing_extensions"]
 from importlib import import_module
-import_module(sys.argv[1]).begin(*sys.argv[2:])
+module = import_module(sys.argv[1])
+gc.enable()
+module.begin(*sys.argv[2:])
+from wardian.linux.exit import leave
+leave()
 """
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from wardian.errors import CommandFailed, FailedPrecondition, InvalidInput, NotFound, WardianError
+from wardian.linux.exit import leave
 from wardian.linux.process import start_ticks
 from wardian.oci import group, listing
 from wardian.oci.group import Manager
@@ -108,13 +109,8 @@ class Invocation(msgspec.Struct):
 
 
 def main() -> NoReturn:
-    """Entry of `wardian-oci`. It leaves by _exit(2): taking the interpreter down takes time."""
-    code = _tried(Invocation(), sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError:  # nobody reads what we print
-        code = code or 1
-    os._exit(code)
+    """Entry of `wardian-oci`."""
+    leave(_tried(Invocation(), sys.argv[1:]))
 
 
 def _tried(invocation: Invocation, argv: list[str]) -> int:
