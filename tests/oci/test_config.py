@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyroute2 import IPRoute
 
 from tests.disks import whole_disk
+from tests.linux.conftest import wait_until
 from tests.oci.conftest import Oci
 from wardian.linux.security_module import SecurityModule, is_active
+from wardian.oci.command import FLAGS
 from wardian.oci.config import LABELS
 
 
@@ -133,6 +136,73 @@ def test_seccomp_is_in_force(oci: Oci) -> None:
     assert said == "Seccomp:\t2\n"
 
 
+def test_a_filter_need_not_allow_what_the_runtime_does_last(oci: Oci) -> None:
+    names = ["execve", "exit_group", "arch_prctl", "set_tid_address", "prlimit64", "brk", "getuid"]
+    rule = {"names": [*names, "readlink", "prctl", "mprotect"], "action": "SCMP_ACT_ALLOW"}
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
+
+    def change(tree: dict[str, Any]) -> None:
+        tree["linux"]["seccomp"] = profile
+        tree["process"]["noNewPrivileges"] = True
+
+    assert oci.run("/bin/busybox", "true", change=change) == ""
+
+
+def test_memory_is_taken_where_the_policy_says(oci: Oci) -> None:
+    policy = {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}
+    change = partial(_with_memory_policy, policy)
+    assert "bind=static:0" in oci.run("cat", "/proc/self/numa_maps", change=change)
+
+
+def _with_memory_policy(policy: dict[str, Any], tree: dict[str, Any]) -> None:
+    tree["linux"]["memoryPolicy"] = policy
+
+
+def test_a_failing_poststart_hook_destroys_the_container(oci: Oci, tmp_path: Path) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        told = {"path": "/bin/sh", "args": ["sh", "-c", f"cat >{tmp_path}/told"]}
+        tree["hooks"] = {"poststart": [{"path": "/bin/false"}], "poststop": [told]}
+
+    oci.config("sleep", "60", change=change)
+    assert oci.detached("create", "--bundle", str(oci.bundle), "one") == 0
+    said = oci("start", "one")
+    assert said.returncode == 1 and "poststart hook /bin/false" in said.stderr
+    assert json.loads((tmp_path / "told").read_text())["status"] == "stopped"
+    assert "does not exist" in oci("state", "one").stderr
+
+
+def test_a_config_of_another_name_and_help_for_each_command(oci: Oci) -> None:
+    oci.config("sh", "-c", "echo $WORD")
+    tree = json.loads((oci.bundle / "config.json").read_text())
+    tree["process"]["env"].append("WORD=fern")
+    (oci.bundle / "other.json").write_text(json.dumps(tree))
+    said = oci("run", "--bundle", str(oci.bundle), "--config", "other.json", "one")
+    assert said.stdout == "fern\n", said.stderr
+    for command in FLAGS:
+        said = oci(command, "--help")
+        assert said.returncode == 0 and f"wardian-oci {command} [FLAG…]" in said.stdout
+    assert "-f, --config VALUE" in oci("run", "-h").stdout
+
+
+def test_an_interface_comes_with_its_address_and_goes_with_the_container(oci: Oci) -> None:
+    ours = f"wdn{os.getpid()}"
+    with IPRoute() as kernel:
+        kernel.link("add", ifname=ours, kind="veth", peer=f"{ours}p")
+        try:
+            (index,) = kernel.link_lookup(ifname=ours)
+            kernel.addr("add", index=index, address="192.0.2.9", prefixlen=24)
+            shown = oci.run(
+                *("/bin/busybox", "ip", "-o", "addr"),
+                change=lambda tree: tree["linux"].update(netDevices={ours: {"name": "fern0"}}),
+            )
+            (line,) = [each for each in shown.splitlines() if "192.0.2.9/24" in each]
+            assert "fern0" in line
+            wait_until(lambda: not kernel.link_lookup(ifname=f"{ours}p"))
+        finally:
+            for left in kernel.link_lookup(ifname=ours):
+                kernel.link("del", index=left)
+
+
 def test_hooks_run_at_their_points_with_the_state(oci: Oci, tmp_path: Path) -> None:
     points = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"]
     script = 'echo "$1 $(readlink /proc/self/ns/mnt) $(cat)" >>"$2"'
@@ -190,13 +260,9 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
     ("path", "value"),
     [
         ("linux.intelRdt", {"closID": "x"}),
-        ("linux.resources", {"memory": {"kernel": 0}}),
-        ("linux.resources", {"cpu": {"idle": 1}}),
         ("linux.resources", {"memory": {"useHierarchy": False}}),
         ("linux.personality.flags", {"domain": "LINUX32", "flags": ["x"]}),
-        ("linux.memoryPolicy", {"mode": "MPOL_DEFAULT", "nodes": "0"}),
         ("process.scheduler", {"policy": "SCHED_ISO"}),
-        ("linux.resources", {"blockIO": {"leafWeight": 10}}),
     ],
 )
 def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value: object) -> None:
@@ -209,6 +275,29 @@ def test_what_is_not_supported_is_refused_by_its_name(oci: Oci, path: str, value
     oci.config("sh", change=change)
     done = oci("create", "--bundle", str(oci.bundle), "one")
     assert done.returncode == 1 and f"{path}" in done.stderr and "not supported" in done.stderr
+    assert not list(oci.root.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("linux.cgroupsPath", "/a\0b", "a string has a zero byte"),
+        ("linux.sysctl", {"kernel.hostname": "moss"}, "hostname and linux.sysctl kernel.hostname"),
+        ("linux.memoryPolicy", {"mode": "MPOL_BIND", "nodes": "x"}, "linux.memoryPolicy.nodes 'x'"),
+        ("linux.netDevices", {"no/name": {}}, "linux.netDevices 'no/name' is no name"),
+        ("linux.netDevices", {"wdn-absent": {}}, "linux.netDevices wdn-absent"),
+        ("linux.resources", {"blockIO": {"leafWeight": 10}}, "linux.resources.blockIO.leafWeight"),
+        ("linux.resources", {"rdma": {"mlx5_1": {"hcaHandles": 3}}}, "linux.resources.rdma"),
+        ("linux.resources", {"network": {"classID": 1}}, "linux.resources.network.classID"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(
+    oci: Oci, path: str, value: object, said: str
+) -> None:
+    folder, name = path.split(".")
+    oci.config("sh", change=lambda tree: tree[folder].update({name: value}))
+    done = oci("create", "--bundle", str(oci.bundle), "one")
+    assert done.returncode == 1 and said in done.stderr, done.stderr
     assert not list(oci.root.glob("*"))
 
 

@@ -46,11 +46,31 @@ def test_the_flags_change_the_process(running: Oci) -> None:
         (("--console-socket", "/nowhere"), "--console-socket without a terminal"),
         (("--tty", "--detach"), "needs --console-socket"),
         (("--preserve-fds", "9"), "is not open"),
+        (("--cgroup", "../other"), "`..` components are not allowed"),
+        (("--cgroup", "absent"), "the container's cgroup has no such group"),
     ],
 )
 def test_a_wrong_flag_runs_nothing(running: Oci, words: tuple[str, ...], said: str) -> None:
     done = running("exec", *words, "one", "sh")
     assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+def test_in_a_group_below_the_containers(running: Oci) -> None:
+    directories = json.loads((running.root / "one/state.json").read_bytes())["cgroups"]
+    below = [Path(path, "below") for path in directories.values()]
+    try:
+        for path in below:
+            path.mkdir()
+            for name in ("cpuset.cpus", "cpuset.mems"):  # v1's are empty, and let nobody in
+                if "/cpuset/" in str(path):
+                    (path / name).write_text((path.parent / name).read_text())
+        for word in ("below", f"{next(iter(directories))}:below"):
+            done = running("exec", "--cgroup", word, "one", "cat", "/proc/self/cgroup")
+            there = [line.endswith("/below") for line in done.stdout.splitlines()]
+            assert sum(there) == (1 if ":" in word else len(directories)), done
+    finally:
+        for path in below:
+            path.rmdir()
 
 
 def test_a_process_file_and_a_pid_file(running: Oci, tmp_path: Path) -> None:

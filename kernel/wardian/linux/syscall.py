@@ -38,6 +38,7 @@ _BY_MACHINE = {
         "keyctl": 250,
         "sched_setattr": 314,
         "ioprio_set": 251,
+        "set_mempolicy": 238,
         "bpf": 321,
     },
     "aarch64": {
@@ -49,6 +50,7 @@ _BY_MACHINE = {
         "keyctl": 219,
         "sched_setattr": 274,
         "ioprio_set": 30,
+        "set_mempolicy": 237,
         "bpf": 280,
     },
 }

@@ -32,9 +32,18 @@ commands: create start state kill delete run exec list ps pause resume update
           events features spec"""
 GLOBALS = ["root=", "log=", "log-format=", "cgroup-manager=", "systemd-cgroup", "debug", "version"]
 GLOBALS += ["rootless="]
-BUNDLE = ["bundle=", "pid-file=", "console-socket=", "preserve-fds=", "no-pivot", "no-new-keyring"]
+BUNDLE = [
+    "bundle=",
+    "config=",
+    "pid-file=",
+    "console-socket=",
+    "preserve-fds=",
+    "no-pivot",
+    "no-new-keyring",
+]
 EXEC = [
     "process=",
+    "cgroup=",
     "pid-file=",
     "console-socket=",
     "preserve-fds=",
@@ -66,8 +75,8 @@ UPDATES = (
     "pids-limit",
 )
 FLAGS: dict[str, tuple[str, list[str]]] = {
-    "create": ("b:", BUNDLE),
-    "run": ("b:d", [*BUNDLE, "detach", "keep", "no-subreaper"]),
+    "create": ("b:f:", BUNDLE),
+    "run": ("b:df:", [*BUNDLE, "detach", "keep", "no-subreaper"]),
     "start": ("", []),
     "state": ("", []),
     "kill": ("a", ["all"]),
@@ -82,6 +91,9 @@ FLAGS: dict[str, tuple[str, list[str]]] = {
     "features": ("", []),
     "spec": ("b:", ["bundle=", "rootless"]),
 }
+# What follows the flags, where it is more or less than the container's id.
+OPERANDS = {"list": "", "features": "", "spec": "", "kill": "ID [SIGNAL]"}
+OPERANDS |= {"exec": "ID [COMMAND ARG…]", "ps": "ID [PS-OPTION…]"}
 SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-f": "force", "-p": "process", "-e": "env"}
 SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet", "-u": "user", "-c": "cap"}
 SHORT |= {"-g": "additional-gids"}
@@ -151,13 +163,32 @@ def _run(invocation: Invocation, argv: list[str]) -> int:
     if not rest or rest[0] not in FLAGS:
         raise getopt.GetoptError(f"unknown command {rest[0]!r}" if rest else "no command")
     invocation.command = rest[0]
-    pairs, invocation.words = getopt.getopt(rest[1:], *FLAGS[rest[0]])
+    letters, words = FLAGS[rest[0]]
+    pairs, invocation.words = getopt.getopt(rest[1:], f"{letters}h", [*words, "help"])
+    if any(name in {"-h", "--help"} for name, _ in pairs):
+        _print(_usage_of(rest[0]))
+        return 0
     for name, value in pairs:
         flag = SHORT.get(name, name.lstrip("-"))
         invocation.flags[flag] = value
         invocation.repeated.setdefault(flag, []).append(value)
     LOG.debug(f"{invocation.command} {' '.join(invocation.words)}")
     return COMMANDS[rest[0]](invocation)
+
+
+def _usage_of(command: str) -> str:
+    """Its flags, one a line; of those with a value what that is follows from the name."""
+    letters_of, words = FLAGS[command]
+    # -f is --force, --format or --config, whichever there is.
+    shorts = {letter: each for letter, each in SHORT.items() if letter != "-f"}
+    shorts["-f"] = next((one for one in ("force", "format=", "config=") if one in words), "")
+    lines = [f"usage: wardian-oci {command} [FLAG…] {OPERANDS.get(command, 'ID')}".rstrip(), ""]
+    for word in [*words, "help"]:
+        name, takes_value, _ = word.partition("=")
+        long = {name, word}
+        letters = [one for one, each in shorts.items() if each in long and one[1] in letters_of]
+        lines.append("  " + ", ".join([*letters, f"--{name}"]) + (" VALUE" if takes_value else ""))
+    return "\n".join(lines)
 
 
 def _usual_root() -> str:
@@ -213,7 +244,8 @@ def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record
         no_pivot="no-pivot" in flags,
         new_keyring="no-new-keyring" not in flags,
     )
-    config = create.read_config(bundle)
+    file = os.path.join(bundle, flags.get("config") or flags.get("force") or "config.json")
+    config = create.read_config(bundle, file)
     is_wanted = config.process is not None and config.process.terminal
     path = flags.get("console-socket", "")
     with Console.open(path, is_wanted=is_wanted, is_detached=is_detached) as console:
@@ -236,7 +268,8 @@ def _run_command(invocation: Invocation) -> int:
         try:
             create.start(folder)
         except BaseException:
-            deletion.remove(folder, record)
+            if folder.path.exists():
+                deletion.remove(folder, record)
             raise
         if is_detached:
             return 0
@@ -252,6 +285,7 @@ def _exec(invocation: Invocation) -> int:
     flags = invocation.flags
     options = execute.Options(
         process=flags.get("process", ""),
+        cgroups=invocation.list("cgroup"),
         pid_file=flags.get("pid-file", ""),
         console_socket=flags.get("console-socket", ""),
         preserve_fds=_count(flags.get("preserve-fds", "0")),

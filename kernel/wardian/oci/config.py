@@ -41,17 +41,8 @@ UNSUPPORTED = (
     "windows",
     "linux.intelRdt",
     "linux.mountLabel",
-    "linux.netDevices",
-    "linux.memoryPolicy",
-    "linux.resources.blockIO.leafWeight",
-    "linux.resources.blockIO.weightDevice",
-    "linux.resources.network",
-    "linux.resources.rdma",
-    "linux.resources.memory.kernel",
-    "linux.resources.memory.kernelTCP",
     "linux.resources.memory.useHierarchy",
     "linux.resources.memory.checkBeforeUpdate",
-    "linux.resources.cpu.idle",
 )
 # The labels of a process, by the module that has them.
 LABELS = {
@@ -62,7 +53,6 @@ LABELS = {
 _IN_FORCE = {
     "linux.resources.memory.useHierarchy": True,
     "linux.resources.memory.checkBeforeUpdate": False,
-    "linux.resources.cpu.idle": 0,
 }
 PROPAGATION = ("private", "slave", "shared", "unbindable")
 _VERSION = re.compile(r"1\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?")
@@ -217,6 +207,20 @@ class Personality(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
 
 
+class MemoryPolicy(msgspec.Struct, frozen=True):
+    """set_mempolicy(2): on which NUMA nodes memory is taken."""
+
+    mode: str = ""
+    nodes: str = ""
+    flags: tuple[str, ...] = ()
+
+
+class NetDevice(msgspec.Struct, frozen=True):
+    """An interface that is given to the container; under its own name unless there is one."""
+
+    name: str = ""
+
+
 class TimeOffset(msgspec.Struct, frozen=True):
     """How far a clock of a time namespace is from the host's."""
 
@@ -240,6 +244,8 @@ class Linux(msgspec.Struct, frozen=True):
     gidMappings: tuple[IdMapping, ...] = ()  # noqa: N815
     timeOffsets: dict[str, TimeOffset] = msgspec.field(default_factory=dict)  # noqa: N815
     personality: Personality | None = None
+    memoryPolicy: MemoryPolicy | None = None  # noqa: N815
+    netDevices: dict[str, NetDevice] = msgspec.field(default_factory=dict)  # noqa: N815
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -256,9 +262,9 @@ class Config(msgspec.Struct, frozen=True):
     linux: Linux = Linux()
 
 
-def load(bundle: str) -> Config:
-    """Read and check a bundle's config.json; InvalidInput says which field is wrong."""
-    tree = without_null(_tree(Path(bundle) / "config.json"))
+def load(file: str) -> Config:
+    """Read and check a config.json; InvalidInput says which field is wrong."""
+    tree = without_null(_tree(Path(file)))
     if isinstance(linux := tree.get("linux"), dict):
         _take_common_words(linux)
     schema.check(tree)
@@ -318,14 +324,25 @@ def resources_of(tree: dict[str, Any]) -> Resources:
 def _tree(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            tree = msgspec.json.decode(file.read(MAX_BYTES))
+            data = file.read(MAX_BYTES)
+        tree = msgspec.json.decode(data)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", hint="name a bundle") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"{path} is not JSON: {error}", hint="see `wardian-oci spec`") from error
     if not isinstance(tree, dict):
         raise _wrong("expected an object")
+    if b"\\u0000" in data and _has_zero_byte(tree):
+        raise _wrong("a string has a zero byte, which no path or name can have")
     return tree
+
+
+def _has_zero_byte(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\0" in key or _has_zero_byte(each) for key, each in value.items())
+    if isinstance(value, list):
+        return any(map(_has_zero_byte, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def without_null(value: Any) -> Any:
@@ -357,8 +374,19 @@ def _check(config: Config) -> None:
         for each in (*mount.uidMappings, *mount.gidMappings):
             each.range()
     config.linux.resources.limits()
+    _check_net_devices(config.linux)
     if config.process is not None:
         check_process(config.process)
+
+
+def _check_net_devices(linux: Linux) -> None:
+    kinds = {each.type for each in linux.namespaces}
+    if linux.netDevices and "network" not in kinds:
+        raise _wrong("linux.netDevices needs a network namespace of the container's")
+    for name, device in linux.netDevices.items():
+        for word in (name, device.name or name):
+            if not 0 < len(word.encode()) < 16 or "/" in word or word in {".", ".."}:
+                raise _wrong(f"linux.netDevices {word[:20]!r} is no name of an interface")
 
 
 def _check_namespaces(config: Config) -> None:
@@ -416,8 +444,6 @@ def check_process(process: Process) -> None:
     if any("=" not in pair for pair in process.env):
         raise _wrong("process.env has an entry without '='")
     _check_labels(process)
-    if any("\0" in word for word in (*process.args, *process.env, process.cwd)):
-        raise _wrong("process has a zero byte in a string")
     types = [limit.type for limit in process.rlimits]
     if len(set(types)) < len(types):
         raise _wrong("process.rlimits has a type twice")

@@ -43,9 +43,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     new_keyring: bool = True
 
 
-def read_config(bundle: str) -> Config:
+def read_config(bundle: str, file: str) -> Config:
     """A bundle's config.json, checked, with warnings of what cannot be given as asked."""
-    config = load(bundle)
+    config = load(file)
     if not os.path.isdir(os.path.join(bundle, config.root.path)):
         raise InvalidInput(f"config.json: root.path {config.root.path[:200]} is not a directory")
     if config.process is not None:
@@ -181,6 +181,10 @@ def _accompany(record: Record, wish: Group, sync: socket.socket) -> None:
         birth.hear(sync, b"unmapped")
         identity.write_maps(record.pid, config.linux.uidMappings, config.linux.gidMappings)
         sync.send(b"{}")
+    if config.linux.netDevices:
+        from wardian.oci import net_devices
+
+        net_devices.move(config.linux.netDevices, record.pid)
     birth.hear(sync, b"mounted")
     state = document(record, "creating")
     hooks.run(config.hooks.prestart, state, "prestart")
@@ -224,9 +228,12 @@ def start(folder: Folder) -> None:
         _hear_outcome(outcome)
     try:
         hooks.run(record.config.hooks.poststart, document(record, "running"), "poststart")
-    except WardianError:
-        if cgroup := group.recorded(record.cgroups):
-            cgroup.kill()
+    except WardianError:  # it is destroyed, as runtime.md has it ("Lifecycle", 9 and 12)
+        from wardian.oci import deletion
+
+        if group.recorded(record.cgroups) is None:
+            _kill(record.pid)
+        deletion.remove(folder, record)
         raise
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from wardian.cgroups.cgroup import Cgroup
-from wardian.errors import FailedPrecondition, InvalidInput
+from wardian.errors import FailedPrecondition, InvalidInput, SetupError
 from wardian.linux import capabilities, namespaces, process
 from wardian.oci import birth, create, group, identity, inside, scheduling
 from wardian.oci import process as oci_process
@@ -22,6 +22,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The flags of exec."""
 
     process: str = ""
+    cgroups: tuple[str, ...] = ()
     pid_file: str = ""
     console_socket: str = ""
     preserve_fds: int = 0
@@ -60,6 +61,7 @@ def _start(
 ) -> int:
     program = create.seccomp_of(record.config)
     cgroup = group.recorded(record.cgroups)
+    below = _subgroups(record, options.cgroups)
     flags = 0
     for each in record.config.linux.namespaces:
         flags |= KINDS[each.type]
@@ -81,8 +83,8 @@ def _start(
     process.set_dumpable(False)  # the child enters the container's namespaces next
     host_pid, sync = birth.clone(
         become,
-        cgroup_fd=cgroup.clone_fd() if cgroup else None,
-        go_there=_way_in(record, spec, cgroup, flags),
+        cgroup_fd=_birthplace(cgroup, below),
+        go_there=_way_in(record, spec, [*_admission(cgroup), *_doors(below)], flags),
     )
     with sync:
         birth.hear(sync, b"ready")
@@ -92,16 +94,68 @@ def _start(
     return host_pid
 
 
-def _way_in(record: Record, spec: Process, cgroup: Cgroup | None, flags: int) -> Callable[[], None]:
+def _subgroups(record: Record, words: tuple[str, ...]) -> dict[str, str]:
+    """Existing groups below the container's own, by hierarchy: runc's --cgroup [HIERARCHY:]PATH."""
+    found: dict[str, str] = {}
+    for word in words:
+        names, _, path = word.rpartition(":")
+        if ".." in path.split("/"):
+            raise InvalidInput(f"--cgroup {word[:200]}: `..` components are not allowed")
+        wanted = set(names.split(",")) if names else None
+        there = {
+            hierarchy: os.path.join(directory, path.strip("/"))
+            for hierarchy, directory in record.cgroups.items()
+            if wanted is None or wanted & set(hierarchy.split(","))
+        }
+        there = {hierarchy: path for hierarchy, path in there.items() if os.path.isdir(path)}
+        if not there:
+            raise InvalidInput(
+                f"--cgroup {word[:200]}: the container's cgroup has no such group",
+                hint="make it first, below the container's own",
+            )
+        found |= there
+    return found
+
+
+def _birthplace(cgroup: Cgroup | None, below: Mapping[str, str]) -> int | None:
+    """A group of v2 with groups of its own may take no process: it is born where it is to be."""
+    if "unified" in below:
+        return os.open(below["unified"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return cgroup.clone_fd() if cgroup else None
+
+
+def _admission(cgroup: Cgroup | None) -> Sequence[int]:
+    return cgroup.admission_fds() if cgroup else ()
+
+
+def _doors(below: Mapping[str, str]) -> Sequence[int]:
+    return [
+        os.open(os.path.join(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+        for hierarchy, path in below.items()
+        if hierarchy != "unified"
+    ]
+
+
+def _enter(fd: int) -> None:
+    try:
+        os.write(fd, b"0")
+    except OSError as error:
+        file = os.readlink(f"/proc/self/fd/{fd}")
+        what = f"cannot enter the cgroup {os.path.dirname(file)}: {error.strerror}"
+        raise SetupError(what, hint="a cpuset of v1 needs cpuset.cpus and cpuset.mems") from error
+
+
+def _way_in(
+    record: Record, spec: Process, admission: Sequence[int], flags: int
+) -> Callable[[], None]:
     """Into the container's cgroup and namespaces, with what needs the host's /proc and rights."""
-    admission = cgroup.admission_fds() if cgroup else []
     pidfd = process.pidfd_open(record.pid)
     affinity = spec.execCPUAffinity or Affinity()
 
     def go_there() -> None:
         scheduling.set_affinity(affinity.initial)
         for fd in admission:
-            os.write(fd, b"0")
+            _enter(fd)
         scheduling.set_affinity(affinity.final)
         oci_process.adjust(spec)
         namespaces.setns(pidfd, flags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.files import write
 from wardian.cgroups.hierarchy import V1_CONTROLLERS, Hierarchy, Version
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.settings import Setting
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import InvalidInput, SetupError
@@ -42,17 +43,19 @@ class Group(msgspec.Struct, frozen=True):
     limits: Limits
     scope: systemd.Scope | None = None
     unified: dict[str, str] = {}
+    settings: tuple[Setting, ...] = ()
 
     @classmethod
     def of(cls, config: Config, container_id: str, manager: Manager) -> Group:
         """What config.json asks for. Nothing is made; a group that is in use is an error."""
         path, resources = config.linux.cgroupsPath, config.linux.resources
-        limits, unified = _limits(resources), resources.unified
+        limits = _limits(resources)
+        rest = resources.unified, tuple(resources.settings())
         if manager is Manager.DISABLED:
-            return cls(AbsentCgroup("--cgroup-manager=disabled"), limits, None, unified)
+            return cls(AbsentCgroup("--cgroup-manager=disabled"), limits, None, *rest)
         if manager is Manager.SYSTEMD:
             scope = systemd.Scope.of(path, container_id)
-            return cls(_at(f"{systemd.control_group()}/{scope.path}"), limits, scope, unified)
+            return cls(_at(f"{systemd.control_group()}/{scope.path}"), limits, scope, *rest)
         if ":" in path:
             raise InvalidInput(
                 f"config.json: linux.cgroupsPath {path[:80]!r} is systemd's",
@@ -62,13 +65,14 @@ class Group(msgspec.Struct, frozen=True):
         cgroup = _at(path or f"{top}wardian-oci-{container_id}")
         if any(folder.exists() and _busy(folder) for folder in cgroup.paths.values()):
             raise SetupError("config.json: linux.cgroupsPath is in use", hint="give another one")
-        return cls(cgroup, limits, None, unified)
+        return cls(cgroup, limits, None, *rest)
 
     def create(self) -> None:
         """Make it with its limits in force; a limit that cannot be is an error naming it."""
         _refuse_unenforced(self.cgroup, self.limits)
         self.cgroup.create(self.limits)
         _write_unified(self.cgroup, self.unified)
+        _write_settings(self.cgroup, self.settings)
 
     def create_around(self, host_pid: int, container_id: str) -> None:
         """By way of systemd, which needs a process to put in."""
@@ -116,6 +120,7 @@ def apply(cgroup: Cgroup, resources: Resources, unit: str) -> None:
         systemd.update(unit, limits)
     cgroup.apply(limits)
     _write_unified(cgroup, resources.unified)
+    _write_settings(cgroup, tuple(resources.settings()))
 
 
 def _refuse_unenforced(cgroup: Cgroup, limits: Limits) -> None:
@@ -133,6 +138,15 @@ def _write_unified(cgroup: Cgroup, texts: Mapping[str, str]) -> None:
                 hint="leave it out where the controller is not cgroup v2's",
             )
         write(folder / name, text)
+
+
+def _write_settings(cgroup: Cgroup, settings: Sequence[Setting]) -> None:
+    for setting in settings:
+        if (found := setting.file(cgroup.paths)) is None:
+            why = setting.why_not(cgroup.paths)
+            raise SetupError(f"{setting.words}: {why}", hint="leave this limit out")
+        path, text = found
+        write(path, text or "")
 
 
 def _busy(path: Path) -> bool:

@@ -118,6 +118,8 @@ def _finish_root(plan: Plan, spec: Process, root_fd: int) -> None:
     os.close(root_fd)
     if plan.config.linux.personality is not None:
         scheduling.set_personality(plan.config.linux.personality)
+    if plan.config.linux.memoryPolicy is not None:
+        scheduling.set_memory_policy(plan.config.linux.memoryPolicy)
 
 
 def _begin(plan: Plan, spec: Process, path: str, own: int, state: dict[str, object]) -> NoReturn:
@@ -159,11 +161,12 @@ def finish(
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for fd in range(3, 3 + preserve_fds):
         os.set_inheritable(fd, True)  # noqa: FBT003
+    # All that is left closes on exec, the sockets to whoever waits for us, too.
+    syscall("close_range", 3 + preserve_fds, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
+    env = oci_process.environment(spec)
+    # From here on nothing but what the filter of a program that only execs would allow.
     oci_process.confine(spec, program, own)
-    # The sockets to whoever waits for us close on exec; all else is closed now.
-    first = 3 + preserve_fds
-    syscall("close_range", first, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
-    oci_process.become(spec, path)
+    oci_process.become(spec, path, env)
 
 
 def ask(sync: socket.socket, word: bytes) -> dict[str, object]:
@@ -223,7 +226,7 @@ def _make_devices(root_fd: int) -> None:
 
 def _make_device(root_fd: int, device: Device) -> None:
     kinds = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
-    folder, _, name = device.path.rpartition("/")
+    folder, _, name = device.path.rstrip("/").rpartition("/")
     if device.type not in kinds or not device.path.startswith("/") or name in ("", ".", ".."):
         raise InvalidInput(f"config.json: linux.devices {device.type} {device.path[:80]!r}")
     parent = rootfs.target(root_fd, folder, directory=True)
@@ -251,6 +254,7 @@ def _bind_device(root_fd: int, device: Device, numbers: int) -> None:
     if there.st_rdev != numbers or stat.S_IFMT(there.st_mode) == stat.S_IFIFO:
         os.close(tree)
         raise SetupError(f"{device.path} cannot be made here, and the host's is another device")
+    mnt.mount_setattr(tree, attr_set=mnt.MOUNT_ATTR_NOSUID | mnt.MOUNT_ATTR_NOEXEC)
     rootfs.attach(root_fd, tree, device.path, directory=False)
 
 
@@ -266,6 +270,10 @@ def _pivot(plan: Plan, root_fd: int) -> None:
 
 def _set_names(plan: Plan, root_fd: int) -> None:
     config = plan.config
+    for field, name in (("hostname", "kernel.hostname"), ("domainname", "kernel.domainname")):
+        wanted, other = getattr(config, field), config.linux.sysctl.get(name)
+        if wanted and other is not None and other != wanted:
+            raise InvalidInput(f"config.json: {field} and linux.sysctl {name} are not the same")
     if config.hostname:
         namespaces.sethostname(config.hostname)
     if config.domainname:

@@ -203,10 +203,10 @@ def unavailable(spec: Process, own: int) -> list[str]:
     return sorted((names - held) | lonely)
 
 
-def become(spec: Process, path: str) -> NoReturn:
+def become(spec: Process, path: str, env: dict[str, str]) -> NoReturn:
     """execve(2); CommandFailed if the kernel refuses."""
     try:
-        os.execve(path, list(spec.args), environment(spec))
+        os.execve(path, list(spec.args), env)
     except OSError as error:
         code = 127 if error.errno == errno.ENOENT else 126
         what = f"{spec.args[0]}: {error.strerror}"

@@ -1,10 +1,13 @@
 """``linux.resources`` of config.json (config-linux.md, "Control groups"), as our limits."""
 
 # Annotations are evaluated at once: as text they would cost msgspec 4 ms of each command.
+from collections.abc import Iterator
+
 import msgspec
 
 from wardian.cgroups import devices as rules
 from wardian.cgroups.limits import DeviceRate, HugePages, Limits
+from wardian.cgroups.settings import Setting
 from wardian.errors import InvalidInput
 
 
@@ -40,6 +43,8 @@ class Memory(msgspec.Struct, frozen=True):
     reservation: int | None = None
     swappiness: int | None = None
     disableOOMKiller: bool = False  # noqa: N815  # the spec's names
+    kernel: int | None = None
+    kernelTCP: int | None = None  # noqa: N815
 
 
 class Cpu(msgspec.Struct, frozen=True):
@@ -51,6 +56,7 @@ class Cpu(msgspec.Struct, frozen=True):
     burst: int | None = None
     realtimeRuntime: int | None = None  # noqa: N815
     realtimePeriod: int | None = None  # noqa: N815
+    idle: int | None = None
     cpus: str | None = None
     mems: str | None = None
 
@@ -69,10 +75,21 @@ class Throttle(msgspec.Struct, frozen=True):
     rate: int
 
 
+class Weight(msgspec.Struct, frozen=True):
+    """One disk's share."""
+
+    major: int
+    minor: int
+    weight: int | None = None
+    leafWeight: int | None = None  # noqa: N815
+
+
 class BlockIO(msgspec.Struct, frozen=True):
     """Weight and rates of disks."""
 
     weight: int | None = None
+    leafWeight: int | None = None  # noqa: N815
+    weightDevice: tuple[Weight, ...] = ()  # noqa: N815
     throttleReadBpsDevice: tuple[Throttle, ...] = ()  # noqa: N815
     throttleWriteBpsDevice: tuple[Throttle, ...] = ()  # noqa: N815
     throttleReadIOPSDevice: tuple[Throttle, ...] = ()  # noqa: N815
@@ -86,6 +103,27 @@ class HugepageLimit(msgspec.Struct, frozen=True):
     limit: int
 
 
+class InterfacePriority(msgspec.Struct, frozen=True):
+    """What priority its packets have on an interface."""
+
+    name: str
+    priority: int
+
+
+class Network(msgspec.Struct, frozen=True):
+    """How its packets are marked (cgroup v1)."""
+
+    classID: int | None = None  # noqa: N815
+    priorities: tuple[InterfacePriority, ...] = ()
+
+
+class Rdma(msgspec.Struct, frozen=True):
+    """Handles and objects of one device for remote memory."""
+
+    hcaHandles: int | None = None  # noqa: N815
+    hcaObjects: int | None = None  # noqa: N815
+
+
 class Resources(msgspec.Struct, frozen=True):
     """What the cgroup limits."""
 
@@ -95,7 +133,33 @@ class Resources(msgspec.Struct, frozen=True):
     devices: tuple[DeviceRule, ...] = ()
     blockIO: BlockIO = BlockIO()  # noqa: N815
     hugepageLimits: tuple[HugepageLimit, ...] = ()  # noqa: N815
+    network: Network = Network()
+    rdma: dict[str, Rdma] = msgspec.field(default_factory=dict)
     unified: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def settings(self) -> Iterator[Setting]:
+        """The rest: a control file each, which hardly any host has all of."""
+        memory, disks = self.memory, self.blockIO
+        yield from _setting("memory.kernel", memory.kernel, v1="memory.kmem.limit_in_bytes")
+        tcp = "memory.kmem.tcp.limit_in_bytes"
+        yield from _setting("memory.kernelTCP", memory.kernelTCP, v1=tcp)
+        yield from _setting("cpu.idle", self.cpu.idle, v1="cpu.idle", v2="cpu.idle")
+        yield from _setting("blockIO.leafWeight", disks.leafWeight, v1="blkio.leaf_weight")
+        for disk in disks.weightDevice:
+            where, of_disk = "blockIO.weightDevice", f"{disk.major}:{disk.minor}"
+            share = disk.weight and f"{of_disk} {disk.weight}"
+            leaf = disk.leafWeight and f"{of_disk} {disk.leafWeight}"
+            yield from _setting(where, share, v1="blkio.bfq.weight_device", v2="io.bfq.weight")
+            yield from _setting(where, leaf, v1="blkio.leaf_weight_device")
+        yield from _setting("network.classID", self.network.classID, v1="net_cls.classid")
+        for one in self.network.priorities:
+            text = f"{_word(one.name)} {one.priority}"
+            yield from _setting("network.priorities", text, v1="net_prio.ifpriomap")
+        for name, wish in self.rdma.items():
+            counts = {"hca_handle": wish.hcaHandles, "hca_object": wish.hcaObjects}
+            words = [f"{key}={count}" for key, count in counts.items() if count is not None]
+            text = " ".join((_word(name), *words))
+            yield from _setting("rdma", text, v1="rdma.max", v2="rdma.max")
 
     def limits(self) -> Limits:
         """The same as Limits, but ``unified``; InvalidInput for what cannot be one."""
@@ -135,6 +199,20 @@ class Resources(msgspec.Struct, frozen=True):
         if not self.devices:
             return ()
         return (*(each.rule() for each in self.devices), *rules.DEFAULT)
+
+
+def _setting(field: str, value: str | int | None, *, v1: str, v2: str = "") -> Iterator[Setting]:
+    if value not in (None, ""):
+        text = str(value)
+        words = f"config.json: linux.resources.{field}"
+        yield Setting(words, {v1: text}, {v2: text} if v2 else {})
+
+
+def _word(name: str) -> str:
+    """A name as part of a control file's line."""
+    if not name or any(character.isspace() for character in name):
+        raise _wrong(f"{name[:40]!r} is no device's name")
+    return name
 
 
 def _rates(throttles: tuple[Throttle, ...]) -> tuple[DeviceRate, ...]:
