@@ -23,6 +23,9 @@ def test_print_reaches_the_page_before_the_result(page: Page) -> None:
 def test_stdout_and_stderr_stay_apart(page: Page) -> None:
     outcome = page.run("import sys; print('out'); print('err', file=sys.stderr)")
     assert (outcome.text("stdout"), outcome.text("stderr")) == ("out\n", "err\n")
+    words = "echo out >/dev/stdout; echo err >/dev/stderr"  # opened by their names
+    outcome = page.run(f"import subprocess; done = subprocess.run({words!r}, shell=True)")
+    assert (outcome.text("stdout"), outcome.text("stderr")) == ("out\n", "err\n")
 
 
 def test_text_comes_while_the_cell_runs(page: Page) -> None:

@@ -124,6 +124,19 @@ def test_events_tell_a_containers_life(wardian: Wardian) -> None:
     assert "(exitCode=3, image=" in out(wardian(*only))
 
 
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_streams_can_be_opened_by_their_names(wardian: Wardian, user: str) -> None:
+    script = "echo out >/dev/stdout; echo err >/dev/stderr; id -u"
+    run = wardian("run", "--name", "box", "--user", user, IMAGE, "sh", "-c", script)
+    assert (run.stdout, run.stderr) == (f"out\n{user}\n", "err\n")
+    assert wardian("logs", "box").stdout == f"out\n{user}\n"
+    terminal = ("run", "--rm", "-t", "--user", user, IMAGE, "sh", "-c", "echo tty >/dev/stdout")
+    assert out(wardian(*terminal)).split() == ["tty"]
+    out(wardian("run", "-d", "--name", "long", IMAGE, "sleep", "1000"))
+    inside = wardian("exec", "--user", user, "long", "sh", "-c", script)
+    assert (inside.stdout, inside.stderr) == (f"out\n{user}\n", "err\n")
+
+
 @pytest.mark.usefixtures("client")
 def test_events_tell_what_commands_do_by_themselves(wardian: Wardian, tmp_path: Path) -> None:
     out(wardian("run", "-d", "--name", "fern", IMAGE, "sleep", "1000"))

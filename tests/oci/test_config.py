@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,32 @@ def _with_memory_policy(policy: dict[str, Any], tree: dict[str, Any]) -> None:
     tree["linux"]["memoryPolicy"] = policy
 
 
+def test_the_programs_user_may_open_its_streams(oci: Oci) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["process"]["user"] = {"uid": 7, "gid": 7}
+        tree["mounts"].append(
+            {"destination": "/mnt", "type": "bind", "source": ".", "options": ["bind", "mode=755"]}
+        )
+
+    oci.config("sh", "-c", "echo fern >/proc/self/fd/1", change=change)
+    said = oci("run", "--bundle", str(oci.bundle), "one")
+    assert said.stdout == "fern\n", said.stderr
+    assert "option 'mode=755' has no effect on a bind mount" in said.stderr
+
+
+def test_sockets_of_whoever_starts_it_come_with_it(
+    oci: Oci, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    oci.config("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3")
+    said = oci("run", "--bundle", str(oci.bundle), "one")
+    assert "descriptor 3 is not open" in said.stderr
+    command = f"exec {oci.program} --root {oci.root} run --bundle {oci.bundle} one 3<{__file__}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[0] == "1 1", done.stderr
+    assert done.stdout.partition("\n")[2] == Path(__file__).read_text()
+
+
 def test_a_failing_poststart_hook_destroys_the_container(oci: Oci, tmp_path: Path) -> None:
     def change(tree: dict[str, Any]) -> None:
         told = {"path": "/bin/sh", "args": ["sh", "-c", f"cat >{tmp_path}/told"]}
@@ -260,6 +287,7 @@ def test_a_hook_that_fails_or_hangs_undoes_the_container(oci: Oci) -> None:
     ("path", "value"),
     [
         ("linux.intelRdt", {"closID": "x"}),
+        ("linux.resources", {"memory": {"kernel": 1 << 20}}),
         ("linux.resources", {"memory": {"useHierarchy": False}}),
         ("linux.personality.flags", {"domain": "LINUX32", "flags": ["x"]}),
         ("process.scheduler", {"policy": "SCHED_ISO"}),

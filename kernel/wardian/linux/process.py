@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal as signals
+import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -170,6 +171,20 @@ def reap(host_pid: int | None) -> int:
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """close_range(2): close every descriptor from ``first`` to ``last``."""
     syscall("close_range", first, last, 0)
+
+
+def give_streams(uid: int, *, terminal: bool) -> None:
+    """Make the user that a program will be the owner of its pipes, and of a terminal made for it.
+
+    /dev/stdout leads to one of them, and nobody else can open it (proc(5)). What is of an id that
+    we do not have stays, and so does what somebody else may use: a file, another's terminal.
+    """
+    for fd in (0, 1, 2):
+        with suppress(OSError):
+            there = os.fstat(fd)
+            ours = stat.S_ISFIFO(there.st_mode) or (terminal and os.isatty(fd))
+            if ours and there.st_uid != uid:
+                os.fchown(fd, uid, -1)
 
 
 def keep_only(*fds: int) -> None:

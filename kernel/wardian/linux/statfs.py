@@ -10,6 +10,7 @@ from wardian.linux.syscall import check, libc
 OVERLAYFS_SUPER_MAGIC = 0x794C7630
 TMPFS_MAGIC = 0x01021994
 PROC_SUPER_MAGIC = 0x9FA0
+PIPEFS_MAGIC = 0x50495045
 
 _SIZE_BYTES = 120  # struct statfs on 64-bit machines; f_type is its first long
 

@@ -213,14 +213,14 @@ def _json(value: object) -> None:
     _print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def _count(text: str) -> int:
+def _count(flag: str, text: str) -> int:
     if not text.isdecimal() or int(text) > 200:
-        raise InvalidInput(f"--preserve-fds {text[:20]!r} is not a number from 0 to 200")
+        raise InvalidInput(f"{flag} {text[:20]!r} is not a number from 0 to 200")
     for fd in range(3, 3 + int(text)):
         try:
             os.fstat(fd)
         except OSError:
-            raise InvalidInput(f"--preserve-fds {text}: descriptor {fd} is not open") from None
+            raise InvalidInput(f"{flag} {text}: descriptor {fd} is not open") from None
     return int(text)
 
 
@@ -236,16 +236,18 @@ def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record
 
     flags, folder = invocation.flags, invocation.folder()
     bundle = os.path.realpath(flags.get("bundle", "."))
+    # sd_listen_fds(3): sockets that whoever started us gives to the program.
+    listening = _count("LISTEN_FDS", os.environ.get("LISTEN_FDS", "0"))
     options = create.Options(
         bundle=bundle,
         manager=invocation.manager,
         pid_file=flags.get("pid-file", ""),
-        preserve_fds=_count(flags.get("preserve-fds", "0")),
+        preserve_fds=_count("--preserve-fds", flags.get("preserve-fds", "0")) + listening,
         no_pivot="no-pivot" in flags,
         new_keyring="no-new-keyring" not in flags,
     )
     file = os.path.join(bundle, flags.get("config") or flags.get("force") or "config.json")
-    config = create.read_config(bundle, file)
+    config = create.read_config(bundle, file, listening)
     is_wanted = config.process is not None and config.process.terminal
     path = flags.get("console-socket", "")
     with Console.open(path, is_wanted=is_wanted, is_detached=is_detached) as console:
@@ -288,7 +290,7 @@ def _exec(invocation: Invocation) -> int:
         cgroups=invocation.list("cgroup"),
         pid_file=flags.get("pid-file", ""),
         console_socket=flags.get("console-socket", ""),
-        preserve_fds=_count(flags.get("preserve-fds", "0")),
+        preserve_fds=_count("--preserve-fds", flags.get("preserve-fds", "0")),
         cwd=flags.get("cwd", ""),
         env=invocation.list("env"),
         apparmor=flags.get("apparmor", ""),

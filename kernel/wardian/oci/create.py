@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.cgroups.cgroup import Cgroup
 from wardian.errors import (
@@ -43,9 +44,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     new_keyring: bool = True
 
 
-def read_config(bundle: str, file: str) -> Config:
-    """A bundle's config.json, checked, with warnings of what cannot be given as asked."""
+def read_config(bundle: str, file: str, listening: int = 0) -> Config:
+    """A bundle's config.json, checked, with warnings of what cannot be given as asked.
+
+    The program is told of ``listening`` sockets that it gets (sd_listen_fds(3)).
+    """
     config = load(file)
+    if listening and config.process is not None:
+        env = (*config.process.env, f"LISTEN_FDS={listening}", "LISTEN_PID=1")
+        config = replace(config, process=replace(config.process, env=env))
     if not os.path.isdir(os.path.join(bundle, config.root.path)):
         raise InvalidInput(f"config.json: root.path {config.root.path[:200]} is not a directory")
     if config.process is not None:

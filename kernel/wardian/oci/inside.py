@@ -164,6 +164,7 @@ def finish(
     # All that is left closes on exec, the sockets to whoever waits for us, too.
     syscall("close_range", 3 + preserve_fds, 0xFFFFFFFF, CLOSE_RANGE_CLOEXEC)
     env = oci_process.environment(spec)
+    process.give_streams(spec.user.uid, terminal=spec.terminal)
     # From here on nothing but what the filter of a program that only execs would allow.
     oci_process.confine(spec, program, own)
     oci_process.become(spec, path, env)

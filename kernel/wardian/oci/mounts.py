@@ -11,6 +11,7 @@ from wardian.errors import InvalidInput, KernelRefused, SetupError
 from wardian.linux import mount as mnt
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from wardian.oci.config import Mount
+from wardian.oci.log import LOG
 from wardian.runtime import rootfs
 
 _CLONE = mnt.OPEN_TREE_CLONE | mnt.OPEN_TREE_CLOEXEC
@@ -138,8 +139,9 @@ def _map_ids(tree: int, mount: Mount, flags: int, userns_fd: int | None) -> None
 
 
 def _bind(mount: Mount, options: Options, bundle: str) -> int:
-    if options.data:
-        raise InvalidInput(f"config.json: option {options.data[0][:40]!r} of a bind mount")
+    for word in options.data:  # a file system's option; the kernel takes it, and does nothing
+        what = f"config.json: mount at {mount.destination[:80]}: option {word[:40]!r}"
+        LOG.warning(f"{what} has no effect on a bind mount")
     source = os.path.join(bundle, mount.source)
     recursive = mnt.AT_RECURSIVE if options.is_recursive else 0
     tree = mnt.open_tree(source, _CLONE | recursive)

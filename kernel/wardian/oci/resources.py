@@ -43,7 +43,6 @@ class Memory(msgspec.Struct, frozen=True):
     reservation: int | None = None
     swappiness: int | None = None
     disableOOMKiller: bool = False  # noqa: N815  # the spec's names
-    kernel: int | None = None
     kernelTCP: int | None = None  # noqa: N815
 
 
@@ -140,7 +139,6 @@ class Resources(msgspec.Struct, frozen=True):
     def settings(self) -> Iterator[Setting]:
         """The rest: a control file each, which hardly any host has all of."""
         memory, disks = self.memory, self.blockIO
-        yield from _setting("memory.kernel", memory.kernel, v1="memory.kmem.limit_in_bytes")
         tcp = "memory.kmem.tcp.limit_in_bytes"
         yield from _setting("memory.kernelTCP", memory.kernelTCP, v1=tcp)
         yield from _setting("cpu.idle", self.cpu.idle, v1="cpu.idle", v2="cpu.idle")

@@ -28,7 +28,7 @@ from wardian.runtime import fuse_server, oom
 from wardian.runtime import messages as m
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
-from wardian.runtime.relay import STREAMS, Relay, own_master, own_pipe_end
+from wardian.runtime.relay import STREAMS, Relay, give_pipes, own_master, own_pipe_end
 from wardian.runtime.spec import ProcessSpec
 from wardian.runtime.state import Record, Status, boot_id
 from wardian.runtime.wire import Connection, Message
@@ -212,6 +212,7 @@ class Live(msgspec.Struct):
         if self.init is None:
             raise _died_meanwhile()
         oom.check(self.record.host_pid, order.process.oom_score_adj)
+        give_pipes(fds, self.record.first_host_id)
         self.starting[order.key] = Starting(order.process, order.terminal, done)
         self.loop.send(self.init, m.encode(order), fds)
 

@@ -122,6 +122,7 @@ def _start(spec: ProcessSpec, privileges: Privileges, *, controlling_terminal: b
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     user = users.lookup(spec.user, more=spec.groups)
     os.umask(0o022)
+    process.give_streams(user.uid, terminal=controlling_terminal)
     _become(user, privileges)
     _enter(spec.workdir)
     env = environment(spec, user.home)

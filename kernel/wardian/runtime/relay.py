@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from wardian.linux.statfs import PIPEFS_MAGIC, file_system_type
 from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 
@@ -164,6 +165,22 @@ class Relay:
         for fd in list(self._sources):
             self._end(fd)
         self.detach(list(self._taps))
+
+
+def give_pipes(fds: Sequence[int], host_id: int | None) -> None:
+    """Make a container's root the owner of pipes: only an owner can open /dev/stdout (proc(5)).
+
+    A user's containers have their root's id already. What has a name, and what is not root's,
+    stays whose it is.
+    """
+    if not host_id or os.geteuid() != 0:
+        return
+    for fd in fds:
+        with suppress(OSError):  # root of a pod without CAP_CHOWN: then it cannot be opened anew
+            status = os.fstat(fd)
+            is_pipe = stat.S_ISFIFO(status.st_mode) and file_system_type(fd) == PIPEFS_MAGIC
+            if is_pipe and status.st_uid == 0:
+                os.fchown(fd, host_id, host_id)
 
 
 def own_pipe_end(given: int, flags: int = os.O_RDONLY) -> int | None:
