@@ -124,6 +124,29 @@ def test_events_tell_a_containers_life(wardian: Wardian) -> None:
     assert "(exitCode=3, image=" in out(wardian(*only))
 
 
+def test_working_directory_is_made_for_the_main_process_alone(wardian: Wardian) -> None:
+    made = (
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--user",
+        "1000",
+        "-w",
+        "/new/dir",
+        IMAGE,
+        "sleep",
+        "1000",
+    )
+    out(wardian(*made))
+    assert out(wardian("exec", "box", "sh", "-c", "pwd; stat -c %u:%a .")) == "/new/dir\n0:755\n"
+    assert "A /new/dir" in out(wardian("diff", "box"))
+    said = refused(wardian("exec", "-w", "/nowhere", "box", "true"), 126)
+    assert said.startswith("cannot enter the working directory /nowhere")
+    there = wardian("run", "--rm", "--read-only", "-w", "/nowhere", IMAGE, "true")
+    assert "cannot enter the working directory /nowhere" in refused(there, 126)
+
+
 @pytest.mark.parametrize("user", ["0", "1000"])
 def test_streams_can_be_opened_by_their_names(wardian: Wardian, user: str) -> None:
     script = "echo out >/dev/stdout; echo err >/dev/stderr; id -u"

@@ -195,6 +195,9 @@ class Init:
     # --- processes -----------------------------------------------------------------------
 
     def _spawn(self, keeper: Connection, order: m.Spawn, fds: tuple[int, ...]) -> None:
+        if order.key == m.MAIN_KEY:  # as docker does; where it cannot be made, entering it says why
+            with suppress(OSError):
+                os.makedirs(order.process.workdir, mode=0o755, exist_ok=True)
         if not order.terminal and process.is_simple(order.process, self._privileges):
             self._spawn_simply(keeper, order, fds)
         else:
