@@ -238,5 +238,6 @@ def test_command_refuses_a_wrong_file_with_its_place(
     assert run(["build", "--print=ast", "-f", str(tmp_path / "other"), str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.splitlines()[0] == "wardian: Dockerfile:2:5: ENV must have two arguments"
+    place = f"{tmp_path / 'other'}:2:5"
+    assert printed.err.splitlines()[0] == f"wardian: {place}: ENV must have two arguments"
     assert printed.err.splitlines()[-1] == "hint: write ENV x=VALUE"

@@ -18,7 +18,7 @@ from wardian.build.progress import MAX_CHANGES_TOLD, Event
 from wardian.build.running import Running
 from wardian.build.stages import Instruction, Stage, arg_pairs, recipe
 from wardian.build.state import Made, State
-from wardian.errors import CommandFailed, WardianError
+from wardian.errors import WardianError
 from wardian.images.ingest import NewLayer
 from wardian.images.manifest import LAYER_TYPE, Descriptor, architecture, digest_of, encode
 from wardian.images.platform import parse_platform
@@ -49,7 +49,7 @@ class Assembly:
         self._steps = 1 + len(stage.instructions)
 
     def build(self) -> State:
-        """The whole stage. Raises DockerfileError, CommandFailed."""
+        """The whole stage. Raises DockerfileError."""
         try:
             self._begin()
             for one in [*self._triggers(), *self.stage.instructions]:
@@ -263,8 +263,6 @@ def _blamed(one: Instruction, line: int) -> Iterator[None]:
         yield
     except DockerfileError as error:
         raise error.at(one.line or line, one.node.source) from error
-    except CommandFailed:
-        raise
     except WardianError as error:
         raise one.fault(error.what, error.hint) from error
 

@@ -97,7 +97,7 @@ class Builder:
         self.plan = Plan.of(found, options.target, options.arguments, options.contexts)
 
     def build(self) -> Image:
-        """Build the target; the image. Raises DockerfileError, CommandFailed, WardianError."""
+        """Build the target; the image. Raises DockerfileError, WardianError."""
         for warning in self._warnings:
             self.say(Event(kind="warning", why=warning.rule, text=warning.text, line=warning.line))
         if unused := self.plan.recipe.unused(self.options.arguments):

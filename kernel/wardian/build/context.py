@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from wardian.build.faults import DOCKERFILE
 from wardian.build.parser import MAX_DOCKERFILE_BYTES
 from wardian.build.patterns import Patterns
 from wardian.build.remote import Remotes, is_remote
@@ -18,7 +19,6 @@ from wardian.images.index import storing
 from wardian.images.ingest import Ingest
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
-DOCKERFILE = "Dockerfile"
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _HEAD_BYTES = 512  # of an archive: one block of tar
 _MOST_BYTES = MAX_DOCKERFILE_BYTES + 1  # one more than the parser takes, so that it says so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wardian.errors import InvalidInput
 
+DOCKERFILE = "Dockerfile"
 MAX_SHOWN_CHARS = 100
 _BEFORE_PLACE_CHARS = 40  # of a long line, what is shown before the place
 
@@ -14,16 +15,25 @@ class DockerfileError(InvalidInput):
     ``line`` counts from 1 and is 0 where none is to blame. ``text`` is the instruction as it
     stands in the file, beginning with that line; ``place`` is the part of it that is wrong, if
     that can be told. ``line`` and ``column`` then are those of the place; else ``column`` is 0.
+    ``file`` is the name by which the user knows it.
     """
 
     def __init__(
-        self, reason: str, *, line: int = 0, text: str = "", hint: str = "", place: str = ""
+        self,
+        reason: str,
+        *,
+        line: int = 0,
+        text: str = "",
+        hint: str = "",
+        place: str = "",
+        file: str = "",
     ) -> None:
         self.reason = _printable(reason)
         self.place = place
+        self._given = line, text
         self.line, self.column, self.text = _located(line, text, place)
         numbers = ":".join(str(number) for number in (self.line, self.column) if number)
-        where = f"Dockerfile:{numbers}: " if line else ""
+        where = f"{_printable(file) or DOCKERFILE}:{numbers}: " if line else ""
         super().__init__(f"{where}{self.reason}{self._excerpt()}", hint=_printable(hint))
 
     def at(self, line: int, text: str) -> DockerfileError:
@@ -31,6 +41,13 @@ class DockerfileError(InvalidInput):
         if self.line:
             return self
         return DockerfileError(self.reason, line=line, text=text, hint=self.hint, place=self.place)
+
+    def of(self, file: str) -> DockerfileError:
+        """The same fault, of a file that has this name."""
+        line, text = self._given
+        return DockerfileError(
+            self.reason, line=line, text=text, hint=self.hint, place=self.place, file=file
+        )
 
     def _excerpt(self) -> str:
         if not self.line or not self.text.strip():

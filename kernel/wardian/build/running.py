@@ -57,7 +57,7 @@ class Running(msgspec.Struct, frozen=True):
         return mount_flags(self.one, words, self.expander)
 
     def do(self) -> Made:
-        """Run it. Raises CommandFailed with the command's exit code."""
+        """Run it. Raises DockerfileError if it does not start or ends badly."""
         from wardian.build.mounts import Mounts  # what is in the cache needs no container
         from wardian.runtime.spec import ProcessSpec
 
@@ -84,17 +84,14 @@ class Running(msgspec.Struct, frozen=True):
                     stdin=None if script is None else _readable(script),
                 )
             except CommandFailed as error:  # it did not even start
-                what = self.one.fault(error.what).what
-                raise CommandFailed(what, exit_code=1, hint=error.hint) from error
+                raise self.one.fault(error.what, error.hint) from error
         if code:
             named = " ".join(argv)[:MAX_NAMED_CHARS]
-            fault = self.one.fault(
-                f'process "{named}" did not complete successfully: exit code: {code}'
-            )
             hint = "its output is above; what was built before is kept"
             if _UNREACHED.search(said.end):
                 hint = self._why_unreached(reach) or hint
-            raise CommandFailed(fault.what, exit_code=1, hint=hint)
+            what = f'process "{named}" did not complete successfully: exit code: {code}'
+            raise self.one.fault(what, hint)
         return made
 
     def _reach(self, word: str) -> Reach:

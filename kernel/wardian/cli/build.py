@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
@@ -76,7 +76,8 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     reason is told.
     """  # noqa: D301
     if what is not None:
-        click.echo(_shown(_dockerfile(context, name), what, target))
+        with _named(name):
+            click.echo(_shown(_dockerfile(context, name), what, target))
         return
     quiet = flags["quiet"]
     with tempfile.TemporaryDirectory() as private:
@@ -100,7 +101,11 @@ def _agents(words: tuple[str, ...], private: Path) -> AbstractContextManager[dic
 
 
 def run_build(
-    context: str, name: str | None, options: Options, say: Callable[[Event], None]
+    context: str,
+    name: str | None,
+    options: Options,
+    say: Callable[[Event], None],
+    stdin: BinaryIO | None = None,
 ) -> Image:
     """Build; the image. Raises WardianError, after which nothing half-made is left."""
     from wardian.build.builder import Builder
@@ -110,10 +115,23 @@ def run_build(
     from wardian.runtime.paths import state_root
 
     store = ImageStore(state_root())
-    with store.ingest() as ingest:
+    with store.ingest() as ingest, _named(name):
         remotes = Remotes(ingest.work, notes_of(store), options.agents)
-        found = opened(ingest, context, name, sys.stdin.buffer, remotes)
+        found = opened(ingest, context, name, stdin or sys.stdin.buffer, remotes)
         return Builder(store, ingest, found, options, say, remotes.fetched).build()
+
+
+@contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Let what is wrong with a Dockerfile say its name, where that is not the usual one."""
+    from wardian.build.faults import DockerfileError
+
+    try:
+        yield
+    except DockerfileError as error:
+        if name is None or name == STDIN:
+            raise
+        raise error.of(name) from error
 
 
 def teller(progress: str) -> Callable[[Event], None]:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 
 from wardian.build.reach import Reach
@@ -102,7 +103,8 @@ def build_image(build: Build, name: str) -> None:
             pull=build.pull,
             jobs=jobs(),
         )
-        run_build(build.context, _dockerfile(build, private), options, teller("auto"))
+        inline = BytesIO(build.inline.encode())
+        run_build(build.context, _dockerfile(build), options, teller("auto"), inline)
 
 
 def _content(key: str, entry: FileEntry) -> bytes:
@@ -115,12 +117,10 @@ def _content(key: str, entry: FileEntry) -> bytes:
         raise NotFound(what, hint="make it, or name another") from error
 
 
-def _dockerfile(build: Build, private: Path) -> str | None:
+def _dockerfile(build: Build) -> str | None:
     """A path in the context, wherever we are; that of a fetched one is found there."""
     if build.inline:
-        path = private / "Dockerfile"
-        path.write_text(build.inline)
-        return str(path)
+        return "-"
     if build.dockerfile is None or is_remote(build.context):
         return build.dockerfile
     return os.path.join(build.context, build.dockerfile)

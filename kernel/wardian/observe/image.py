@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -34,7 +33,7 @@ from wardian.observe.image_frame import (
 from wardian.observe.instruction import instruction
 from wardian.observe.label import label
 from wardian.storage.changes import Change, ChangeKind
-from wardian.storage.flattened import Flattened, flatten
+from wardian.storage.flattened import Flattened, Note, flatten
 
 MOST_FILES = 10_000
 _LARGEST, _MOST_WASTED, _MOST_RELATIVES, _MOST_USERS = 12, 60, 24, 8
@@ -47,12 +46,21 @@ _MARKS = {
 }
 
 
-def look(store: ImageStore, reference: str) -> ImageFrame:
-    """The frame of an image. Raises NotFound, InvalidInput, SetupError."""
+def look(store: ImageStore, reference: str, note: Note | None = None) -> ImageFrame:
+    """The frame of an image. Raises NotFound, InvalidInput, SetupError.
+
+    ``note`` is told of each change with the number of its layer, so that nobody reads them again.
+    """
     image = resolve(store, reference)
     manifest = store.manifest(image)
     tallies = [_Tally() for _ in image.diff_ids]
-    stack, skipped = _stacked(image, lambda number, change: tallies[number].add(change))
+
+    def count(number: int, change: Change) -> None:
+        tallies[number].add(change)
+        if note is not None:
+            note(number, change)
+
+    stack, skipped = _stacked(image, count)
     others = [one for one in store.list() if one.digest != image.digest]
     wasted, names = stack.wasted, list(_names(store, image))
     relatives = sorted(_relatives(image, others), key=lambda one: (-len(one.shared), one.reference))
@@ -111,7 +119,7 @@ def files(store: ImageStore, reference: str, layer: int) -> LayerFiles:
     return found.told(layer)
 
 
-def _stacked(image: Image, note: Any) -> tuple[Flattened, int]:
+def _stacked(image: Image, note: Note) -> tuple[Flattened, int]:
     """The layers stacked, and how many lowest ones lie below one that hides all."""
     shown = image.layer_directories[::-1]
     skipped = len(image.diff_ids) - len(shown)
@@ -260,10 +268,10 @@ class Exhibit(msgspec.Struct, frozen=True):
     reference: str
     older: str = ""
 
-    def look(self) -> ImageFrame:
-        """The frame. Raises NotFound, InvalidInput, SetupError."""
+    def look(self, note: Note | None = None) -> ImageFrame:
+        """The frame, as `look` has it. Raises NotFound, InvalidInput, SetupError."""
         store = ImageStore(self.root)
-        frame = look(store, self.reference)
+        frame = look(store, self.reference, note)
         if not self.older:
             return frame
         return replace(frame, compared=compared(store, self.older, self.reference))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wardian.errors import InvalidInput
@@ -13,10 +12,10 @@ from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.jupyter.magics.view import show_made
 from wardian.observe.label import label
 from wardian.observe.quantities import decimal_size
-from wardian.storage.changes import changes
-from wardian.storage.snapshotter import Snapshot
+from wardian.storage.changes import Change
 
 if TYPE_CHECKING:
+    from wardian.observe.image import Exhibit
     from wardian.observe.image_frame import ImageFrame
 
 
@@ -53,12 +52,10 @@ class ImageMagic(Magic):
             text = _differences(frame)
         else:
             exhibit = Exhibit(state_root(), options.image)
-            text = await asyncio.to_thread(_described, options)
+            frame, text = await asyncio.to_thread(_described, exhibit, options)
         if options.text or options.above:  # the view is of a whole image
             call.print(text)
             return
-        if not options.newer:
-            frame = await asyncio.to_thread(exhibit.look)
         forms = {"text/plain": text}
         show_made(call, lambda made: made.image(exhibit, frame), forms, forms)
 
@@ -69,25 +66,30 @@ def _differences(frame: ImageFrame) -> str:
     return comparison(frame)
 
 
-def _described(options: argparse.Namespace) -> str:
+def _described(exhibit: Exhibit, options: argparse.Namespace) -> tuple[ImageFrame, str]:
+    """The frame and the text, which are of one reading of the layers."""
     from wardian.images.resolve import resolve
-    from wardian.runtime.paths import state_root
 
-    store = ImageStore(state_root())
-    found = resolve(store, options.image)
+    store = ImageStore(exhibit.root)
+    found = resolve(store, exhibit.reference)
     base = resolve(store, options.above) if options.above else None
     number = 0 if base is None else len(base.diff_ids)
     lines = [_head(found, base)]
-    directories = [store.layer_directory(diff_id) for diff_id in found.diff_ids]
+    layers = [_Layer(options.files) for _ in found.diff_ids]
+    frame = exhibit.look(lambda number, change: layers[number].add(change))
+
+    def told(number: int) -> list[str]:
+        return layers[number].told(found.diff_ids[number] if options.details else "")
+
     for entry in _history(found)[0 if base is None else len(_history(base)) :]:
         lines.append(label(str(entry.get("created_by", "")), max_chars=100) or "(a container)")
-        if not entry.get("empty_layer") and number < len(directories):
-            lines += _layer(directories, number, options)
+        if not entry.get("empty_layer") and number < len(layers):
+            lines += told(number)
             number += 1
-    while number < len(directories):
-        lines += ["(no history)", *_layer(directories, number, options)]
+    while number < len(layers):
+        lines += ["(no history)", *told(number)]
         number += 1
-    return "\n".join(lines)
+    return frame, "\n".join(lines)
 
 
 def _head(found: Image, base: Image | None) -> str:
@@ -115,13 +117,30 @@ def _history(found: Image) -> list[dict[str, object]]:
     return [entry for entry in entries if isinstance(entry, dict)] if entries else []
 
 
-def _layer(directories: list[Path], number: int, options: argparse.Namespace) -> list[str]:
-    directory, most = directories[number], options.files
-    snapshot = Snapshot("", directory, directory)
-    seen = list(changes(snapshot, directories[:number][::-1]))
-    size = decimal_size(sum(change.size_bytes for change in seen))
-    parts = [f"layer of {size}", _counted(len(seen), "change")]
-    parts += [directory.name[:12]] if options.details else []
-    lines = [f"    {' · '.join(parts)}"]
-    lines += [f"      {one.kind.letter} /{label(one.path, max_chars=90)}" for one in seen[:most]]
-    return [*lines, f"      … {len(seen) - most} more"] if len(seen) > most else lines
+class _Layer:
+    """What a layer comes to, and its first changes: a directory's names before what is in them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = self._size_bytes = 0
+        self._first: list[tuple[list[str], str, Change]] = []
+
+    def add(self, change: Change) -> None:
+        self._count += 1
+        self._size_bytes += change.size_bytes
+        folder, _, name = change.path.rpartition("/")
+        self._first.append((folder.split("/") if folder else [], name, change))
+        if len(self._first) > 2 * self._most + 1000:
+            self._first = self._sorted()
+
+    def told(self, diff_id: str) -> list[str]:
+        parts = [f"layer of {decimal_size(self._size_bytes)}", _counted(self._count, "change")]
+        parts += [diff_id.partition(":")[2][:12]] if diff_id else []
+        lines = [f"    {' · '.join(parts)}"]
+        for *_, one in self._sorted():
+            lines.append(f"      {one.kind.letter} /{label(one.path, max_chars=90)}")
+        left = self._count - self._most
+        return [*lines, f"      … {left} more"] if left > 0 else lines
+
+    def _sorted(self) -> list[tuple[list[str], str, Change]]:
+        return sorted(self._first, key=lambda one: one[:2])[: self._most]
