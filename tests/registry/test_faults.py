@@ -20,6 +20,7 @@ from tests.registry.images import add, layer
 from wardian.errors import InvalidInput, NotFound, RegistryFailed, WardianError
 from wardian.images.manifest import INDEX_TYPE
 from wardian.images.registry.credentials import Credentials, Logins
+from wardian.images.registry.progress import Progress
 from wardian.images.registry.pull import pull
 from wardian.images.registry.push import push
 from wardian.images.registry.transport import Patience
@@ -27,7 +28,7 @@ from wardian.images.store import ImageStore
 
 
 def hasty() -> Patience:
-    return Patience(attempts=3, backoff_s=0.01, stall_s=0.3, longest_wait_s=0.1)
+    return Patience(attempts=3, backoff_s=0.01, stall_s=0.3, longest_wait_s=0.1, noticed_s=0)
 
 
 @pytest.fixture
@@ -52,10 +53,23 @@ def first(count: int, part: str, do: Callable[[Handler], object]) -> Callable[[H
     return trick
 
 
-def refuse(store: ImageStore, bad: Content, tag: str = "1") -> WardianError:
+class Waits(Progress):
+    """Why the next attempt was waited for, each time."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def waits(self, why: str, wait_s: float) -> None:
+        del wait_s
+        self.told.append(why)
+
+
+def refuse(
+    store: ImageStore, bad: Content, tag: str = "1", progress: Progress | None = None
+) -> WardianError:
     """The error of a pull that must fail and leave the store whole."""
     with pytest.raises(WardianError) as caught:
-        pull(store, f"{bad.name}/x:{tag}", patience=hasty())
+        pull(store, f"{bad.name}/x:{tag}", patience=hasty(), progress=progress)
     assert "\n" not in caught.value.what
     assert not store.list()
     assert not list(store.check())
@@ -76,8 +90,10 @@ def test_passing_fault_is_waited_for(store: ImageStore, bad: Content, status: in
 @pytest.mark.parametrize(("status", "word"), [(429, "is asked too often"), (500, "has failed")])
 def test_lasting_fault_is_told(store: ImageStore, bad: Content, status: int, word: str) -> None:
     bad.trick = first(99, "/x/", lambda r: r.answer(status, b""))
-    error = refuse(store, bad)
+    waits = Waits()
+    error = refuse(store, bad, progress=waits)
     assert error.what == f"{bad.name} {word} ({status}): x:1"
+    assert waits.told == [error.what] * 2
     assert len(bad.asked("GET", "/manifests/")) == 3
 
 
@@ -130,7 +146,21 @@ def test_next_pull_goes_on_after_one_that_was_killed(
 def test_stall_times_out(store: ImageStore, bad: Content) -> None:
     archive = bad.add_image()
     bad.trick = first(9, digest(archive), lambda _: bad.released.wait(60))
-    assert refuse(store, bad).what == f"{bad.name} has stalled: a layer of x"
+    waits = Waits()
+    assert refuse(store, bad, progress=waits).what == f"{bad.name} has stalled: a layer of x"
+    assert waits.told == [f"{bad.name} has stalled: a layer of x"] * 2
+    bad.trick = first(2, "/v2/", lambda _: bad.released.wait(60))
+    assert refuse(store, bad).what == f"{bad.name} has stalled"  # not that it speaks no TLS
+
+
+def test_layer_that_the_registry_lost_is_no_fault_of_the_name(
+    store: ImageStore, bad: Content
+) -> None:
+    archive = bad.add_image()
+    del bad.paths[f"/v2/x/blobs/{digest(archive)}"]
+    error = refuse(store, bad)
+    assert error.what.startswith(f"not found at {bad.name}: a layer of x")
+    assert "push the image again" in error.hint
 
 
 def test_cut_upload_goes_on_where_the_registry_is(store: ImageStore, bad: Content) -> None:
@@ -371,6 +401,7 @@ def test_nobody_there_is_told_at_once(wardian: Wardian) -> None:
 MEASURED = """
 import sys
 from pathlib import Path
+from wardian.images.registry.progress import Progress
 from wardian.images.registry.pull import pull
 from wardian.images.store import ImageStore
 pull(ImageStore(Path(sys.argv[1])), sys.argv[2])

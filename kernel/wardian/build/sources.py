@@ -19,7 +19,7 @@ from wardian.images.ingest import Ingest, NewLayer
 from wardian.images.manifest import Descriptor, Platform
 from wardian.images.platform import fits, show
 from wardian.images.registry.presence import When, ensure
-from wardian.images.registry.progress import Progress
+from wardian.images.registry.progress import Progress, retrying
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
 
@@ -145,6 +145,9 @@ class _Told(Progress):
 
     def end(self, blob: Descriptor, word: str) -> None:
         self._tell(f"{_short(blob)}: {word}\n")
+
+    def waits(self, why: str, wait_s: float) -> None:
+        self._tell(f"{retrying(why, wait_s)}\n")
 
 
 def _short(blob: Descriptor) -> str:

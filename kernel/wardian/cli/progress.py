@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wardian.images.registry.progress import Progress
+from wardian.images.registry.progress import Progress, retrying
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -48,6 +48,9 @@ class _Lines(Progress):
             click.echo(heading, err=self._is_aside)
         click.echo(f"{_short(blob)}: {word}", err=self._is_aside)
 
+    def waits(self, why: str, wait_s: float) -> None:
+        click.echo(retrying(why, wait_s), err=self._is_aside)
+
 
 def _bars(*, is_aside: bool) -> Bars:
     from rich import progress
@@ -79,6 +82,9 @@ class _Drawn(Progress):
     def end(self, blob: Descriptor, word: str) -> None:
         task = self._task(blob)
         self._bars.update(task, completed=blob.size, description=f"{_short(blob)}: {word}")
+
+    def waits(self, why: str, wait_s: float) -> None:
+        self._bars.console.print(retrying(why, wait_s), markup=False, highlight=False)
 
     def _task(self, blob: Descriptor) -> TaskID:
         with self._lock:

@@ -125,9 +125,10 @@ class _Fetch:
                 self._go_on()
             except (Passing, HTTPError) as error:
                 attempt = attempt + 1 if self._position <= before else 1
+                failed = self._failed(error)
                 if attempt >= patience.attempts:
-                    raise self._failed(error) from error
-                patience.wait(attempt - 1, getattr(error, "retry_after", ""))
+                    raise failed from error
+                patience.wait(attempt - 1, failed.what, getattr(error, "retry_after", ""))
         return f"sha256:{self._hash.hexdigest()}" == self._blob.digest
 
     def _take_in_what_is_there(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wardian.errors import NotFound, RegistryFailed
 from wardian.images.registry.credentials import Credentials
 from wardian.images.registry.settings import Settings
-from wardian.images.registry.transport import Patience, Transport
+from wardian.images.registry.transport import NoTls, Patience, Transport
 
 
 def verify(
@@ -18,7 +18,7 @@ def verify(
         try:
             _try(transport)
         except RegistryFailed as failed:
-            error = error or failed
+            error = failed if error is None or isinstance(error, NoTls) else error
             if transport.was_answered:
                 raise
         else:

@@ -16,3 +16,11 @@ class Progress:
 
     def end(self, blob: Descriptor, word: str) -> None:
         """It is done with, in docker's words: ``Pull complete``, ``Layer already exists``."""
+
+    def waits(self, why: str, wait_s: float) -> None:
+        """The next attempt comes in so many seconds; what the one before met with."""
+
+
+def retrying(why: str, wait_s: float) -> str:
+    """A wait in words."""
+    return f"Retrying in {wait_s:.0f} s: {why}"

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.errors import InvalidInput, NotFound, RegistryFailed
 from wardian.images.ingest import Ingest
@@ -57,12 +58,13 @@ def pull(
     Raises RegistryFailed, NotFound, InvalidInput for what is damaged or hostile, SetupError.
     """
     reference = Reference.parse(name)
-    patience = patience or Patience()
+    progress = progress or Progress()
+    patience = replace(patience or Patience(), tell=progress.waits)
     with repositories(reference, patience) as ways:
         error: RegistryFailed | NotFound | None = None
         for repository in ways:
             try:
-                one = _Pull(store, repository, reference, progress or Progress(), patience)
+                one = _Pull(store, repository, reference, progress, patience)
                 return one.run(platform)
             except (RegistryFailed, NotFound) as failed:
                 error = failed

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
 from wardian.errors import InvalidInput, NotFound, RegistryFailed
@@ -35,14 +36,15 @@ def push(
     reference = Reference.parse(name)
     if reference.digest:
         raise InvalidInput(f"a digest is no name to push to: {name[:80]}", hint="name a tag")
-    patience = patience or Patience()
+    progress = progress or Progress()
+    patience = replace(patience or Patience(), tell=progress.waits)
     image = store.get(name)
     with repositories(reference, patience, for_push=True) as ways:
         repository = next(ways)
         manifest = store.manifest(image)
         data = store.blob(image.digest).read_bytes()
         kind = manifest.mediaType or MANIFEST_TYPE
-        one = _Push(store, reference, repository, progress or Progress(), patience)
+        one = _Push(store, reference, repository, progress, patience)
         one.send_blobs(manifest)
         tag = reference.tag or ""
         if not repository.has_manifest(tag, image.digest, repository.push_scope):
@@ -118,7 +120,7 @@ class _Push:
                 attempt = attempt + 1
                 if attempt >= self._patience.attempts:
                     raise passing.error from passing
-                self._patience.wait(attempt - 1, passing.retry_after)
+                self._patience.wait(attempt - 1, passing.error.what, passing.retry_after)
                 where, start = self._continued(blob, where)
                 attempt = 0 if start > before else attempt
 

@@ -23,7 +23,7 @@ from wardian.images.manifest import (
 from wardian.images.reference import Reference
 from wardian.images.registry.credentials import Credentials, Logins
 from wardian.images.registry.settings import Endpoint, Settings
-from wardian.images.registry.transport import Answer, Patience, Transport
+from wardian.images.registry.transport import Answer, NoTls, Patience, Transport, is_final
 
 ACCEPT = f"{MANIFEST_TYPE}, {INDEX_TYPE}, {DOCKER_MANIFEST_TYPE}, {DOCKER_INDEX_TYPE}"
 MAX_TAGS = 100_000
@@ -125,14 +125,19 @@ class Repository:
     def open_blob(self, blob: Descriptor, offset: int) -> Answer:
         """A blob from a byte on: 206, or 200 if the registry starts from the beginning."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        return self.transport.once(
-            "GET",
-            f"{self._base}/blobs/{blob.digest}",
-            scope=self.pull_scope,
-            headers=headers,
-            accept=(200, 206, 416),
-            what=f"a layer of {self.path}",
-        )
+        try:
+            return self.transport.once(
+                "GET",
+                f"{self._base}/blobs/{blob.digest}",
+                scope=self.pull_scope,
+                headers=headers,
+                accept=(200, 206, 416),
+                what=f"a layer of {self.path}",
+            )
+        except NotFound as error:
+            raise NotFound(
+                error.what, hint="the registry has lost it: push the image again"
+            ) from error
 
     def has_blob(self, blob: Descriptor) -> bool:
         """Whether the registry has it, in this repository."""
@@ -205,14 +210,17 @@ def repositories(
 
     def answering() -> Iterator[Repository]:
         error: RegistryFailed | None = None
+        is_telling = False  # it says what is wrong with the registry itself
         has_any = False
-        for endpoint in Settings.read().endpoints(reference.domain, for_push=for_push):
+        endpoints = Settings.read().endpoints(reference.domain, for_push=for_push)
+        for endpoint in endpoints:
             transport = Transport(endpoint, _login(logins, endpoint, reference), patience)
             made.append(transport)
             try:
-                ping(transport)
+                ping(transport, is_only=endpoint is endpoints[-1])
             except RegistryFailed as failed:
-                error = error or failed
+                error = error if is_telling else failed
+                is_telling = not endpoint.is_mirror and not isinstance(error, NoTls)
                 continue
             has_any = True
             yield Repository(transport, reference.path)
@@ -235,9 +243,17 @@ def _login(
     return lambda: logins.get(domain)
 
 
-def ping(transport: Transport) -> None:
-    """See whether anything answers (distribution-spec, end-1); RegistryFailed."""
-    try:
-        transport.probe()
-    except HTTPError as error:
-        raise transport.explain(error, "") from error
+def ping(transport: Transport, *, is_only: bool) -> None:
+    """See whether anything answers (distribution-spec, end-1); RegistryFailed.
+
+    ``is_only`` tells that there is no other way to the registry: then it is tried once more.
+    """
+    for is_last in (not is_only, True):
+        try:
+            return transport.probe()
+        except HTTPError as error:
+            explained = transport.explain(error, "")
+            if is_last or is_final(error):
+                raise explained from error
+            transport.patience.wait(0, explained.what)
+    return None

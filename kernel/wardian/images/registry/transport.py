@@ -51,7 +51,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     """How long to put up with a registry; times in seconds.
 
     ``stall_s`` is for how long nothing may come or go, ``longest_wait_s`` the most that a
-    Retry-After is obeyed for.
+    Retry-After is obeyed for. ``tell`` hears of waits that one notices: why, and how long.
     """
 
     attempts: int = 5
@@ -60,13 +60,18 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     connect_s: float = 15.0
     stall_s: float = 30.0
     stop: threading.Event = msgspec.field(default_factory=threading.Event)
+    noticed_s: float = 1.0
+    tell: Callable[[str, float], None] = lambda _why, _wait_s: None
 
-    def wait(self, attempt: int, retry_after: str = "") -> None:
+    def wait(self, attempt: int, why: str, retry_after: str = "") -> None:
         """Wait before the next attempt, at once over when everything is to stop."""
         wait_s = _seconds(retry_after)
         if wait_s is None:
             wait_s = self.backoff_s * 2**attempt * random.uniform(0.75, 1.25)  # noqa: S311
-        self.stop.wait(min(wait_s, self.longest_wait_s))
+        wait_s = min(wait_s, self.longest_wait_s)
+        if wait_s >= self.noticed_s:
+            self.tell(why, wait_s)
+        self.stop.wait(wait_s)
         self.check()
 
     def check(self) -> None:
@@ -242,11 +247,12 @@ class Transport:
             except Passing as passing:
                 if is_last:
                     raise passing.error from passing
-                self.patience.wait(attempt, passing.retry_after)
+                self.patience.wait(attempt, passing.error.what, passing.retry_after)
             except HTTPError as error:
-                if is_last or _is_final(error):
-                    raise self.explain(error, what) from error
-                self.patience.wait(attempt)
+                explained = self.explain(error, what)
+                if is_last or is_final(error):
+                    raise explained from error
+                self.patience.wait(attempt, explained.what)
         raise AssertionError
 
     def _authorized(
@@ -371,7 +377,7 @@ class Transport:
             word = "is asked too often" if status == HTTPStatus.TOO_MANY_REQUESTS else "has failed"
             error = RegistryFailed(f"{host} {word} ({status}): {what}{said}", hint=_LATER)
             raise Passing(error, retry_after)
-        raise RegistryFailed(f"{host} answers {status}: {what}{said}")
+        raise RegistryFailed(f"{host} answers {status}{_meaning(status)}: {what}{said}")
 
     def explain(self, error: HTTPError, what: str) -> RegistryFailed:
         """What an error on the way is to the user."""
@@ -381,6 +387,8 @@ class Transport:
             return Unreachable(f"no such host: {host}", hint="see how the name is written")
         if isinstance(error, NewConnectionError):
             return Unreachable(f"cannot connect to {host}: {_reason(error)}", hint=_LATER)
+        if isinstance(error, SSLError) and not self.endpoint.is_verified:
+            return NoTls(f"{host} speaks no TLS: {_reason(error)}")
         if isinstance(error, SSLError):
             return RegistryFailed(
                 f"{host} cannot be trusted: {_reason(error)}",
@@ -401,6 +409,10 @@ class Unreachable(RegistryFailed):
     """There is no such registry, or nothing listens there."""
 
 
+class NoTls(RegistryFailed):
+    """It need not be trusted, and yet TLS failed: it may be there without."""
+
+
 class Passing(Exception):
     """Something that may pass, with the error it is if it does not."""
 
@@ -410,7 +422,7 @@ class Passing(Exception):
         self.retry_after = retry_after
 
 
-def _is_final(error: HTTPError) -> bool:
+def is_final(error: HTTPError) -> bool:
     """Nothing listens there, or it is not whom we trust: that does not pass in seconds."""
     return isinstance(error, NewConnectionError | SSLError | LocationParseError)
 
@@ -418,6 +430,12 @@ def _is_final(error: HTTPError) -> bool:
 def _reason(error: Exception) -> str:
     text = str(getattr(error, "reason", "") or error)
     return " ".join(text.rpartition("Errno")[2].rpartition("] ")[2].split())[:120]
+
+
+def _meaning(status: int) -> str:
+    with suppress(ValueError):
+        return f" {HTTPStatus(status).phrase}"
+    return ""
 
 
 def _complaint(answer: Answer) -> str:
