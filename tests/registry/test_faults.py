@@ -396,6 +396,35 @@ def test_nobody_there_is_told_at_once(wardian: Wardian) -> None:
     assert said == f"cannot connect to {name}: Connection refused"
 
 
+# --- disk --------------------------------------------------------------------------------------
+
+PULLED_TWICE = """
+mount -t tmpfs -o size=2m none "$1"; shift
+"$@" || echo "failed: $?"
+mount -o remount,size=50m "$WARDIAN_ROOT/.."
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts; run the tests as root")
+def test_full_disk_is_said_and_the_next_pull_goes_on(bad: Content, tmp_path: Path) -> None:
+    archive = bad.add_image(size_bytes=3_000_000)
+    (tmp_path / "small").mkdir()
+    done = subprocess.run(
+        [*("unshare", "-m", "sh", "-ec", PULLED_TWICE, "sh", str(tmp_path / "small")),
+         *PROGRAM, "pull", f"{bad.name}/x:1"],
+        env={**os.environ, "WARDIAN_ROOT": f"{tmp_path}/small/state"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("wardian: ") == 1
+    assert "failed: 1\n" in done.stdout
+    assert done.stdout.count(": Pull complete\n") == 1
+    first_try, second_try = bad.asked("GET", digest(archive))
+    assert "Range" not in first_try
+    assert int(second_try["Range"].removeprefix("bytes=").rstrip("-")) > 1_000_000
+
+
 # --- memory ------------------------------------------------------------------------------------
 
 MEASURED = """

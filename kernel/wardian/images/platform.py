@@ -13,6 +13,7 @@ from wardian.images.manifest import Descriptor, Index, Platform, architecture
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386"}
 _VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _WORD = re.compile(r"[A-Za-z0-9_.-]+")
+_LEVEL = re.compile(r"v([0-9]{1,3})(?:\.([0-9]{1,3}))?")
 
 
 def parse_platform(text: str) -> Platform:
@@ -38,22 +39,41 @@ def show(platform: Platform) -> str:
 
 
 def fits(offered: Platform, wanted: Platform) -> bool:
-    """Whether an image for ``offered`` is what is wanted; a variant only if one was said."""
+    """Whether an image for ``offered`` runs on ``wanted``; a variant only counts if one was said.
+
+    A machine runs what is for an older variant of it: an arm/v7 what is for v6.
+    """
     same = (offered.os, offered.architecture) == (wanted.os, wanted.architecture)
-    return same and (not wanted.variant or _variant(offered) == wanted.variant)
+    if not same or not wanted.variant or _variant(offered) == wanted.variant:
+        return same
+    own, most = _level(_variant(offered)), _level(wanted.variant)
+    return own is not None and most is not None and own < most
 
 
 def _variant(platform: Platform) -> str:
     return platform.variant or _VARIANTS.get(platform.architecture, "")
 
 
+def _level(variant: str) -> tuple[int, int] | None:
+    found = _LEVEL.fullmatch(variant)
+    return (int(found[1]), int(found[2] or 0)) if found else None
+
+
 def select(index: Index, wanted: Platform) -> Descriptor:
-    """The image of an index for a platform, one of the usual variant first. InvalidInput."""
+    """The image of an index for a platform, that of the usual variant first, else of the newest.
+
+    Raises InvalidInput if there is none.
+    """
     fitting = [e for e in index.manifests if e.platform is None or fits(e.platform, wanted)]
     usual = wanted.variant or _VARIANTS.get(wanted.architecture, "")
-    fitting.sort(key=lambda e: e.platform is not None and _variant(e.platform) != usual)
+
+    def rank(entry: Descriptor) -> tuple[bool, bool, tuple[int, int]]:
+        variant = "" if entry.platform is None else _variant(entry.platform)
+        major, minor = _level(variant) or (0, 0)
+        return entry.platform is None, variant != usual, (-major, -minor)
+
     if fitting:
-        return fitting[0]
+        return min(fitting, key=rank)
     raise InvalidInput(
         f"the image is not there for {show(wanted)}", hint=f"it is for: {_offered(index.manifests)}"
     )
