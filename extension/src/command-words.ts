@@ -27,7 +27,13 @@ export const layersSays = /* @__PURE__ */ vocabulary((trans) => ({
   mountAgain: trans.__(
     "the same once more, of a stopped container: overlayfs.rst warns of an upper in two mounts"
   ),
+  fuseAgain: trans.__("the same once more, of a stopped container"),
   merged: trans.__("merged: the root directory as the container sees it"),
+  theCopy: trans.__("The copy"),
+  findmntCopy: trans.__("what is mounted at the container's /: the copy, no overlay"),
+  copySize: trans.__("what it takes on this disk, in bytes"),
+  compare: (layer: string) =>
+    trans.__("what differs between it and %1 alone; other layers have more", layer),
   upper: trans.__("What the upper layer holds"),
   findUpper: trans.__("every path in it; what is not there comes from the layers below"),
   whiteouts: trans.__("its devices: 0,0 is a whiteout"),

@@ -39,6 +39,8 @@ export interface LayersFrame {
   modified: number;
   deleted: number;
   upper_bytes: number;
+  /** What was recorded before there were several is of an overlay. */
+  driver?: "overlay" | "fuse-overlayfs" | "native";
 }
 
 export interface PathVersion {

@@ -1,4 +1,4 @@
-/** The overlay by mount(8), find(1) and stat(1). */
+/** The overlay, or the copy in its place, by mount(8), find(1) and stat(1). */
 
 import { asCall, asRoot, asRootChanging, cString, type Section } from "./commands.js";
 import { layersSays as says } from "./command-words.js";
@@ -28,15 +28,41 @@ export function layersCommands(frame: LayersFrame, choice: LayersChoice): Sectio
   return [
     ...(entry === undefined ? [] : [ofPath(frame, entry, choice.versions)]),
     ...(lower === undefined ? [] : [ofLower(lower)]),
-    ofMount(frame),
-    ofUpper(frame),
+    ...(isCopy(frame) ? [ofCopy(frame)] : [ofMount(frame), ofUpper(frame)]),
   ];
+}
+
+/** Whether the container's root is a copy of the layers: then nothing is stacked. */
+export function isCopy(frame: LayersFrame): boolean {
+  return frame.driver === "native";
+}
+
+function ofCopy(frame: LayersFrame): Section {
+  const [copy, ...lowers] = frame.layers;
+  const host_path = copy?.host_path ?? "";
+  return {
+    title: says.theCopy,
+    commands: [
+      ...ofRoot(frame, says.findmntCopy),
+      ...asRoot(sh`du -sx --block-size=1 ${host_path}`, says.copySize),
+      ...lowers.flatMap((layer) =>
+        asRoot(
+          sh`diff -rq --no-dereference ${layer.host_path} ${host_path}`,
+          says.compare(layer.name)
+        )
+      ),
+    ],
+  };
+}
+
+function ofRoot(frame: LayersFrame, what: string): Section["commands"] {
+  const host_pid = /^\/proc\/(\d+)\//.exec(frame.merged_host_path)?.[1];
+  return host_pid === undefined ? [] : asRoot(sh`findmnt --task ${host_pid} /`, what);
 }
 
 function ofMount(frame: LayersFrame): Section {
   const [upper, ...lowers] = frame.layers;
   const paths = [...frame.layers.map((layer) => layer.host_path), frame.work_host_path];
-  const host_pid = /^\/proc\/(\d+)\//.exec(frame.merged_host_path)?.[1];
   const options =
     `lowerdir=${lowers.map((layer) => layer.host_path).join(":")}` +
     `,upperdir=${upper?.host_path},workdir=${frame.work_host_path}`;
@@ -44,19 +70,24 @@ function ofMount(frame: LayersFrame): Section {
   return {
     title: says.mount,
     commands: [
-      ...(host_pid === undefined ? [] : asRoot(sh`findmnt --task ${host_pid} /`, says.findmnt)),
-      ...(canMount
-        ? [
-            ...asCall(
-              `mount("overlay", "merged", "overlay", MS_NODEV, ${cString(options)});`,
-              says.mountCall
-            ),
-            ...asRootChanging(sh`mount -t overlay overlay -o ${options} /mnt`, says.mountAgain),
-          ]
-        : []),
+      ...ofRoot(frame, says.findmnt),
+      ...(canMount ? mounting(frame, options) : []),
       ...asRoot(sh`ls -la ${`${frame.merged_host_path}/`}`, says.merged),
     ],
   };
+}
+
+function mounting(frame: LayersFrame, options: string): Section["commands"] {
+  if (frame.driver === "fuse-overlayfs") {
+    return asRootChanging(sh`fuse-overlayfs -o ${options} /mnt`, says.fuseAgain);
+  }
+  return [
+    ...asCall(
+      `mount("overlay", "merged", "overlay", MS_NODEV, ${cString(options)});`,
+      says.mountCall
+    ),
+    ...asRootChanging(sh`mount -t overlay overlay -o ${options} /mnt`, says.mountAgain),
+  ];
 }
 
 function ofUpper(frame: LayersFrame): Section {
@@ -102,7 +133,7 @@ function ofPath(frame: LayersFrame, entry: UpperEntry, told: readonly PathVersio
         : []),
       ...asRoot(
         sh`stat ${`${frame.merged_host_path}${path}`}`,
-        entry.kind === "whiteout" ? says.mergedGone : says.mergedStat
+        entry.mark === "deleted" ? says.mergedGone : says.mergedStat
       ),
     ],
   };
@@ -118,11 +149,23 @@ function versionsOf(
   const known: [string, Kind | null][] =
     told.length > 0
       ? told.map(({ layer, kind }) => [layer, kind])
-      : [["upper", entry.kind], ...(entry.hides === null ? [] : [hiddenOf(entry)])];
+      : [
+          ...(isGone(frame, entry) ? [] : [writable(frame, entry)]),
+          ...(entry.hides === null ? [] : [hiddenOf(entry)]),
+        ];
   return known.flatMap(([name, kind]) => {
     const layer = frame.layers.find((one) => one.name === name);
     return layer === undefined ? [] : [{ layer: name, kind, host_path: layer.host_path + path }];
   });
+}
+
+/** An overlay keeps a whiteout in the place of what is gone; a copy keeps nothing. */
+function isGone(frame: LayersFrame, entry: UpperEntry): boolean {
+  return isCopy(frame) && entry.mark === "deleted";
+}
+
+function writable(frame: LayersFrame, entry: UpperEntry): [string, Kind | null] {
+  return [frame.layers[0]?.name ?? "upper", entry.kind];
 }
 
 function hiddenOf(entry: UpperEntry): [string, Kind | null] {

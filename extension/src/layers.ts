@@ -6,7 +6,7 @@ import type { Section } from "./commands.js";
 import { fill, h, RowList, setText } from "./dom.js";
 import { bytes, mode, shortDigest } from "./format.js";
 import type { Layer, LayersFrame, PathVersion, UpperEntry } from "./frames.js";
-import { layersCommands } from "./layers-commands.js";
+import { isCopy, layersCommands } from "./layers-commands.js";
 import { buildTree, visibleRows, type PathRow } from "./layers-tree.js";
 import { GLYPHS, MarkFilter } from "./mark-filter.js";
 import { glow, keepOneTabStop, moveFocus } from "./rows.js";
@@ -70,6 +70,7 @@ class LayersPanel implements Panel<LayersFrame> {
   show(frame: LayersFrame): void {
     const isOther = this.frame !== frame;
     this.frame = frame;
+    this.tree.setAttribute("aria-label", frame.layers[0]?.name ?? "");
     this.stack.show(frame);
     this.filters.show(frame);
     this.draw();
@@ -82,7 +83,7 @@ class LayersPanel implements Panel<LayersFrame> {
   hear(message: HostMessage): void {
     if (message.kind === "versions" && message.path === this.selected) {
       this.versions = message.versions;
-      this.detail.show(message);
+      this.detail.show(message, this.isCopy);
     }
   }
 
@@ -91,6 +92,10 @@ class LayersPanel implements Panel<LayersFrame> {
     return frame === null
       ? []
       : layersCommands(frame, { layer: this.stack.chosen, path, versions });
+  }
+
+  get isCopy(): boolean {
+    return this.frame !== null && isCopy(this.frame);
   }
 
   select(path: string): void {
@@ -188,14 +193,27 @@ class Stack {
   }
 
   private build(frame: LayersFrame): void {
-    const merged = this.plate("merged", words.mergedRole, frame.merged_host_path, null);
+    const copied = isCopy(frame);
     const layers = frame.layers.map((layer, place) => {
       const isUpper = place === 0;
       const note = isUpper ? this.upperNote : h("span", { class: "wd-layer-note" });
       if (!isUpper) setText(note, shortDigest(layer.digest) || lastPart(layer.host_path));
-      const role = isUpper ? words.upperRole : words.lowerRole;
-      return this.plate(layer.name, role, layer.host_path, note);
+      const role = isUpper
+        ? copied
+          ? words.copyRole
+          : words.upperRole
+        : copied
+          ? words.copiedRole
+          : words.lowerRole;
+      return this.plate(layer.name, role, layer.host_path, note, copied);
     });
+    if (copied) {
+      const [copy, ...lowers] = layers;
+      const of = h("p", { class: "wd-layer-note" }, words.copyOf);
+      fill(this.element, ...(copy === undefined ? [] : [copy]), of, ...lowers);
+      return;
+    }
+    const merged = this.plate("merged", words.mergedRole, frame.merged_host_path, null);
     const work = this.plate("work", words.workRole, frame.work_host_path, null);
     fill(this.element, merged, ...layers, work);
   }
@@ -204,14 +222,16 @@ class Stack {
     name: string,
     role: string,
     hostPath: string,
-    note: HTMLElement | null
+    note: HTMLElement | null,
+    copied = false
   ): HTMLElement {
     const isLower = name.startsWith("lower");
+    const choosing = copied ? words.showChanged : words.showHiding;
     const choose = h(
       "button",
       {
         class: "wd-plate-name",
-        title: isLower ? `${name}: ${role}. ${words.showHiding}` : `${name}: ${role}`,
+        title: isLower ? `${name}: ${role}. ${choosing}` : `${name}: ${role}`,
         attributes: { type: "button" },
         aria: isLower ? { pressed: "false" } : {},
         on: { click: () => isLower && this.choose(name) },
@@ -251,7 +271,7 @@ class Stack {
 /** One colour per layer, the same wherever the layer is named. */
 function layerStyle(name: string): Record<string, string> {
   const [kind, number] = name.split(" ");
-  if (kind === "upper") return { "--wd-layer": "var(--wd-upper)" };
+  if (kind === "upper" || kind === "copy") return { "--wd-layer": "var(--wd-upper)" };
   return kind === "lower" ? { "--wd-layer": `var(--wd-lower-${Number(number) % 6})` } : {};
 }
 
@@ -310,8 +330,8 @@ class TreeRow {
     const isDirectory = entry === null || entry.kind === "directory";
     setText(this.name, isDirectory ? `${node.name}/` : node.name);
     this.twisty.classList.toggle("wd-open", node.children.length > 0);
-    fill(this.badges, ...badges(entry));
-    setText(this.size, entry?.kind === "whiteout" ? "" : bytes(total));
+    fill(this.badges, ...badges(entry, this.panel.isCopy));
+    setText(this.size, entry?.mark === "deleted" ? "" : bytes(total));
     if (entry !== null && entry.mark !== "unchanged" && this.isNews(entry)) {
       glow(this.element);
     }
@@ -345,7 +365,7 @@ class TreeRow {
   }
 }
 
-function badges(entry: UpperEntry | null): HTMLElement[] {
+function badges(entry: UpperEntry | null, copied: boolean): HTMLElement[] {
   if (entry === null) return [];
   const made: HTMLElement[] = [];
   if (entry.kind === "whiteout") {
@@ -361,7 +381,7 @@ function badges(entry: UpperEntry | null): HTMLElement[] {
       h(
         "span",
         { class: "wd-hides", style: layerStyle(entry.hides) },
-        words.hides(`${entry.hides}${size}`)
+        (copied ? words.wasOf : words.hides)(`${entry.hides}${size}`)
       )
     );
   }
@@ -376,7 +396,8 @@ class Detail {
     this.element.hidden = true;
   }
 
-  show(message: VersionsMessage): void {
+  show(message: VersionsMessage, copied: boolean): void {
+    const [wins, loses] = copied ? [words.there, words.inLayer] : [words.wins, words.hidden];
     this.element.hidden = false;
     const versions = message.versions.map((version) =>
       h(
@@ -386,12 +407,12 @@ class Detail {
         h("span", {}, words.kinds[version.kind]),
         h("span", { class: "wd-code" }, version.kind === "whiteout" ? "" : mode(version.mode)),
         h("span", { class: "wd-size" }, version.kind === "file" ? bytes(version.size_bytes) : ""),
-        h("span", { class: "wd-verdict" }, version.wins ? `✓ ${words.wins}` : words.hidden)
+        h("span", { class: "wd-verdict" }, version.wins ? `✓ ${wins}` : loses)
       )
     );
     fill(
       this.element,
-      h("h4", {}, words.whichLayerWins),
+      h("h4", {}, copied ? words.whatWasCopied : words.whichLayerWins),
       h("p", { class: "wd-code" }, message.path),
       h("ol", { class: "wd-versions" }, ...versions)
     );

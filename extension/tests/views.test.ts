@@ -37,6 +37,23 @@ test("the stack reads merged, upper, lower n to lower 0, work", () => {
   expect(names).toEqual(["merged", "upper", "lower 1", "lower 0", "work"]);
 });
 
+test("a copy stands on the layers that it is of, and what is gone was of one", () => {
+  mountView("layers", layersPanel);
+  const gone = entry("/etc/motd", { mark: "deleted", hides: "lower 0", hidden_bytes: 286 });
+  const [, ...lowers] = layersFrame([]).layers;
+  const layers = [{ name: "copy", host_path: "/state/copy", digest: "" }, ...lowers];
+  const frame = { ...layersFrame([gone]), layers, work_host_path: "", driver: "native" } as const;
+  host.say(full("layers", frame));
+  const names = all(".wd-stack .wd-layer-name").map((e) => e.textContent);
+  expect(names).toEqual(["copy", "lower 1", "lower 0"]);
+  expect(one('[data-path="/etc/motd"]').textContent).toContain("was of lower 0 · 286 B");
+  one('[data-path="/etc/motd"]').click();
+  const was = { kind: "file", size_bytes: 286, mode: 0o644, modified_s: 0 } as const;
+  const versions = [{ layer: "lower 0", wins: false, ...was }];
+  host.say({ kind: "versions", path: "/etc/motd", versions });
+  expect(one(".wd-loses").textContent).toContain("in the layer");
+});
+
 test("a whiteout is a ghost row that names what it hides", () => {
   mountView("layers", layersPanel);
   const gone = entry("/etc/motd", {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from wardian.cgroups.limits import Limits
 from wardian.images.resolve import resolve
 from wardian.images.store import ImageStore
 from wardian.observe import image
+from wardian.observe.copied import layers_sampler
 from wardian.observe.frames import LayersFrame, ProcessesFrame, ResourcesFrame
 from wardian.observe.label import label
 from wardian.observe.layers import LayersSampler
@@ -24,8 +26,10 @@ from wardian.observe.processes import ProcessesSampler
 from wardian.observe.pulse import Sampler
 from wardian.observe.resources import ResourcesSampler
 from wardian.observe.subject import Subject
+from wardian.runtime.client import Client
 from wardian.runtime.container import Container
-from wardian.runtime.spec import ProcessSpec
+from wardian.runtime.spec import ContainerSpec, ProcessSpec
+from wardian.storage.driver import VARIABLE, Driver
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root may ask of a container; run the tests as root"
@@ -38,9 +42,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     return Shown.bundled(tmp_path_factory.mktemp("shown"))
 
 
-def frame_of(kind: type[Sampler[Any]], box: Container) -> Any:
+def frame_of(kind: Callable[[Subject], Sampler[Any]], box: Container) -> Any:
     """One look."""
-    sampler = kind(Subject.of(box.info))  # type: ignore[call-arg]
+    sampler = kind(Subject.of(box.info))
     sampler.open()
     try:
         return sampler.sample()
@@ -78,6 +82,31 @@ def test_the_mount_line_makes_the_tree_that_the_container_saw(box: Container, sh
     assert "new" in seen.split()
     assert "passwd" in seen.split()
     assert "group" not in seen.split()
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state root of the test has this driver."""
+    monkeypatch.setenv(VARIABLE, Driver.NATIVE.value)
+
+
+@pytest.mark.usefixtures("native")
+def test_a_copys_commands_say_what_the_view_says(
+    client: Client, spec: ContainerSpec, shown: Shown
+) -> None:
+    box = client.run(spec)
+    shell(box, "echo more >> /etc/passwd; rm /etc/group; echo x > /new")
+    frame: LayersFrame = frame_of(layers_sampler, box)
+    lines = shown.lines(frame, "/etc/passwd")
+    assert f"[{box.info.upper}]" in say(lines, "findmnt ")
+    assert int(say(lines, "du ").split()[0]) > 1 << 19  # a static busybox is larger
+    base = box.info.lowers[0]
+    differences = say(lines, f"diff -rq --no-dereference {base} ", code=1).splitlines()
+    assert f"Only in {box.info.upper}: new" in differences
+    assert f"Only in {base}/etc: group" in differences
+    assert say(lines, "diff -u ", code=1).endswith("\n+more\n")
+    lines = shown.lines(frame, "/etc/group")
+    assert "regular" in say(lines, f"stat {base}/etc/group")
 
 
 def test_a_process_is_known_by_the_same_pids(box: Container, shown: Shown) -> None:

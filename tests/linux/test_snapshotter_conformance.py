@@ -23,6 +23,9 @@ from msgspec.structs import replace
 from tests.linux.conftest import keeper_pid, shell, wait_until
 from tests.linux.program import IMAGE, Wardian, out, refused
 from wardian.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound, SetupError
+from wardian.observe.copied import layers_sampler
+from wardian.observe.frames import Mark
+from wardian.observe.subject import Subject
 from wardian.runtime.changed import changes_of
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
@@ -439,6 +442,36 @@ def test_container_outlives_its_keeper_with_its_files(
         assert told(adopted) == {"A /plant", "C /srv", "C /srv/page", "C /srv/page/leaf"}
 
 
+def test_view_of_layers_tells_what_diff_tells(
+    storage: Driver, client: Client, spec: ContainerSpec
+) -> None:
+    box = client.run(spec)
+    ok(box, "echo more >> /etc/passwd; rm /etc/group; echo x > /new; rm -r /srv/page")
+    sampler = layers_sampler(Subject.of(box.info))
+    sampler.open()
+    try:
+        frame = sampler.sample()
+        assert frame is not None
+        assert (frame.driver, frame.layers[0].host_path) == (storage.value, box.info.upper)
+        seen = {(one.path, one.mark) for one in frame.entries if one.mark is not Mark.UNCHANGED}
+        assert seen == {
+            ("/etc/passwd", Mark.MODIFIED),
+            ("/etc/group", Mark.DELETED),
+            ("/new", Mark.ADDED),
+            ("/srv/page", Mark.DELETED),
+        }
+        ok(box, "mv /new /newer; echo root > /etc/group; mkdir -p /srv/page/deep")
+        frame = sampler.sample()
+        assert frame is not None
+        marks = {one.path: one.mark for one in frame.entries}
+        assert marks["/newer"] is Mark.ADDED
+        assert "/new" not in marks
+        assert marks["/etc/group"] is Mark.MODIFIED
+        assert marks["/srv/page/deep"] is Mark.ADDED
+    finally:
+        sampler.close()
+
+
 @pytest.mark.usefixtures("storage")
 def test_container_that_never_ran_has_changed_nothing(client: Client, spec: ContainerSpec) -> None:
     box = client.create(spec)
@@ -459,6 +492,12 @@ def test_inspect_and_info_name_the_driver(storage: Driver, wardian: Wardian) -> 
     assert found["GraphDriver"]["Name"] == storage.value
     data = found["GraphDriver"]["Data"]
     assert os.path.isdir(data["UpperDir" if storage.has_upper else "RootDir"])
+    out(wardian("tag", IMAGE, "another:1"))
+    (image,) = json.loads(out(wardian("image", "inspect", IMAGE)))
+    assert (image["GraphDriver"]["Name"], set(image["RepoTags"])) == (
+        storage.value,
+        {IMAGE, "another:1"},
+    )
     style = ("--format", "{{.Driver}} {{.Containers}}")
     assert out(wardian("system", "info", *style)) == f"{storage.value} 1\n"
     assert refused(wardian("--storage-driver", "zfs", "ps"), 1).startswith("no storage driver")

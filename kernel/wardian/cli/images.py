@@ -217,11 +217,18 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
 
 def describe_image(root: Path, name: str) -> dict[str, Any]:
     """An image in the fields of ``docker image inspect``. Raises NotFound."""
+    from wardian.images.index import name_of
+    from wardian.images.reference import Reference
+    from wardian.storage.driver import Driver, recorded
+
     store = image_store(root)
     image = store.get(named(store, name))
+    entries = (entry for entry in store.names.read() if entry.digest == image.digest)
     return {
         "Id": image.digest,
-        "RepoTags": [image.reference],
+        "RepoTags": [
+            Reference.parse(name).familiar for name in filter(None, map(name_of, entries))
+        ],
         "Created": image.config.get("created", ""),
         "Architecture": image.config.get("architecture", ""),
         "Os": image.config.get("os", ""),
@@ -229,7 +236,7 @@ def describe_image(root: Path, name: str) -> dict[str, Any]:
         "Config": image.config.get("config") or {},
         "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
         "GraphDriver": {
-            "Name": "overlay",
+            "Name": (recorded(root) or Driver.OVERLAY).value,
             "Data": {"LowerDir": ":".join(map(str, image.layer_directories))},
         },
         "History": image.config.get("history") or [],

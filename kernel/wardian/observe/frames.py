@@ -15,6 +15,8 @@ from typing import ClassVar
 
 import msgspec
 
+from wardian.storage.driver import Driver
+
 
 class Source(enum.Enum):
     """Whether the kernel told us of the change, or we looked again after a while."""
@@ -48,7 +50,10 @@ class Kind(enum.Enum):
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """One directory of the stack. ``name`` is ``upper`` or ``lower n`` (lower 0 is the base)."""
+    """One directory of the stack, whose ``name`` is ``upper`` or ``lower n`` (lower 0 is the base).
+
+    Where there is no overlay ``copy`` stands for the upper.
+    """
 
     name: str
     host_path: str
@@ -56,11 +61,12 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpperEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One path of the upper layer.
+    """One path of the upper layer; of a copy, one that is not as it was copied.
 
     ``hides`` names the layer whose version of the path this entry hides (or, for a whiteout,
     deletes), ``hidden_bytes`` its size. ``is_opaque`` means that the directory shows nothing of
-    the directories below it (the ``overlay.opaque`` attribute).
+    the directories below it (the ``overlay.opaque`` attribute). What is gone from a copy has the
+    kind that it had.
     """
 
     path: str
@@ -82,6 +88,9 @@ class UpperEntry(msgspec.Struct, frozen=True, kw_only=True):
 class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
     """The overlay of a container: its stack of layers and all that its upper layer holds.
 
+    With the driver ``native`` there is none: the layers are what the container's root is a copy
+    of, and the entries what has changed in it since.
+
     ``layers`` come uppermost first. ``entries`` are at most ``LayersSampler.max_entries``, the
     latest changed; ``left_out`` counts the others. The counts and ``upper_bytes`` cover all;
     ``unreadable`` counts directories that the host's user may not list.
@@ -94,7 +103,7 @@ class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
     container: str
     source: Source
     layers: tuple[Layer, ...]
-    work_host_path: str
+    work_host_path: str  # "" where there is none
     merged_host_path: str
     entries: tuple[UpperEntry, ...]
     left_out: int
@@ -103,6 +112,7 @@ class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
     modified: int
     deleted: int
     upper_bytes: int
+    driver: str = Driver.OVERLAY.value
 
 
 class PathVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,15 +49,8 @@ class LayersSampler:
 
     def open(self) -> None:
         """Start watching. Raises SetupError if the layers can't be read or there are none."""
-        if self._subject.driver is Driver.NATIVE:
-            raise SetupError(
-                f"{self._subject.name!r} has no layers: the storage driver native copies them",
-                hint="%diff and `wardian diff` list what has changed",
-            )
         try:
-            self._lowers = Lowers(self._subject.lowers)
-            by_fuse = self._subject.driver is Driver.FUSE
-            self._tree = UpperTree(self._subject.upper, by_fuse=by_fuse)
+            self._look()
         except OSError as error:
             self.close()
             raise SetupError(
@@ -69,7 +62,14 @@ class LayersSampler:
         self._path_of.clear()
         self._hidden.clear()
         self._counts, self._bytes = dict.fromkeys(Mark, 0), 0
+        assert self._tree is not None
         self._take(self._tree.facts)
+
+    def _look(self) -> None:
+        """Open what is looked at. Raises OSError."""
+        self._lowers = Lowers(self._subject.lowers)
+        by_fuse = self._subject.driver is Driver.FUSE
+        self._tree = UpperTree(self._subject.upper, by_fuse=by_fuse)
 
     def close(self) -> None:
         """Stop watching."""
@@ -104,28 +104,32 @@ class LayersSampler:
         path = self._path_of.get(shown_path)
         if path is None or self._tree is None or self._lowers is None:
             raise NotFound(f"the upper layer has no {shown_path[:200]!r} now")
-        versions = [
-            _version("upper", self._tree.facts[path], wins=True),
-            *(_version(name, facts, wins=False) for name, facts in self._lowers.versions(path)),
-        ]
+        below = self._lowers.versions(path)
+        versions = [_version(name, facts, wins=False) for name, facts in below]
+        if (facts := self._tree.facts.get(path)) is not None:
+            versions.insert(0, _version(self._layers[0].name, facts, wins=True))
         return PathVersions(path=shown_path, versions=tuple(versions))
 
     def _take(self, paths: Iterable[str]) -> None:
+        assert self._tree is not None
         for path in paths:
-            shown = label("/" + path)
-            before = self._entries.pop(shown, None)
-            if before is not None:
-                self._count(before, -1)
-            assert self._tree is not None
             facts = self._tree.facts.get(path)
+            shown = label("/" + path)
             if facts is None:
-                self._path_of.pop(shown, None)
                 self._hidden.pop(path, None)
-                continue
-            entry = self._entry(path, shown, facts)
-            self._entries[shown] = entry  # last in the dict: the latest changed
-            self._path_of[shown] = path
-            self._count(entry, 1)
+            self._put(path, shown, None if facts is None else self._entry(path, shown, facts))
+
+    def _put(self, path: str, shown: str, entry: UpperEntry | None) -> None:
+        """What there is to tell of a path now; None for nothing."""
+        before = self._entries.pop(shown, None)
+        if before is not None:
+            self._count(before, -1)
+        if entry is None:
+            self._path_of.pop(shown, None)
+            return
+        self._entries[shown] = entry  # last in the dict: the latest changed
+        self._path_of[shown] = path
+        self._count(entry, 1)
 
     def _entry(self, path: str, shown: str, facts: os.stat_result) -> UpperEntry:
         assert self._tree is not None
@@ -140,7 +144,7 @@ class LayersSampler:
             changed_s=facts.st_ctime,
             is_opaque=is_opaque,
             hides=None if hidden is None else hidden[0],
-            hidden_bytes=None if hidden is None else _file_bytes(hidden[1]),
+            hidden_bytes=None if hidden is None else file_bytes(hidden[1]),
         )
 
     def _look_below(self, path: str) -> tuple[str, os.stat_result] | None:
@@ -151,7 +155,7 @@ class LayersSampler:
         assert self._tree is not None
         assert self._lowers is not None
         opaque = self._tree.opaque
-        if opaque and any(parent in opaque for parent in _parents(path)):
+        if opaque and any(parent in opaque for parent in parents(path)):
             return None
         if path not in self._hidden:
             self._hidden[path] = self._lowers.winner(path)
@@ -169,7 +173,7 @@ class LayersSampler:
             container=self._subject.name,
             source=Source.EVENTS if self._tree.is_event_driven else Source.POLLING,
             layers=self._layers,
-            work_host_path=str(self._subject.work),
+            work_host_path=str(self._subject.work) if self._subject.driver.has_upper else "",
             merged_host_path=f"/proc/{self._subject.init_host_pid}/root",
             entries=latest,
             left_out=len(self._entries) - len(latest),
@@ -178,6 +182,7 @@ class LayersSampler:
             modified=self._counts[Mark.MODIFIED],
             deleted=self._counts[Mark.DELETED],
             upper_bytes=self._bytes,
+            driver=self._subject.driver.value,
         )
 
 
@@ -188,7 +193,8 @@ def _layers(subject: Subject) -> tuple[Layer, ...]:
         Layer(name=f"lower {count - 1 - place}", host_path=str(path), digest=digest)
         for place, (path, digest) in enumerate(zip(subject.lowers, digests, strict=True))
     )
-    return (Layer(name="upper", host_path=str(subject.upper)), *lowers)
+    name = "upper" if subject.driver.has_upper else "copy"
+    return (Layer(name=name, host_path=str(subject.upper)), *lowers)
 
 
 def _mark(facts: os.stat_result, below: os.stat_result | None, *, is_opaque: bool) -> Mark:
@@ -200,7 +206,8 @@ def _mark(facts: os.stat_result, below: os.stat_result | None, *, is_opaque: boo
     return Mark.UNCHANGED if is_directory and not is_opaque else Mark.MODIFIED
 
 
-def _file_bytes(facts: os.stat_result) -> int | None:
+def file_bytes(facts: os.stat_result) -> int | None:
+    """A file's size; what is no file has none."""
     return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
 
@@ -215,6 +222,7 @@ def _version(layer: str, facts: os.stat_result, *, wins: bool) -> PathVersion:
     )
 
 
-def _parents(path: str) -> Iterable[str]:
+def parents(path: str) -> Iterable[str]:
+    """The directories that a path is in, but for the root."""
     while path := os.path.dirname(path):
         yield path

@@ -38,8 +38,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """A running container as the samplers see it.
 
     ``lowers`` are the image's layer directories on the host, uppermost first, ``digests`` their
-    names in the image (as many, or none). ``cgroup_version`` is said where figures are shown, and
-    ``cgroup_host_paths`` are where they are from, by controller.
+    names in the image (as many, or none). ``upper`` is all of the container's files if its driver
+    copies them; ``first_host_id`` is who owns its root's. ``cgroup_version`` is said where figures
+    are shown, and ``cgroup_host_paths`` are where they are from, by controller.
     Where it is no container, ``upper`` is merely the directory of these processes.
     """
 
@@ -50,6 +51,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     work: Path
     group: Group
     driver: Driver = Driver.OVERLAY
+    first_host_id: int | None = None
     digests: tuple[str, ...] = ()
     cgroup_version: str = ""
     cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)
@@ -68,6 +70,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             upper=Path(info.upper),
             work=Path(info.work),
             driver=info.driver,
+            first_host_id=info.first_host_id,
             group=group,
             digests=tuple(digest_of(lower) for lower in info.lowers),
             cgroup_version=version,

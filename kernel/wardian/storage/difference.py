@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from wardian.errors import KernelRefused
 from wardian.storage.changes import Change, ChangeKind, change
 from wardian.storage.native import filled_ns
 from wardian.storage.packing import IdShift, attributes
@@ -38,7 +39,7 @@ def differences(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     fd = os.open(snapshot.upper, OPEN_DIRECTORY)
     try:
         with LayerStack(lowers) as stack:
-            comparison = _Comparison(fd, stack, IdShift.of(snapshot.first_host_id), since_ns)
+            comparison = Comparison(fd, stack, IdShift.of(snapshot.first_host_id), since_ns)
             found = {one.path: one for one in comparison.run()}
     finally:
         os.close(fd)
@@ -50,11 +51,48 @@ def differences(snapshot: Snapshot, lowers: Sequence[Path]) -> Iterator[Change]:
     yield from (found[path] for path in sorted(found, key=lambda path: path.split("/")))
 
 
-class _Comparison(msgspec.Struct, frozen=True):
+class Comparison(msgspec.Struct, frozen=True):
+    """A copy, by its directory's descriptor, beside the layers; whole ``since_ns``."""
+
     root_fd: int
     stack: LayerStack
     ids: IdShift
     since_ns: int
+
+    def kind(self, path: str) -> ChangeKind | None:
+        """What has become of one path that is not the root; None if it is as it was.
+
+        A directory is as it was whatever is in it; what went with its directory is nothing.
+        """
+        parent, _, name = path.rpartition("/")
+        with self._sides(parent) as (fd, below):
+            lower = below.find(name)
+            if fd is None or (status := look_at(fd, name)) is None:
+                is_gone = fd is not None and lower is not None and not _is_device(lower[1])
+                return ChangeKind.DELETED if is_gone else None
+            if lower is None:
+                return ChangeKind.ADDED
+            timeless = stat.S_ISDIR(status.st_mode)
+            is_other = self._differs(fd, name, status, *lower, timeless=timeless)
+            return ChangeKind.MODIFIED if is_other else None
+
+    def missing(self, directory: str) -> set[str]:
+        """The paths that the layers show in a directory and the copy has no more."""
+        with self._sides(directory) as (fd, below):
+            gone = below.names().difference(os.listdir(fd)) if fd is not None else ()
+        paths = (f"{directory}/{name}" if directory else name for name in gone)
+        return {path for path in paths if self.kind(path) is ChangeKind.DELETED}
+
+    @contextmanager
+    def _sides(self, path: str) -> Iterator[tuple[int | None, Folder]]:
+        """A directory of the copy, None if it is not there, and what the layers show there."""
+        visible = self.stack.visible_in(os.path.dirname(path)) if path else self.stack.everything
+        with ExitStack() as stack:
+            fd = None
+            with suppress(FileNotFoundError, KernelRefused):
+                fd = open_below(self.root_fd, path, OPEN_DIRECTORY)
+                stack.callback(os.close, fd)
+            yield fd, stack.enter_context(self.stack.opened(path, visible))
 
     def run(self) -> Iterator[Change]:
         """What is other in itself; directories only on the way to it are left out."""
@@ -94,9 +132,20 @@ class _Comparison(msgspec.Struct, frozen=True):
                 yield Change(ChangeKind.DELETED, prefix + name, 0)
 
     def _differs(
-        self, fd: int, name: str, status: os.stat_result, lower_fd: int, lower: os.stat_result
+        self,
+        fd: int,
+        name: str,
+        status: os.stat_result,
+        lower_fd: int,
+        lower: os.stat_result,
+        *,
+        timeless: bool = False,
     ) -> bool:
-        if self._facts(status) != self._facts_below(lower):
+        mtime_ns = status.st_mtime_ns
+        if (*self._facts(status), mtime_ns) != (
+            *self._facts_below(lower),
+            mtime_ns if timeless else lower.st_mtime_ns,
+        ):
             return True
         if status.st_ctime_ns < self.since_ns:
             return False
@@ -121,7 +170,7 @@ class _Comparison(msgspec.Struct, frozen=True):
 def _facts(status: os.stat_result, uid: int, gid: int) -> tuple[int, ...]:
     size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
     device = status.st_rdev if _is_device(status) else 0
-    return (status.st_mode, uid, gid, size, status.st_mtime_ns, device)
+    return (status.st_mode, uid, gid, size, device)
 
 
 def _is_device(status: os.stat_result) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 
 from wardian.errors import InvalidInput, NotFound, WardianError
 from wardian.observe import wire
+from wardian.observe.copied import layers_sampler
 from wardian.observe.history import History
 from wardian.observe.layers import LayersSampler
 from wardian.observe.network_frame import NetworkFrame
@@ -46,7 +47,7 @@ _HISTORY_FIELDS = (
 )
 _MOST_CHARS, _MOST_PORT = 300, 65535
 SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
-    LayersSampler.view: LayersSampler,
+    LayersSampler.view: layers_sampler,
     ProcessesSampler.view: ProcessesSampler,
     ResourcesSampler.view: ResourcesSampler,
     NetworkFrame.view: sampler,

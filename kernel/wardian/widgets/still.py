@@ -23,6 +23,7 @@ from wardian.observe.frames import (
 from wardian.observe.image_frame import Compared, ImageFrame
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.wire import Frame
+from wardian.storage.driver import Driver
 from wardian.widgets.network_still import card_lines, drawing
 
 _MAX_ROWS = 60
@@ -84,15 +85,18 @@ def _box(title: str, container: str, lines: Iterable[str]) -> str:
 
 
 def _layers(frame: LayersFrame) -> list[str]:
-    names = ["merged", *(layer.name for layer in frame.layers)]
+    names = [layer.name for layer in frame.layers]
+    is_copy = frame.driver == Driver.NATIVE.value
+    head = f"copy of {' → '.join(names[1:])}" if is_copy else " → ".join(["merged", *names])
     changed = [entry for entry in frame.entries if entry.mark is not Mark.UNCHANGED]
     entries = sorted(changed, key=lambda entry: entry.path)
-    return [" → ".join(names), *_capped([_entry(entry) for entry in entries])]
+    verb = "was of" if is_copy else "hides"
+    return [head, *_capped([_entry(entry, verb) for entry in entries])]
 
 
-def _entry(entry: UpperEntry) -> str:
+def _entry(entry: UpperEntry, verb: str) -> str:
     slash = "/" if entry.kind is Kind.DIRECTORY else ""
-    hides = f"  (hides {entry.hides})" if entry.hides and not slash else ""
+    hides = f"  ({verb} {entry.hides})" if entry.hides and not slash else ""
     path = escape(entry.path) + slash
     shown = f"<s>{path}</s>" if entry.mark is Mark.DELETED else path
     return f"{_MARKS[entry.mark]} {shown}{hides}"
