@@ -130,7 +130,33 @@ def only(user: Gardener, *programs: str) -> None:
     user.path = str(folder)
 
 
-TALK = """
+TALK = r"""
+import io, tarfile
+from wardian.build.builder import Builder, Options
+from wardian.build.context import opened
+from wardian.build.remote import Remotes, notes_of
+from wardian.images.archive import import_rootfs
+from wardian.images.store import ImageStore
+
+def build(script):
+    store, packed = ImageStore(client.root), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(os.environ["LAYER"], ".")
+    packed.seek(0)
+    import_rootfs(store, packed, "localhost/busybox")
+    context = client.root / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f"FROM localhost/busybox\nRUN {script}\n")
+    said = []
+    with store.ingest() as ingest:
+        remotes = Remotes(ingest.work, notes_of(store))
+        found = opened(ingest, str(context), None, io.BytesIO(), remotes)
+        Builder(store, ingest, found, Options(tags=("made",)), said.append).build()
+    return "".join(event.text for event in said if event.kind == "output")
+
+def asks(place):
+    return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {place} 80 2>&1 | tail -n 1;"
+
 create("lab")
 web = run("web", "lab", ports=(Port(container_port=80, host_port=8080),))
 asker = run("asker", "lab")
@@ -146,6 +172,7 @@ show({
     "published": [urlopen(f"http://{host}:8080/", timeout=60).read().decode()
                   for host in ("127.0.0.1", "198.51.100.1")],
     "warnings": [*asker.info.warnings],
+    "built": build(asks("198.51.100.2") + asks("198.51.100.1")),
 })
 """
 
@@ -163,11 +190,13 @@ def test_a_user_s_containers_talk_and_reach_the_world_but_not_the_host(
     for forbidden in ("stranger", "host", "gateway"):
         assert "web" not in said[forbidden]
         assert street not in said[forbidden]
+    assert street not in said["built"]
     if outlet:
         assert said["world"] == street.replace("street", "beyond")
         assert said["warnings"] == []
+        assert said["world"] in said["built"].splitlines()
     else:
-        assert "beyond" not in said["world"]
+        assert "beyond" not in said["world"] + said["built"]
         (warning,) = said["warnings"]
         assert "no way out" in warning
         assert "neither pasta nor slirp4netns is installed" in warning
