@@ -83,12 +83,17 @@ def _loads(scratch: Path) -> Iterator[Row]:
     yield memory_row("memory of a load", max(most_kib))
 
 
-def big_image(scratch: Path) -> Path:
-    """An archive of an image of one compressed layer; half of each file can be compressed."""
+def big_image(scratch: Path, *, with_program: bool = False) -> Path:
+    """An archive of an image of one compressed layer; half of each file can be compressed.
+
+    With a program it has /busybox.
+    """
     chance = random.Random(7)  # noqa: S311  # the same bytes every time
     size = SIZE_MIB * (1 << 20) // FILES
     tree = scratch / "big.tar"
     with tarfile.open(tree, "w") as tar:
+        if with_program:
+            tar.add("/bin/busybox", "busybox")
         for number in range(FILES):
             info = tarfile.TarInfo(f"srv/{number // 100}/{number}")
             info.size = size
