@@ -80,5 +80,5 @@ def _podman(driver: str, scratch: Path, archive: Path) -> float:
     finally:
         quietly([*program, "rmi", "-a", "-f"])
         # podman makes its storage a mount point, and may leave it so.
-        unmount = ["umount", "--quiet", root / "overlay"]
+        unmount = ["umount", "--quiet", str(root / "overlay")]
         subprocess.run(unmount, check=False, stderr=subprocess.DEVNULL)

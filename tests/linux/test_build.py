@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.archives import archive
 from tests.linux.program import IMAGE, PROGRAM, Done, Wardian, out, refused
 from wardian.images.store import ImageStore
+from wardian.runtime.spec import DEFAULT_PATH
 
 Events = list[dict[str, object]]
 
@@ -270,6 +272,9 @@ def test_context_can_come_by_stdin(wardian: Wardian, state: Path, context: Path)
         ("FROM {}\nRUN exit 3\n", 'Dockerfile:2: process "/bin/sh -c exit 3" did not complete'),
         ("FROM {}\nCOPY --form=x leaf /\n", "unknown flag: --form"),
         ("FROM {}\nCOPY leaf\n", "at least two arguments"),
+        ("# check=error=true\nFROM {}\nCMD a\n", "found for rules: JSONArgsRecommended"),
+        ("# check=skip=all;eror=1\nFROM {}\n", "Dockerfile:1: invalid check option 'eror=1'"),
+        ("FROM {}\nSTOPSIGNAL SIGHUB\n", "Dockerfile:2: not a signal: 'SIGHUB'"),
         ("FROM wardian/none\n", "Dockerfile:1: no such image"),
         ("FROM {}\nENV x=${{y?}}\n", "is not allowed to be unset"),
     ],
@@ -290,25 +295,44 @@ def test_refusal_is_one_error_and_leaves_nothing(
     refused(refused_done, 1)
 
 
+def test_path_is_there_to_be_added_to(wardian: Wardian, context: Path) -> None:
+    (context / "tree.tar").write_bytes(archive(("leaf", b"green")))
+    out(wardian("import", str(context / "tree.tar"), "pathless"))
+    built(wardian, "-t", "made", write(context, "FROM pathless\nENV PATH=/own:$PATH\n"))
+    (image,) = json.loads(out(wardian("image", "inspect", "made")))
+    assert image["Config"]["Env"] == [f"PATH=/own:{DEFAULT_PATH}"]
+
+
 def test_warnings_are_buildkits(wardian: Wardian, context: Path) -> None:
     path = write(
         context,
-        f"FROM {IMAGE} as One\nMAINTAINER me\nENV a b\nARG api_key\nrun true\nCMD a\nCMD b\n"
-        "WORKDIR x\n",
+        f"ARG tag\nFROM --platform=$TARGETPLATFORM {IMAGE} as One\nMAINTAINER me\nENV a b\n"
+        "ARG api_key\nrun echo $nothing\nCMD a\nCMD b\nWORKDIR x\nLABEL x=$PTAH$api_key\n"
+        f"EXPOSE 80/TCP 127.0.0.1:1:81\nFROM --platform=linux/amd64 {IMAGE}${{tga}}\n"
+        'SHELL ["/bin/sh", "-c"]\nCMD not warned of\nFROM One\n',
     )
     arguments = [f"--build-arg={name}=x" for name in ("api_key", "NO_PROXY", "lost", "TARGETARCH")]
     events = built(wardian, *arguments, path)
     texts = [event["text"] for event in events if event["kind"] == "warning"]
     assert "One or more build-args [lost] were not consumed" in texts
+    assert "Usage of undefined variable '$PTAH' (did you mean $PATH?)" in texts
+    assert "FROM argument 'tga' is not declared (did you mean tag?)" in texts
+    assert len([text for text in texts if str(text).startswith(("JSON", "Usage"))]) == 3
     assert {event["why"] for event in events if event["kind"] == "warning"} == {
         "ConsistentInstructionCasing",
+        "ExposeInvalidFormat",
+        "ExposeProtoCasing",
         "FromAsCasing",
+        "FromPlatformFlagConstDisallowed",
         "JSONArgsRecommended",
         "LegacyKeyValueFormat",
         "MaintainerDeprecated",
         "MultipleInstructionsDisallowed",
+        "RedundantTargetPlatform",
         "SecretsUsedInArgOrEnv",
         "StageNameCasing",
+        "UndefinedArgInFrom",
+        "UndefinedVar",
         "UnusedBuildArgs",
         "WorkdirRelativePath",
     }

@@ -7,6 +7,7 @@ import pytest
 from wardian.cli import words
 from wardian.cli.request import parse_limits
 from wardian.errors import InvalidInput
+from wardian.linux import signal_names
 
 
 def test_environment_overrides_files_and_borrows_ours(
@@ -33,13 +34,13 @@ def test_missing_environment_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["SIGTERM", "TERM", "term", "sigterm", "15"])
 def test_signal_has_many_spellings(word: str) -> None:
-    assert words.signal_number(word) == 15
+    assert signal_names.signal_number(word) == 15
 
 
 @pytest.mark.parametrize("word", ["", "SIG", "SIGNOPE", "0", "-9", "99", "1e1", "²"])
 def test_wrong_signal_is_refused(word: str) -> None:
     with pytest.raises(InvalidInput):
-        words.signal_number(word)
+        signal_names.signal_number(word)
 
 
 def test_moment_is_ago_or_a_date_or_a_number() -> None:
@@ -94,11 +95,11 @@ def test_limits_come_from_dockers_words() -> None:
     [("SIGRTMIN+3", 37), ("rtmin+0", 34), ("SIGRTMIN", 34), ("RTMAX-1", 63), ("40", 40), ("9", 9)],
 )
 def test_real_time_signal_has_its_number(word: str, number: int) -> None:
-    assert words.signal_number(word) == number
-    assert words.signal_number(words.signal_name(number)) == number
+    assert signal_names.signal_number(word) == number
+    assert signal_names.signal_number(signal_names.signal_name(number)) == number
 
 
 @pytest.mark.parametrize("word", ["SIGRTMIN+31", "RTMAX-31", "65", "0", "32", "RTMIN-1", "RTMIN+"])
 def test_what_is_no_real_time_signal_is_refused(word: str) -> None:
     with pytest.raises(InvalidInput, match="not a signal"):
-        words.signal_number(word)
+        signal_names.signal_number(word)

@@ -13,6 +13,7 @@ from wardian.build.cache import Facts, Step
 from wardian.build.copying import Copying
 from wardian.build.draft import Draft
 from wardian.build.faults import DockerfileError
+from wardian.build.lint import undefined
 from wardian.build.parser import parse
 from wardian.build.progress import MAX_CHANGES_TOLD, Event
 from wardian.build.running import Running
@@ -46,6 +47,7 @@ class Assembly:
         self._escape = builder.plan.recipe.escape
         self._number = 0
         self._step = 0
+        self._declared = set[str]()
         self._steps = 1 + len(stage.instructions)
 
     def build(self) -> State:
@@ -84,6 +86,7 @@ class Assembly:
         event = self._started(f"FROM {base}", source.line)
         with _blamed(source, source.line):
             self.state = self._from(base)
+            _ensure_path(self.state.draft)
         seconds = time.monotonic() - started_s
         self.builder.say(Event(kind="done", cached=True, seconds=seconds, **event))
 
@@ -97,10 +100,7 @@ class Assembly:
         if other is not None:
             return self.builder.built[other.index].successor()
         if base == SCRATCH:
-            from wardian.runtime.spec import DEFAULT_PATH
-
             whole = {"architecture": architecture(), "os": "linux", "config": {}, "history": []}
-            whole["config"] = {"Env": [f"PATH={DEFAULT_PATH}"]}
             return State(Draft(whole), [], [], SCRATCH)
         word = self.builder.plan.word(self.stage.platform)
         platform = parse_platform(word) if word else None
@@ -134,6 +134,9 @@ class Assembly:
             self.builder.say(Event(kind="done", cached=True, **event))
             return
         found, made, why = self._found_or_made(one, expander)
+        if one.name != "RUN":  # whose variables are the shell's
+            names = expander.unset - self._declared
+            self.builder.warn(undefined(names, expander.env, one.line))
         layer = _layer(found)
         if layer is not None:
             self.state.add(layer, self.builder.store.layer_directory(layer.diff_id))
@@ -223,6 +226,7 @@ class Assembly:
     def _argument(self, one: Instruction, expander: Expander) -> None:
         state, given = self.state, self.builder.options.arguments
         for name, default in arg_pairs(one):
+            self._declared.add(name)
             if name in given:
                 state.arguments[name] = given[name]
             elif default is not None:
@@ -254,6 +258,14 @@ class Assembly:
 
     def _tell(self, text: str) -> None:
         self.builder.say(Event(kind="output", number=self._number, step=self._step, text=text))
+
+
+def _ensure_path(draft: Draft) -> None:
+    """``ENV PATH=/own:$PATH`` adds to something, as with BuildKit, though the image sets none."""
+    if "PATH" not in draft.env:
+        from wardian.runtime.spec import DEFAULT_PATH
+
+        draft.run["Env"] = [*(draft.run.get("Env") or ()), f"PATH={DEFAULT_PATH}"]
 
 
 @contextmanager

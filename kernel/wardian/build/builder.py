@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ import msgspec
 from wardian.build import reach
 from wardian.build.assembly import Assembly
 from wardian.build.cache import StepCache
+from wardian.build.checks import Checks
 from wardian.build.context import Context
 from wardian.build.faults import DockerfileError
 from wardian.build.lint import warnings
-from wardian.build.parser import parse
+from wardian.build.parser import LintWarning, parse
 from wardian.build.plan import Plan
 from wardian.build.progress import Event, Say
 from wardian.build.remote import Remotes, notes_of
@@ -93,13 +94,14 @@ class Builder:
         self._numbers = itertools.count(1)
         file = parse(context.dockerfile)
         found = recipe(file)
-        self._warnings = warnings(file, found)
+        self._checks = Checks.of(file)
+        self._warnings = self._checks.kept(warnings(file, found))
         self.plan = Plan.of(found, options.target, options.arguments, options.contexts)
 
     def build(self) -> Image:
         """Build the target; the image. Raises DockerfileError, WardianError."""
-        for warning in self._warnings:
-            self.say(Event(kind="warning", why=warning.rule, text=warning.text, line=warning.line))
+        self.warn(self._warnings)
+        self._checks.judge(self._warnings)
         if unused := self.plan.recipe.unused(self.options.arguments):
             text = f"One or more build-args [{' '.join(unused)}] were not consumed"
             self.say(Event(kind="warning", why=UNUSED, text=text, line=1))
@@ -115,6 +117,11 @@ class Builder:
         """Tell of an event, one at a time."""
         with self._saying:
             self._say(event)
+
+    def warn(self, found: Iterable[LintWarning]) -> None:
+        """Tell of lint warnings that are not skipped."""
+        for one in self._checks.kept(found):
+            self.say(Event(kind="warning", why=one.rule, text=one.text, line=one.line))
 
     def next_number(self) -> int:
         """The number of a step that begins now, among all of the build."""

@@ -16,6 +16,7 @@ from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
 from wardian.build.parser import parse
 from wardian.build.stages import Instruction, flag_values, recipe
+from wardian.linux.signal_names import signal_number
 
 DEFAULT_SHELL = ["/bin/sh", "-c"]
 CHANGEABLE = (
@@ -174,7 +175,9 @@ class Draft:
         self.run["User"] = expander.word(one.words[0])
 
     def _stop_signal(self, one: Instruction, expander: Expander) -> None:
-        self.run["StopSignal"] = expander.word(one.words[0])
+        word = expander.word(one.words[0])
+        signal_number(word)
+        self.run["StopSignal"] = word
 
     def _workdir(self, one: Instruction, expander: Expander) -> None:
         path = expander.word(one.words[0])
@@ -192,7 +195,7 @@ class Draft:
     def _expose(self, one: Instruction, expander: Expander) -> None:
         ports = dict(self.run.get("ExposedPorts") or {})
         for word in [part for text in one.words for part in expander.words(text)]:
-            found = _PORT.fullmatch(word)
+            found = _PORT.fullmatch(word.rpartition(":")[2])  # ip:host: is warned of, and ignored
             first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
             if found is None or not first <= last <= 65535:
                 raise one.fault(f"Invalid containerPort: {word[:40]}", "like 80, 53/udp, 80-89")

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from wardian.build.expansion import Expander
+from wardian.build.faults import DockerfileError
 from wardian.build.parser import Dockerfile, LintWarning
-from wardian.build.stages import Instruction, Recipe, Stage
+from wardian.build.stages import (
+    Instruction,
+    Recipe,
+    Stage,
+    arg_pairs,
+    global_arguments,
+    platform_arguments,
+)
 from wardian.build.tree import quoted
 
 _SECRET = re.compile(
@@ -18,16 +28,19 @@ _ONLY_LAST = frozenset({"CMD", "ENTRYPOINT", "HEALTHCHECK"})
 
 
 def warnings(file: Dockerfile, recipe: Recipe) -> list[LintWarning]:
-    """Everything that deserves a look; ``# check=skip=…`` leaves rules out."""
-    found = [*file.warnings, *_casing(file), *_names(recipe)]
+    """Everything that deserves a look before anything is built."""
+    found = [*file.warnings, *_casing(file), *_names(recipe), *_bases(recipe)]
     for stage in recipe.stages:
         found += _of_stage(stage)
-    check = file.directives.get("check", "")
-    skipped = check.partition("skip=")[2].partition(";")[0].split(",")
-    if "all" in skipped:
-        return []
-    kept = [one for one in found if one.rule not in skipped]
-    return sorted(kept, key=lambda one: one.line)
+    return found
+
+
+def undefined(names: Iterable[str], known: Iterable[str], line: int) -> Iterator[LintWarning]:
+    """What is to be said of variables that an instruction uses and nobody has set."""
+    for name in sorted(names):
+        text = f"Usage of undefined variable '${name}'"
+        near = _nearest(name, known)
+        yield LintWarning("UndefinedVar", f"{text} (did you mean ${near}?)" if near else text, line)
 
 
 def _casing(file: Dockerfile) -> Iterator[LintWarning]:
@@ -61,10 +74,59 @@ def _names(recipe: Recipe) -> Iterator[LintWarning]:
         seen.add(stage.name)
 
 
+def _bases(recipe: Recipe) -> Iterator[LintWarning]:
+    declared = {name for one in recipe.globals for name, _ in arg_pairs(one)}
+    values = global_arguments(recipe, {})
+    known = {*declared, *platform_arguments()}
+    for stage in recipe.stages:
+        line, unset = stage.source.line, set[str]()
+        with suppress(DockerfileError):  # whoever builds the stage says so
+            for word in (stage.platform, stage.base):
+                Expander(env=values, escape=recipe.escape, unset=unset).word(word)
+        for name in sorted(unset - known):
+            near = _nearest(name, known)
+            text = f"FROM argument '{name}' is not declared"
+            text += f" (did you mean {near}?)" if near else ""
+            yield LintWarning("UndefinedArgInFrom", text, line)
+        if stage.platform in ("$TARGETPLATFORM", "${TARGETPLATFORM}"):
+            text = f"Setting platform to predefined {stage.platform} in FROM is redundant"
+            text += " as this is the default behavior"
+            yield LintWarning("RedundantTargetPlatform", text, line)
+        if stage.platform and "$" not in stage.platform and not _names_one(stage):
+            text = f"FROM --platform flag should not use constant value {quoted(stage.platform)}"
+            yield LintWarning("FromPlatformFlagConstDisallowed", text, line)
+
+
+def _names_one(stage: Stage) -> bool:
+    """Whether the stage is named after its platform's system or machine."""
+    return any(part in stage.name for part in stage.platform.split("/")[:2])
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """What differs in less than three letters, as BuildKit suggests it; "" if nothing does."""
+    distance, found = min(((_distance(word, one), one) for one in known), default=(3, ""))
+    return found if 0 < distance < 3 else ""
+
+
+def _distance(one: str, other: str) -> int:
+    """Levenshtein's: how many letters are put in, taken out or changed."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        before, row[0] = row[0], number
+        for place, another in enumerate(other, 1):
+            cheapest = min(row[place] + 1, row[place - 1] + 1, before + (letter != another))
+            before, row[place] = row[place], cheapest
+    return row[-1]
+
+
 def _of_stage(stage: Stage) -> Iterator[LintWarning]:
     counts = Counter(one.name for one in stage.instructions)
+    has_shell = False
     for one in stage.instructions:
-        yield from _of_command(one)
+        has_shell = has_shell or one.name == "SHELL"
+        if not has_shell:  # whoever chooses a shell wants one
+            yield from _of_command(one)
+        yield from _of_deprecated(one)
         yield from _of_pairs(one)
         if one.name in _ONLY_LAST and counts[one.name] > 1:
             counts[one.name] -= 1
@@ -83,9 +145,20 @@ def _of_command(one: Instruction) -> Iterator[LintWarning]:
             " related to OS signals"
         )
         yield LintWarning("JSONArgsRecommended", text, one.line)
+
+
+def _of_deprecated(one: Instruction) -> Iterator[LintWarning]:
     if one.name == "MAINTAINER":
         text = "Maintainer instruction is deprecated in favor of using label"
         yield LintWarning("MaintainerDeprecated", text, one.line)
+    for word in one.words if one.name == "EXPOSE" else ():
+        protocol = word.partition("/")[2]
+        if "$" not in word and protocol != protocol.lower():
+            text = f"Defined protocol '{word}' in EXPOSE instruction should be lowercase"
+            yield LintWarning("ExposeProtoCasing", text, one.line)
+        if "$" not in word and ":" in word:
+            text = "EXPOSE instruction should not define an IP address or host-port mapping, found"
+            yield LintWarning("ExposeInvalidFormat", f"{text} '{word}'", one.line)
 
 
 def _of_pairs(one: Instruction) -> Iterator[LintWarning]:

@@ -165,9 +165,7 @@ class _Parser:
         whole = "".join(parts)
         if has_empty_line:
             self._file.warnings.append(
-                LintWarning(
-                    "NoEmptyContinuation", f"Empty continuation line found in: {whole}", start
-                )
+                LintWarning("NoEmptyContinuation", "Empty continuation line", start)
             )
         return whole
 

@@ -112,7 +112,7 @@ def _find(
 def describe(info: ContainerInfo) -> dict[str, Any]:
     """A container in the fields of ``docker inspect``; what docker has not is below Wardian."""
     from wardian.cli.format import timestamp
-    from wardian.cli.words import signal_name
+    from wardian.linux.signal_names import signal_name
 
     main = info.spec.process
     return {

@@ -109,7 +109,7 @@ def stop(*, names: tuple[str, ...], timeout_s: float | None, word: str | None) -
 
 
 def _stop(container: Container, timeout_s: float | None, word: str | None) -> None:
-    from wardian.cli.words import signal_number
+    from wardian.linux.signal_names import signal_number
 
     spec = container.info.spec
     container.stop(
@@ -123,7 +123,7 @@ def _stop(container: Container, timeout_s: float | None, word: str | None) -> No
 @containers_argument
 def kill(*, names: tuple[str, ...], word: str) -> int:
     """Send a signal to containers' main processes; SIGKILL ends the container."""
-    from wardian.cli.words import signal_number
+    from wardian.linux.signal_names import signal_number
 
     signal = signal_number(word)
     return for_each(names, lambda container: container.kill(signal))

@@ -12,6 +12,7 @@ from wardian.cgroups.limits import Limits, Words, changes
 from wardian.cgroups.machine import ensure_possible
 from wardian.cli import health, mounts, networking, security, sharing, words
 from wardian.errors import InvalidInput
+from wardian.linux.signal_names import signal_number
 from wardian.runtime.logs import LogPolicy
 from wardian.runtime.restart_policy import RestartPolicy, When
 from wardian.runtime.spec import (
@@ -184,11 +185,11 @@ def limit_changes(given: Mapping[str, Words]) -> dict[str, Any]:
 
 def _stop_signal(word: str | None, image: Image) -> int:
     if word is not None:
-        return words.signal_number(word)
+        return signal_number(word)
     try:
-        return words.signal_number(str(image_config(image).get("StopSignal") or "SIGTERM"))
+        return signal_number(str(image_config(image).get("StopSignal") or "SIGTERM"))
     except InvalidInput:  # a mistake of the image's
-        return words.signal_number("SIGTERM")
+        return signal_number("SIGTERM")
 
 
 def _restart(word: str, *, keep: Keep, remove_on_exit: bool = False) -> RestartPolicy:

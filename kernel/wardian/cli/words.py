@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from wardian.runtime.spec import Ulimit
 
 T = TypeVar("T")
-RTMIN = 34  # what a libc leaves of the kernel's 32 and up (signal(7)); musl's and Go's too
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", re.ASCII)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -174,31 +171,6 @@ def _key(word: str) -> int:
     raise InvalidInput(
         f"not a key for --detach-keys: {word[:40]!r}", hint="write them like ctrl-p,ctrl-q"
     )
-
-
-def signal_number(word: str) -> int:
-    """``SIGTERM``, ``term``, ``15``, or a real-time signal such as ``SIGRTMIN+3`` (signal(7))."""
-    name = word.strip().upper().removeprefix("SIG")
-    found: int | None = None
-    if re.fullmatch(r"[0-9]{1,2}", name):
-        found = int(name)
-    elif real_time := re.fullmatch(r"(RTMIN\+|RTMAX-)([0-9]{1,2})", name):
-        away = int(real_time[2])
-        found = RTMIN + away if real_time[1] == "RTMIN+" else signal.SIGRTMAX - away
-        found = found if found >= RTMIN else None
-    else:
-        found = signal.Signals.__members__.get(f"SIG{name}")
-    is_one = found in signal.valid_signals() or found in range(RTMIN, signal.SIGRTMAX + 1)
-    if found is None or not is_one:
-        raise InvalidInput(f"not a signal: {word[:40]!r}", hint="write it like SIGTERM or 15")
-    return int(found)
-
-
-def signal_name(number: int) -> str:
-    """``SIGTERM``, ``SIGRTMIN+3``."""
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"SIGRTMIN+{number - RTMIN}" if number > RTMIN else str(number)
 
 
 def duration_s(word: str) -> float:

@@ -74,7 +74,7 @@ def restart(choice: Choice, *, services: tuple[str, ...], timeout_s: float | Non
 @click.pass_obj
 def kill(choice: Choice, *, services: tuple[str, ...], word: str) -> None:
     """Send a signal to the main processes of services; SIGKILL ends them."""
-    from wardian.cli.words import signal_number
+    from wardian.linux.signal_names import signal_number
     from wardian.runtime.client import Client
 
     signal = signal_number(word)
