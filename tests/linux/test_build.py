@@ -171,6 +171,10 @@ def test_copy_obeys_patterns(wardian: Wardian, context: Path) -> None:
         "/some/e.txt",
         "/some/keep.log",
     ]
+    (context / "gone").mkdir()
+    (context / ".dockerignore").write_text("gone\n!d/keep.log\n")
+    path = write(context, f"FROM {IMAGE}\nCOPY gone /gone\n")
+    assert 'Dockerfile:2: "/gone": not found' in wardian("build", path).stderr
 
 
 def test_heredocs_and_mounts(wardian: Wardian, context: Path, tmp_path: Path) -> None:

@@ -132,8 +132,7 @@ class Transfer:
             kept = posixpath.relpath(f"/{path}", f"/{pivot}")
             target = posixpath.join(target, kept) if kept != "." else target
         if stat.S_ISDIR(status.st_mode):
-            self._send_directory(fd, path, target)
-            return True
+            return self._send_directory(fd, path, target)
         if order.ignore.exclude(path) or order.exclude.exclude(path):
             return False
         if stat.S_IFMT(status.st_mode) not in _KINDS:
@@ -149,12 +148,15 @@ class Transfer:
             os.close(readable)
         return True
 
-    def _send_directory(self, fd: int, path: str, target: str) -> None:
+    def _send_directory(self, fd: int, path: str, target: str) -> bool:
+        """Whether it is there: one that is ignored is if an exception leaves something in it."""
         top = os.open(".", tree.OPEN_DIRECTORY, dir_fd=fd)
+        own = _Item(top, "", path, target, os.fstat(top))
         pending: list[tuple[str, _Folder]] = []
+        is_there = not path or not self._order.ignore.exclude(path)
         try:
-            if target:
-                self._send(_Item(top, "", path, target, os.fstat(top)))
+            if target and is_there:
+                self._send(own)
             for folder, below, name in tree.walk(top):
                 inside = f"{folder}/{name}" if folder else name
                 whole = f"{path}/{inside}" if path else inside
@@ -170,12 +172,16 @@ class Transfer:
                             (inside, _Folder(whole, posixpath.join(target, inside), status))
                         )
                     continue
+                if target and not is_there:
+                    self._send(own)
+                is_there = True
                 for _, each in pending:  # a directory is needed after all: by an exception
                     self._add(each.shown, self._entry(each.path, each.status), b"")
                 pending = []
                 self._send(_Item(below, name, whole, posixpath.join(target, inside), status))
         finally:
             os.close(top)
+        return is_there
 
     # --- one of them ---------------------------------------------------------------------
 
