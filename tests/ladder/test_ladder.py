@@ -197,6 +197,35 @@ def test_root_of_a_pod_runs_containers_that_borrow_proc(nested: Nested) -> None:
     assert_nothing_is_left(pod)
 
 
+def test_root_of_all_ids_without_the_right_to_mount_has_containers_of_its_own_ids(
+    nested: Nested,
+) -> None:
+    """Root of a pod as Kubernetes has it by default, but for the filter: docker's capabilities."""
+    host = UserNamespace.HOST
+    pod = replace(nested(user_namespace=host, seccomp="unconfined"), env=POD)
+    found = pod.doctor()
+    assert (found["rung"], found["blocking"]) == ("pod", [])
+    script = "id -u; cat /proc/self/uid_map; touch /leaf; chown 5:5 /leaf; stat -c %u /leaf"
+    done = pod.wardian(*ONCE, "sh", "-c", script)
+    assert (done.returncode, done.stderr.splitlines()) == (0, BORROWED), done
+    uid, ids, owner = done.stdout.splitlines()
+    assert (uid, ids.split(), owner) == ("0", ["0", "0", "65536"], "5")
+    assert_nothing_is_left(pod)
+
+
+def test_root_without_the_capabilities_for_id_maps_is_told_which(nested: Nested) -> None:
+    host = UserNamespace.HOST
+    bare = nested(user_namespace=host, seccomp="unconfined", cap_drop=("ALL",))
+    pod = replace(bare, env=POD)
+    found = pod.doctor()
+    assert (found["rung"], found["blocking"][0]) == ("bare", "user namespace")
+    line = "in the pod's spec: securityContext: {capabilities: {add: [SETFCAP]}}"
+    assert lift_of(found, "user namespace") == line
+    what, hint = refused(pod.wardian(*ONCE, "true"))
+    assert what.startswith("cannot give the container its ids")
+    assert "wardian doctor" in hint
+
+
 def test_container_in_a_pod_reaches_no_process_that_it_sees(nested: Nested) -> None:
     pod = nested(seccomp="unconfined")
     started = pod.wardian("run", "-d", "--name", "web", IMAGE, "sleep", "1000")

@@ -34,6 +34,7 @@ def host(**changes: Any) -> Host:
         "cgroup_why_not": "",
         "cgroup": "/",
         "owns_ids": False,
+        "capabilities": (1 << 41) - 1,
         "package_manager": "apt-get",
     }
     return Host(**{**facts, **changes})
@@ -82,6 +83,11 @@ def lift(finding: Finding, where: Host) -> str:
             errno.ENOSPC,
             "sysctl -w user.max_user_namespaces=15000",
         ),
+        (
+            {"uid": 0, "capabilities": 0, "surroundings": "kubernetes"},
+            errno.EPERM,
+            "in the pod's spec: securityContext: {capabilities: {add: [SETFCAP]}}",
+        ),
     ],
 )
 def test_what_forbids_user_namespaces_is_named(
@@ -114,6 +120,12 @@ def test_missing_subordinate_ids_are_granted_to_the_user() -> None:
     assert "allowPrivilegeEscalation: true" in lift(
         finding, host(has_no_new_privs=True, surroundings="kubernetes")
     )
+
+
+def test_root_without_the_capabilities_for_id_maps_is_told_which() -> None:
+    where = host(uid=0, capabilities=1 << 31, surroundings="docker")
+    line = lift(missing("id maps"), where)
+    assert line == "start this container with: docker run --cap-add SETUID --cap-add SETGID …"
 
 
 def test_undelegated_cgroups_are_lifted_by_systemd_or_by_hand() -> None:

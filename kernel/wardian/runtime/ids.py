@@ -11,6 +11,7 @@ import msgspec
 
 from wardian.errors import SetupError
 from wardian.linux.idmap import IdRange, subordinate_ranges
+from wardian.runtime import trees
 from wardian.runtime.spec import UserNamespace
 from wardian.runtime.state import Record
 
@@ -44,7 +45,7 @@ def choose(taken: Iterable[int | None]) -> IdMaps:
     """The maps for a new container, given the first host ids of the others."""
     if os.geteuid() != 0:
         return _rootless()
-    if not _is_mapped(LAST):
+    if not (trees.may_clone() and _is_mapped(LAST)):
         return _nested()
     used = set(taken)
     for first in range(FIRST, LAST, RANGE):
@@ -79,11 +80,12 @@ def _is_mapped(host_id: int) -> bool:
 
 
 def _nested() -> IdMaps:
-    """Root in a user namespace of few ids (a pod): the container shares them all."""
+    """Root of few ids, or without the right to map layers to others (a pod): they are its own."""
     uids, gids = (
         tuple(
-            IdRange(int(inside), int(inside), int(count))
+            IdRange(int(inside), int(inside), min(int(count), RANGE - int(inside)))
             for inside, _, count in map(str.split, Path(path).read_text().splitlines())
+            if int(inside) < RANGE
         )
         for path in ("/proc/self/uid_map", "/proc/self/gid_map")
     )

@@ -47,6 +47,7 @@ from wardian.runtime.zygote import Zygote, ZygoteLost
 from wardian.storage.driver import Driver
 from wardian.storage.mapped import MappedCopies
 
+DOCTOR = "`wardian doctor` tells what this host allows"
 COPIED = (
     "the image's layers were copied for the container's ids: there are no id-mapped mounts here"
     " (see `wardian doctor`)"
@@ -105,7 +106,11 @@ class Sandbox(msgspec.Struct):
         loan = self.loan
         if self.ids is not None and loan.user_fd is None:
             maps = (self.ids.uids, self.ids.gids)
-            write_id_maps(self.host_pid, *maps, deny_setgroups=self.ids.has_one_group)
+            try:
+                write_id_maps(self.host_pid, *maps, deny_setgroups=self.ids.has_one_group)
+            except KernelRefused as error:
+                what = f"cannot give the container its ids: {error.what}"
+                raise SetupError(what, hint=DOCTOR) from error
         order = m.Furnish(
             own_network=self.network is Network.NONE and loan.owns_network,
             in_user_namespace=self.ids is not None,
@@ -354,7 +359,7 @@ def _why_not() -> str:
                 "a seccomp filter refuses it: start this container with"
                 " --security-opt seccomp=unconfined, this pod with seccompProfile: Unconfined"
             )
-    return "`wardian doctor` tells what this host allows"
+    return DOCTOR
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -59,7 +59,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     ``surroundings`` is ``host``, ``docker``, ``podman``, ``kubernetes`` or ``container``;
     ``cgroup`` our own group of v2; ``covered_proc`` are mounts that hide parts of /proc;
-    ``owns_ids``: whether containers can have ranges of ids that nobody else has.
+    ``owns_ids``: whether containers can have ranges of ids that nobody else has;
+    ``capabilities``: our effective ones, as a bit mask.
     """
 
     release: str
@@ -80,6 +81,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_why_not: str
     cgroup: str
     owns_ids: bool
+    capabilities: int
     package_manager: str
 
     @property

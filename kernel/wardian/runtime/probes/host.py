@@ -13,7 +13,7 @@ from pathlib import Path
 from wardian.cgroups.delegation import own_groups
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.errors import WardianError
-from wardian.linux import namespaces
+from wardian.linux import capabilities, namespaces
 from wardian.linux.syscall import libc
 from wardian.runtime import ids
 from wardian.runtime.probes.attempt import attempt
@@ -63,6 +63,7 @@ def look(root: Path, proc: str = "/proc") -> Host:
         cgroup_why_not=hierarchy.why_not,
         cgroup=own_groups(proc).get("", "/"),
         owns_ids=_owns_ids(),
+        capabilities=capabilities.effective(),
         package_manager=next((name for name in MANAGERS if shutil.which(name)), ""),
     )
 

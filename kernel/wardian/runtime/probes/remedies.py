@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wardian.cgroups.delegation import line_for_more, line_for_own_groups
+from wardian.linux.capabilities import Capability
 from wardian.runtime.probes.finding import Area, Finding, Host, Weight
 from wardian.runtime.probes.host import file_system
 
@@ -99,7 +100,23 @@ def _user_namespace(finding: Finding, host: Host) -> str:
         return "leave the chroot, in which the kernel allows no user namespace: pivot_root(8)"
     if host.has_seccomp_filter:
         return _without_filter(host)
+    if missing := _missing(host, Capability.SETFCAP):  # else root may not map itself (Linux 5.12)
+        return missing
     return "neither a sysctl, a chroot nor a seccomp filter explains it: see user_namespaces(7)"
+
+
+def _missing(host: Host, *needed: Capability) -> str:
+    """The line that gives root the capabilities that it lacks of these; "" if it lacks none."""
+    names = [one.name for one in needed if host.is_root and not host.capabilities >> one & 1]
+    return _capability_option(host, names) if names else ""
+
+
+def _capability_option(host: Host, names: list[str]) -> str:
+    if host.surroundings == "host":
+        return "give them to whoever starts this session (CapabilityBoundingSet= of its unit)"
+    added = " ".join(f"--cap-add {name}" for name in names)
+    pod = f"securityContext: {{capabilities: {{add: [{', '.join(names)}]}}}}"
+    return _container_option(host, docker=added, podman=added, kubernetes=pod)
 
 
 def _own_namespace(finding: Finding, host: Host) -> str:
@@ -117,7 +134,8 @@ def _kind(finding: Finding) -> str:
 
 def _id_maps(_: Finding, host: Host) -> str:
     if host.is_root:
-        return "give this container a user namespace with 65536 ids or more"
+        ids = "give this container a user namespace with 65536 ids or more"
+        return _missing(host, Capability.SETUID, Capability.SETGID) or ids
     if host.has_no_new_privs:
         return _container_option(
             host,
@@ -221,15 +239,7 @@ def _cgroup(finding: Finding, host: Host) -> str:
 
 
 def _capabilities(finding: Finding, host: Host) -> str:
-    names = finding.detail.partition("lacks ")[2].split(", ")
-    if host.surroundings == "host":
-        return "give them to whoever starts this session (CapabilityBoundingSet= of its unit)"
-    return _container_option(
-        host,
-        docker=" ".join(f"--cap-add {name}" for name in names),
-        podman=" ".join(f"--cap-add {name}" for name in names),
-        kubernetes=f"securityContext: {{capabilities: {{add: [{', '.join(names)}]}}}}",
-    )
+    return _capability_option(host, finding.detail.partition("lacks ")[2].split(", "))
 
 
 def _rootless_network(finding: Finding, host: Host) -> str:
