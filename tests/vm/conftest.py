@@ -14,6 +14,7 @@ from tests.vm.guest import Guest
 
 # What a host with cgroup v2 and an older kernel may change; the rest would take long, emulated.
 GUEST_TESTS = (
+    "tests/hub/test_delegated_pod.py",
     "tests/linux/test_cgroup_conformance.py",
     "tests/linux/test_container_lifecycle.py",
     "tests/linux/test_limit_hits.py",

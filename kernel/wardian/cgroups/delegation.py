@@ -56,7 +56,9 @@ def _uid(host_pid: int) -> int | None:
     if host_pid == 0:
         return -1
     with suppress(OSError):
-        return os.stat(f"/proc/{host_pid}").st_uid
+        # Not the directory's owner: where a process is not dumpable that is root (proc(5)).
+        status = Path(f"/proc/{host_pid}/status").read_text()
+        return int(status.partition("\nUid:")[2].split()[1])
     return None
 
 
