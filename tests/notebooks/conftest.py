@@ -12,7 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KERNELSPECS = ROOT / "kernel/wardian/jupyter/kernelspecs"
-ABSENT = Path(__file__).parent / "absent"  # what tests do without
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,6 @@ def course_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         parent.chmod(parent.stat().st_mode | 0o011)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-        "PYTHONPATH": str(ABSENT),
         "JUPYTER_PATH": str(folder),
         "JUPYTER_PLATFORM_DIRS": "1",
         "WARDIAN_ROOT": str(folder / "state"),
