@@ -33,7 +33,8 @@ def info(**changes: Any) -> ContainerInfo:
         "image": "wardian/base",
         "status": Status.RUNNING,
         "created_at": 0.0,
-        "started_at": 100.0,
+        "started_at": 9000.0,  # by a clock that was set back since
+        "ran_s": 120.0,
         "host_pid": 7,
         "spec": spec,
         "lowers": ("/l",),

@@ -19,7 +19,7 @@ def after(*answers: tuple[float, int], check: Healthcheck = CHECK) -> Health:
     health = Health()
     for when, code in answers:
         probe = Probe(began_at=100 + when, ended_at=101 + when, exit_code=code, output="")
-        health = health.after(probe, check, started_at=100.0)
+        health = health.after(probe, check, ran_s=when)
     return health
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from wardian.bare.directory import SHARED_MEMORY, Directory
 from wardian.bare.reach import Reach, beneath
+from wardian.linux.clock import boot_id, since_boot_s
 
 
 @pytest.fixture
@@ -64,15 +65,16 @@ def test_path_that_would_open_a_hidden_directory_is_not_read(tmp_path: Path) -> 
 
 
 def test_transient_directories_go_when_they_are_abandoned_and_others_stay(tmp_path: Path) -> None:
-    for name, is_transient, age_s in (
-        ("old", True, 4000),
-        ("young", True, 0),
-        ("kept", False, 4000),
+    for name, is_transient, age_s, boot in (
+        ("old", True, 4000, boot_id()),
+        ("young", True, 0, boot_id()),
+        ("elsewhere", True, 4000, "another"),
+        ("kept", False, 4000, boot_id()),
     ):
         directory = Directory(tmp_path, name)
         directory.make(is_transient=is_transient)
         lock = directory.path / "lock"
-        lock.touch()
-        os.utime(lock, (lock.stat().st_mtime - age_s,) * 2)
+        lock.write_text(f"{boot} {since_boot_s() - age_s}")
+        os.utime(lock, (0, 0))  # the time of day when it was written says nothing
     Directory(tmp_path, "new").make(is_transient=True)
-    assert sorted(os.listdir(tmp_path / "plain")) == ["kept", "new", "young"]
+    assert sorted(os.listdir(tmp_path / "plain")) == ["elsewhere", "kept", "new", "young"]

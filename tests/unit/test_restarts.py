@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wardian.errors import SetupError
+from wardian.linux.clock import since_boot_s
 from wardian.runtime import state
 from wardian.runtime.ledger import Ledger
 from wardian.runtime.loop import Loop
@@ -21,8 +22,10 @@ RAN_WELL = Record(
     ),
     status=Status.EXITED,
     created_at=0.0,
-    started_at=0.0,
+    # What the time of day says of it is wrong: somebody has set the clock meanwhile.
+    started_at=7200.0,
     finished_at=60.0,
+    started_boot_s=since_boot_s() - 60.0,
 )
 
 

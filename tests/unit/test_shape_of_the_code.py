@@ -77,3 +77,29 @@ def test_tests_do_not_sleep_where_they_could_wait() -> None:
             and ast.unparse(node.args[0]) != "0"
         ]
         assert not bare, f"{path.relative_to(ROOT)} sleeps in line(s) {bare}"
+
+
+# Here the time of day is what is asked for: moments that people or other machines name.
+OF_THE_CALENDAR = {
+    "cli",  # how long ago something was, and --since and --until
+    "compose/listing.py",
+    "runtime/calls.py",  # events until a moment
+    "images/registry/transport.py",  # Retry-After as a date (RFC 9110)
+    "images/registry/download.py",  # files of a day ago: they outlive the machine's boot
+}
+
+
+def test_no_deadline_and_no_age_is_of_a_clock_that_people_set() -> None:
+    """It jumps; `time.monotonic` and `linux.clock` do not. The tests of a jump are the guest's."""
+    for path in modules():
+        place = path.relative_to(PACKAGE)
+        if {str(place), place.parts[0]} & OF_THE_CALENDAR:
+            continue
+        reckoned = [
+            node.lineno
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.BinOp | ast.Compare)
+            for part in ast.iter_child_nodes(node)
+            if ast.unparse(part) in ("time.time()", "time.time_ns()")
+        ]
+        assert not reckoned, f"{place} reckons with the time of day in line(s) {reckoned}"

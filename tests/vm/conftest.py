@@ -16,6 +16,7 @@ from tests.vm.guest import Guest
 GUEST_TESTS = (
     "tests/hub/test_delegated_pod.py",
     "tests/linux/test_cgroup_conformance.py",
+    "tests/linux/test_clock_jump.py",
     "tests/linux/test_container_lifecycle.py",
     "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",

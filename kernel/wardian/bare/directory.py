@@ -7,11 +7,12 @@ import os
 import shutil
 import site
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+from wardian.linux.clock import boot_id, since_boot_s
 
 FOLDER, LOCK, TRANSIENT = "plain", "lock", "transient"
 # Where semaphores and shared memory of POSIX are (shm_overview(7)): multiprocessing needs them.
@@ -22,6 +23,12 @@ KEPT = (
     *("PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV"),
     *("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
+
+
+def stamp(lock_fd: int) -> None:
+    """Say in a lock when its directory was in use, by a clock that does not jump."""
+    os.ftruncate(lock_fd, 0)
+    os.pwrite(lock_fd, f"{boot_id()} {since_boot_s():.3f}".encode(), 0)
 
 
 class Directory(msgspec.Struct, frozen=True):
@@ -67,7 +74,10 @@ class Directory(msgspec.Struct, frozen=True):
             fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return time.time() - os.fstat(fd).st_mtime > ABANDONED_S
+                boot, _, moment = os.pread(fd, 100, 0).decode("ascii", "replace").partition(" ")
+                if boot == boot_id():
+                    return since_boot_s() - float(moment) > ABANDONED_S
+                stamp(fd)  # another machine's, or of before a restart: it counts from now on
             finally:
                 os.close(fd)
         return False

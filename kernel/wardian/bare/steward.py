@@ -15,7 +15,7 @@ import signal
 import socket
 from typing import NoReturn
 
-from wardian.bare.directory import LOCK
+from wardian.bare.directory import LOCK, stamp
 from wardian.bare.family import end_descendants
 from wardian.bare.messages import Enclose, Enclosed, Refused
 from wardian.bare.walls import raise_walls
@@ -42,7 +42,7 @@ def main(orders_fd: int, life_fd: int) -> None:
     order = m.decode(orders.receive().data, Enclose)
     lock_fd = os.open(f"{order.directory}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock_fd, fcntl.LOCK_SH)
-    os.utime(lock_fd)
+    stamp(lock_fd)
     steward = os.getpid()
     init_host_pid = os.fork()
     if init_host_pid == 0:
@@ -50,7 +50,7 @@ def main(orders_fd: int, life_fd: int) -> None:
     orders.close()
     _wait_for_end(life_fd, init_host_pid)
     end_descendants(order.patience_s)
-    os.utime(lock_fd)  # from now on it is abandoned
+    stamp(lock_fd)  # from now on it is abandoned
 
 
 def _wait_for_end(life_fd: int, init_host_pid: int) -> None:

@@ -14,6 +14,7 @@ into our processes, no environment variable is needed that children would inheri
 from __future__ import annotations
 
 import compileall
+import errno
 import hashlib
 import os
 import re
@@ -92,9 +93,10 @@ def ensure_toolbox(root: Path) -> Toolbox:
             pass
         except OSError as error:
             if not toolbox.directory.is_dir():
+                room = "set WARDIAN_ROOT to a directory with 100 MB of free space"
                 raise SetupError(
-                    f"cannot build the toolbox: {error.strerror}",
-                    hint="set WARDIAN_ROOT to a directory with 100 MB of free space",
+                    f"cannot build the toolbox: {error.strerror} ({error.filename or scratch})",
+                    hint=room if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
                 ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -153,5 +153,5 @@ def status_of(info: ContainerInfo, now_s: float) -> str:
             ago = duration(now_s - (info.finished_at or now_s))
             return f"Exited ({info.exit_code}) {ago} ago"
         case Status.PAUSED | Status.RUNNING:
-            up = f"Up {duration(now_s - (info.started_at or now_s))}"
+            up = f"Up {duration(info.ran_s)}"
             return f"{up} (Paused)" if info.status is Status.PAUSED else f"{up}{remark(info)}"

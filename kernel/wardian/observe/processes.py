@@ -61,7 +61,7 @@ class ProcessesSampler:
         self._connector: ProcConnector | None = None
         self._users = UserMap(())
         self._alive: dict[int, _Process] = {}
-        self._ghosts: deque[ProcessRow] = deque(maxlen=_MAX_GHOSTS)
+        self._ghosts: deque[tuple[float, ProcessRow]] = deque(maxlen=_MAX_GHOSTS)
         self._turn: deque[int] = deque()
         self._next_list_s = self._next_figures_s = 0.0
         self._shown: tuple[ProcessRow, ...] | None = None
@@ -209,23 +209,22 @@ class ProcessesSampler:
                 )
             else:
                 self._end(process)
-        oldest = time.time() - GHOST_S
-        while self._ghosts and (self._ghosts[0].ended_s or 0.0) < oldest:
+        oldest = time.monotonic() - GHOST_S
+        while self._ghosts and self._ghosts[0][0] < oldest:
             self._ghosts.popleft()
 
     def _end(self, process: _Process) -> None:
         self._alive.pop(process.row.host_pid, None)
         status = process.wait_status
-        self._ghosts.append(
-            replace(
-                process.row,
-                state=State.DEAD,
-                cpu_percent=None,
-                rss_bytes=None,
-                ended_s=time.time(),
-                exit_status=None if status is None else _exit_status(status),
-            )
+        ghost = replace(
+            process.row,
+            state=State.DEAD,
+            cpu_percent=None,
+            rss_bytes=None,
+            ended_s=time.time(),
+            exit_status=None if status is None else _exit_status(status),
         )
+        self._ghosts.append((time.monotonic(), ghost))
 
     def _read_figures(self, now: float) -> None:
         for _ in range(min(_MAX_STATS, len(self._turn))):
@@ -260,7 +259,7 @@ class ProcessesSampler:
             process.row = row
 
     def _frame(self) -> ProcessesFrame | None:
-        rows = (*(p.row for p in self._alive.values()), *self._ghosts)
+        rows = (*(p.row for p in self._alive.values()), *(row for _, row in self._ghosts))
         shown = rows[: self.max_rows]
         if shown == self._shown:
             return None

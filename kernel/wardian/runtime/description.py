@@ -45,4 +45,5 @@ def describe(record: Record, site: Site, cgroup: Cgroup | None) -> ContainerInfo
         published=record.published,
         health=record.health,
         was_oom_killed=bool(record.hits.oom_kill),
+        ran_s=record.ran_s(),
     )

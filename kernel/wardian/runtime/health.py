@@ -83,13 +83,16 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     failing_streak: int = 0
     log: tuple[Probe, ...] = ()
 
-    def after(self, probe: Probe, check: Healthcheck, *, started_at: float) -> Health:
-        """How it is with one answer more: docker's rule (moby, daemon/health.go)."""
+    def after(self, probe: Probe, check: Healthcheck, *, ran_s: float) -> Health:
+        """How it is with one answer more, asked for when the container had run so long.
+
+        Docker's rule (moby, daemon/health.go).
+        """
         log = (*self.log, probe)[-REMEMBERED_PROBES:]
         if probe.exit_code == 0:
             return Health(status=HealthStatus.HEALTHY, log=log)
         status, streak = self.status, self.failing_streak
-        is_excused = probe.began_at - started_at < check.start_period_s
+        is_excused = ran_s < check.start_period_s
         if status is not HealthStatus.STARTING or not is_excused:
             streak += 1
         if streak >= check.retries:

@@ -74,11 +74,10 @@ class HealthMonitors:
         for told in self._waiting.pop(container_id, ()):
             told(status)
 
-    def _heard(self, record: Record, probe: Probe) -> None:
+    def _heard(self, record: Record, probe: Probe, ran_s: float) -> None:
         assert record.spec.healthcheck is not None
         before = record.health or Health()
-        started_at = record.started_at or 0.0
-        health = before.after(probe, record.spec.healthcheck, started_at=started_at)
+        health = before.after(probe, record.spec.healthcheck, ran_s=ran_s)
         record = self._ledger.note(record, health=health)
         if health.status is not before.status:
             self._history.note(f"health_status: {health.status.value}", record)
@@ -94,7 +93,7 @@ class _Monitor:
         ledger: Ledger,
         live: Live,
         history: History,
-        heard: Callable[[Record, Probe], None],
+        heard: Callable[[Record, Probe, float], None],
     ) -> None:
         self._loop = loop
         self._ledger = ledger
@@ -102,6 +101,7 @@ class _Monitor:
         self._history = history
         self._heard = heard
         self._timer: Timer | None = None
+        self._ran_s = 0.0  # when it was asked last
         self._inquiry: _Inquiry | None = None
 
     def wait(self) -> None:
@@ -109,8 +109,7 @@ class _Monitor:
         record = self._record()
         if record is None or record.spec.healthcheck is None:
             return
-        ran_s = time.time() - (record.started_at or 0.0)
-        delay_s = record.spec.healthcheck.delay_s(record.health or Health(), ran_s)
+        delay_s = record.spec.healthcheck.delay_s(record.health or Health(), record.ran_s())
         self._timer = self._loop.later(delay_s, self._ask)
 
     def stop(self) -> None:
@@ -127,6 +126,7 @@ class _Monitor:
         record = self._record()
         if record is None or (check := record.spec.healthcheck) is None:
             return
+        self._ran_s = record.ran_s()
         main = record.spec.process
         assert main is not None
         spec = replace(main, argv=check.argv, terminal_size=None)
@@ -135,7 +135,7 @@ class _Monitor:
 
     def _note(self, probe: Probe) -> None:
         if record := self._record():
-            self._heard(record, probe)
+            self._heard(record, probe, self._ran_s)
 
     def _go(self) -> None:
         """The probe is over."""

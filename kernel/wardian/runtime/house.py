@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, SetupError, WardianError
 from wardian.linux import process
+from wardian.linux.clock import boot_id
 from wardian.runtime import apparmor, groups, ids, lending, state, sysctls
 from wardian.runtime import messages as m
 from wardian.runtime.confinement import allowed_capabilities, seccomp_program
@@ -178,7 +179,7 @@ class House:
             return None
         begin(live)
         live.before = None
-        self._ledger.store(live.record, started_at=time.time())
+        self._ledger.store(live.record, **state.beginning())
         self.health.watch(live)
         return live
 
@@ -259,8 +260,7 @@ class House:
             status=Status.RUNNING,
             host_pid=sandbox.host_pid,
             started_ticks=sandbox.started_ticks,
-            boot_id=state.boot_id(),
-            started_at=time.time(),
+            **state.beginning(),
             finished_at=None,
             exit_code=None,
             exit_reason="",
@@ -457,7 +457,7 @@ class House:
                 self._adopt_running(record)
             elif record.spec.keep is Keep.NEVER:
                 self.remove(record)
-            elif record.boot_id not in ("", state.boot_id()):
+            elif record.boot_id not in ("", boot_id()):
                 self.restarts.booted(record)
         self.plugs.adopt()
         self.shelf.adopt()

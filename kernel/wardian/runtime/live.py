@@ -23,6 +23,7 @@ from wardian.errors import (
     WardianError,
 )
 from wardian.linux import namespaces, process, unix_socket
+from wardian.linux.clock import boot_id
 from wardian.linux.process import start_ticks
 from wardian.runtime import fuse_server, oom
 from wardian.runtime import messages as m
@@ -30,7 +31,7 @@ from wardian.runtime.logs import LogWriter
 from wardian.runtime.loop import Loop
 from wardian.runtime.relay import STREAMS, Relay, give_pipes, own_master, own_pipe_end
 from wardian.runtime.spec import ProcessSpec
-from wardian.runtime.state import Record, Status, boot_id
+from wardian.runtime.state import Record, Status
 from wardian.runtime.wire import Connection, Message
 
 REMEMBERED_EXITS = 512

@@ -408,6 +408,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
     published: tuple[Port, ...] = ()
     health: Health | None = None
     was_oom_killed: bool = False
+    ran_s: float = 0.0
 
     @property
     def merged(self) -> str | None:

@@ -32,8 +32,7 @@ class Restarts:
         """A container has ended: start it again when its policy says so."""
         if record.spec.restart.when is When.NO:
             return
-        ran_s = (record.finished_at or 0.0) - (record.started_at or 0.0)
-        if ran_s >= GOOD_RUN_S:
+        if record.ran_s() >= GOOD_RUN_S:
             record = self._ledger.note(record, restart_count=0)
         self._go_on(record, exit_code)
 

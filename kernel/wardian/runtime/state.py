@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from wardian.cgroups.cgroup import Events
 from wardian.errors import AlreadyExists, NotFound, SetupError, WardianError, not_ours
+from wardian.linux.clock import boot_id, since_boot_s
 from wardian.linux.whole import write_whole
 from wardian.network.definition import Endpoint, Port
 from wardian.runtime.health import Health
@@ -45,7 +47,7 @@ class Status(enum.Enum):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One container. Times are seconds since the epoch.
+    """One container. Times are seconds since the epoch, ``started_boot_s`` since ``boot_id``.
 
     ``first_host_id`` is the host id that the container's root is (None without a user namespace
     of its own range). ``host_pid``, ``started_ticks`` (proc(5) field 22) and ``boot_id`` together
@@ -70,6 +72,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     exit_reason: str = ""
     warnings: tuple[str, ...] = ()
+    started_boot_s: float | None = None
     restart_count: int = 0
     was_stopped: bool = False
     endpoints: tuple[Endpoint, ...] = ()
@@ -81,6 +84,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def is_running(self) -> bool:
         """Whether it has processes (a paused container has)."""
         return self.status in (Status.RUNNING, Status.PAUSED)
+
+    def ran_s(self) -> float:
+        """How long ago it was started, whatever became of the time of day; 0 if nobody knows."""
+        if self.started_boot_s is None:
+            return 0.0
+        return max(0.0, since_boot_s() - self.started_boot_s)
 
 
 class _Versioned(msgspec.Struct):
@@ -240,9 +249,9 @@ def ensure_free(records: dict[str, Record], name: str) -> None:
 
 
 @functools.cache
-def boot_id() -> str:
-    """The id of this boot of the host (random(4)): PIDs mean nothing across boots."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def beginning() -> dict[str, float | str]:
+    """What a record says of a start that is now: the time of day, and which time of which boot."""
+    return {"started_at": time.time(), "started_boot_s": since_boot_s(), "boot_id": boot_id()}
 
 
 def _sweep(home: Path) -> None:
