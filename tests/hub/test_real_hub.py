@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sysconfig
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from tests.hub import crowd
 from tests.hub.real_hub import FIRST_ID, IDS, PROXY, RealHub, opened, processes_of
 from tests.hub.visitor import Said, Visitor
+from tests.linux.conftest import wait_until
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -23,13 +27,23 @@ pytestmark = [
 USERS = 20
 MEMORY_MIB, PIDS = 1024, 200
 MOST_LEFT_MIB = 8
+# Tells one user's programs another time of day, by a file in its home; not other clocks.
+FAKETIME = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/faketime/libfaketime.so.1"
+JUMPS, HOUR_S = 5, 3600
 # No page is opened, so no server needs the programs that pages come from: a third of its start.
 NOT_LOADED = dict.fromkeys(("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim"), False)
 MORE = f"""
 c.HostSpawner.mem_limit = "{MEMORY_MIB}M"
 c.HostSpawner.pids_limit = {PIDS}
 c.HostSpawner.args += ["--ServerApp.jpserver_extensions={NOT_LOADED}"]
-c.Spawner.environment = {{"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"}}
+c.HostSpawner.args += ["--MappingKernelManager.cull_idle_timeout={HOUR_S}"]
+c.HostSpawner.args += ["--MappingKernelManager.cull_interval=1"]
+c.Spawner.environment = {{
+    "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp",
+    "LD_PRELOAD": lambda spawner: "{FAKETIME}" if spawner.user.name == "u{JUMPS:03}" else "",
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    "FAKETIME_CACHE_DURATION": "1",
+}}
 """
 
 
@@ -216,6 +230,63 @@ def test_keeper_that_vanishes_is_replaced_and_nothing_is_lost(full_class: Class)
     assert full_class.run(0, "leaf * 7").text == "42"
     assert full_class.run(0, "%limits --memory 300m").text.startswith("memory   300 MiB\n")
     assert full_class.run(0, "open('/srv/kept').read()").text == "'fern'"
+
+
+WAITS_FOR_JUMP = f"""
+import select, time
+began, ticks = time.time(), time.monotonic()
+open("mark", "w").close()
+while abs(time.time() - began) < {HOUR_S}:
+    select.select([], [], [], 0.05)  # libfaketime 0.9.10 has sleep fail
+print("jumped", time.monotonic() - ticks < {HOUR_S})
+"""
+
+
+def keepers_of(hub: RealHub, who: int) -> list[int]:
+    found = []
+    for host_pid in processes_of([hub.users[who]]):
+        with suppress(OSError):
+            if Path(f"/proc/{host_pid}/comm").read_text() == "wardian-keeper\n":
+                found.append(host_pid)
+    return found
+
+
+@pytest.mark.skipif(
+    not Path(FAKETIME).exists(), reason="no libfaketime; apt-get install libfaketime"
+)
+def test_clock_that_jumps_by_hours_ends_no_cell_kernel_or_keeper(full_class: Class) -> None:
+    """Jupyter's culler ends a kernel that nobody has open, as it would in time."""
+    hub, visitor = full_class.hub, full_class.visitors[JUMPS]
+    home, kernels = hub.users[JUMPS].home, f"/user/u{JUMPS:03}/api/kernels"
+    full_class.run(JUMPS, "leaf = 6; open('/srv/kept', 'w').write('fern')")
+    full_class.run(JUMPS, "%limits --timeout 1800")
+    keepers, jumped = keepers_of(hub, JUMPS), Said("ok", "jumped True\n", "")
+
+    async def jump(setting: str) -> Said:
+        (home / "mark").unlink(missing_ok=True)
+        running = asyncio.create_task(visitor.run(f"%%host{WAITS_FOR_JUMP}"))
+        await asyncio.to_thread(wait_until, (home / "mark").exists)
+        (home / ".faketimerc").write_text(setting)
+        return await running
+
+    async def unattended() -> int:
+        await visitor.ask(kernels, "POST", json.dumps({"name": "wardian-shell"}))
+        return len(await visitor.ask(kernels))
+
+    async def culled() -> int:
+        left = await visitor.ask(kernels)
+        while len(left) > 1:
+            await asyncio.sleep(0.1)
+            left = await visitor.ask(kernels)
+        return len(left)
+
+    assert full_class.runner.run(unattended()) == 2
+    assert full_class.runner.run(jump("+5h")) == jumped
+    assert full_class.runner.run(culled()) == 1
+    assert full_class.runner.run(jump("-5h")) == jumped
+    assert full_class.run(JUMPS, "leaf * 7, open('/srv/kept').read()").text == "(42, 'fern')"
+    assert full_class.host(JUMPS, "print(open('.faketimerc').read())").text == "-5h\n"
+    assert keepers_of(hub, JUMPS) == keepers != []
 
 
 def test_hub_restart_ends_no_session(full_class: Class) -> None:

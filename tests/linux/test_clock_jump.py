@@ -1,7 +1,7 @@
 """The time of day jumps by hours, forth and back: nothing ends early, late or is lost.
 
-The clock is set where it is nobody else's: in the guest of tests/vm. What a session does is tested in
-tests/hub, where a library tells one user's programs another time.
+The clock is set where it is nobody else's: in the guest of tests/vm. What a session does is tested
+in tests/hub, where a library tells one user's programs another time.
 """
 
 from __future__ import annotations
