@@ -19,11 +19,13 @@ from pathlib import Path
 from tests.benchmarks.table import Figure
 from tests.hub import crowd
 from tests.hub.real_hub import PROXY, RealHub, User, opened
-from tests.hub.visitor import Visitor
+from tests.hub.visitor import PATIENCE_S, Visitor
 
 CLASSES = tuple(map(int, os.environ.get("WARDIAN_CLASSES", "50,200").split(",")))
 # More than a session has been seen to take, so that what is measured is no shortage.
 SESSION_MIB, SPARE_MIB = 260, 2048
+# How long a class waits is what is measured, and no reason to give up.
+PATIENT = f"c.Spawner.start_timeout = c.Spawner.http_timeout = {int(PATIENCE_S)}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def rows() -> Iterator[Figure]:
 def measure(count: int) -> Taken:
     """A hub of its own, and a class in it."""
     at_once = min(count, max(1, (_available_mib() - SPARE_MIB) // SESSION_MIB))
-    with asyncio.Runner() as runner, opened(count) as hub:
+    with asyncio.Runner() as runner, opened(count, PATIENT) as hub:
         return runner.run(_teach(hub, at_once))
 
 
