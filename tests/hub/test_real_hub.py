@@ -31,11 +31,14 @@ MOST_LEFT_MIB = 8
 FAKETIME = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/faketime/libfaketime.so.1"
 JUMPS, HOUR_S = 5, 3600
 # No page is opened, so no server needs the programs that pages come from: a third of its start.
-NOT_LOADED = dict.fromkeys(("jupyterlab", "jupyter_lsp", "notebook", "notebook_shim"), False)
+NOT_LOADED = [
+    f"--ServerApp.jpserver_extensions={name}=False"
+    for name in ("jupyterlab", "notebook", "notebook_shim")
+]
 MORE = f"""
 c.HostSpawner.mem_limit = "{MEMORY_MIB}M"
 c.HostSpawner.pids_limit = {PIDS}
-c.HostSpawner.args += ["--ServerApp.jpserver_extensions={NOT_LOADED}"]
+c.HostSpawner.args += {NOT_LOADED}
 c.HostSpawner.args += ["--MappingKernelManager.cull_idle_timeout={HOUR_S}"]
 c.HostSpawner.args += ["--MappingKernelManager.cull_interval=1"]
 c.Spawner.environment = {{

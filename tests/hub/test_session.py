@@ -25,8 +25,11 @@ HERE = Path(__file__).parent
 SESSION = (HERE / "lesson_in_pod.py").read_text()
 START = "/srv/jovyan/binder/start"
 LESSONS = "/srv/jovyan/notebooks/en"
-# Those that ask for nothing that a rung with containers might lack.
-LIVE = ("03-mount-namespace", "04-writable-layer")
+# What a rung with containers adds: networks and volumes in the pod; limits on the full one.
+LIVE = {
+    "user-namespaced": ("03-mount-namespace", "06-persistence", "07-network-namespace"),
+    "dedicated-node": ("04-writable-layer", "05-dockerfile-layers", "09-limits"),
+}
 # What the tour's cells end with where there is no container; the others do what they do anywhere.
 SAID = (
     *("needs a container, and this host allows none", "cells write only below $HOME and $TMPDIR"),
@@ -58,7 +61,7 @@ def test_session_runs_lessons_live_or_says_what_it_cannot(
     path = f"{sys.prefix}/bin:{pod.environment()['PATH']}"
     pod = replace(pod, env={**pod.env, "PATH": path})
     is_bare = promised(profile) == "bare"  # which test_profiles asks the doctor
-    lessons = () if is_bare else tuple(f"{LESSONS}/{name}.ipynb" for name in LIVE)
+    lessons = [f"{LESSONS}/{name}.ipynb" for name in LIVE.get(profile, ())]
     tour = f"{LESSONS}/00-tour.ipynb" if is_bare else ""
     done = pod.run(START, sys.executable, "-c", SESSION, *lessons, tour, patience_s=500)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -27,5 +27,7 @@ c.Spawner.start_timeout = 600
 c.Spawner.http_timeout = 600
 # Kernels speak through sockets in the user's home: ports of the loopback are open to all users.
 c.HostSpawner.args = ["--KernelManager.transport=ipc"]
+# There are no language servers; JupyterLab would look for them by Node, a second of a core.
+c.HostSpawner.args += ["--ServerApp.jpserver_extensions=jupyter_lsp=False"]
 # A session goes on while the hub is restarted.
 c.JupyterHub.cleanup_servers = False
