@@ -253,7 +253,9 @@ def _plain(rule: str) -> str:
 
 
 def test_rules_are_shown_as_nft_and_as_iptables_say_them(wardian: Wardian, lab: str) -> None:
-    start(wardian, "web", SERVER, "--network", lab, "-p", "127.0.0.2:8070:7", "-p", "8071:7/udp")
+    ports = ("127.0.0.2:8070:7", "8071:7/udp", "10.213.7.1:8072:7")  # the last one at its bridge
+    publish = [word for port in ports for word in ("-p", port)]
+    start(wardian, "web", SERVER, "--network", lab, *publish)
     bridge = json.loads(out(wardian("network", "inspect", lab)))[0]["Options"]["bridge.name"]
     ours = out(wardian("network", "rules", lab)).splitlines()
     told: set[str] = set()
@@ -266,6 +268,8 @@ def test_rules_are_shown_as_nft_and_as_iptables_say_them(wardian: Wardian, lab: 
     assert "-A POSTROUTING -s 10.213.7.0/24 ! -o " + bridge + " -j MASQUERADE\n" in chains
     published = "-p udp -m udp --dport 8071 -j DNAT --to-destination 10.213.7.2:7\n"
     assert f"-A PREROUTING -m addrtype --dst-type LOCAL {published}" in chains
+    published = "-p tcp -m tcp --dport 8072 -j DNAT --to-destination 10.213.7.2:7\n"
+    assert f"-A OUTPUT -d 10.213.7.1/32 {published}" in chains
     out(wardian("rm", "-f", "web"))
     assert "is not up" in refused(wardian("network", "rules", lab), 1)
 

@@ -49,7 +49,8 @@ def run(name, *networks, ports=()):
 
 def get(box, place):
     # Debian's static wget does not survive its own resolver.
-    asked = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {place} 80 | tail -n 1"
+    place = place if " " in place else f"{place} 80"
+    asked = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {place} | tail -n 1"
     return shell(box, f"exec 2>/dev/null; {asked}")[0]
 """
 
@@ -158,14 +159,17 @@ def asks(place):
     return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {place} 80 2>&1 | tail -n 1;"
 
 create("lab")
-web = run("web", "lab", ports=(Port(container_port=80, host_port=8080),))
+create("other", subnets=("203.0.113.0/24",))
+everywhere = Port(container_port=80, host_port=8080)
+at_the_other_s = Port(container_port=80, host_ip="203.0.113.1", host_port=8081)
+web = run("web", "lab", ports=(everywhere, at_the_other_s))
 asker = run("asker", "lab")
-create("other")
 stranger = run("stranger", "other")
 place = web.info.endpoints[0].ip
 show({
     "name": get(asker, "web"),
     "stranger": get(stranger, place),
+    "at a bridge": get(stranger, "203.0.113.1 8081"),
     "host": get(asker, "198.51.100.1"),
     "gateway": get(asker, web.info.endpoints[0].gateway),
     "world": get(asker, "198.51.100.2"),
@@ -185,7 +189,7 @@ def test_a_user_s_containers_talk_and_reach_the_world_but_not_the_host(
         pytest.skip(f"no {outlet}; apt-get install {OUTLETS[outlet]}")
     only(gardener, *filter(None, (outlet,)))
     said = tend(gardener, TALK)
-    assert said["name"] == "web", said
+    assert said["name"] == said["at a bridge"] == "web", said
     assert said["published"] == ["web\n", "web\n"]
     for forbidden in ("stranger", "host", "gateway"):
         assert "web" not in said[forbidden]

@@ -129,3 +129,12 @@ def test_lesson_asks_before_it_shows_and_ends_with_exercises(path: Path) -> None
     language = path.parent.name
     assert sum(PREDICT[language] in text for text in prose) >= 3
     assert YOUR_TURN[language] in prose[-1]
+
+
+@every_notebook
+def test_two_users_of_one_machine_do_not_meet(path: Path) -> None:
+    """No port of the machine is taken by its number, no process is found by its name alone."""
+    for cell in code_of(path):
+        assert not re.search(r"-p \d+:\d", cell.source), cell.source
+        outside = cell.source.startswith(("%%both", "%%host"))
+        assert not (outside and "/proc/[0-9]*/comm" in cell.source), cell.source

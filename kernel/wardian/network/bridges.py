@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -89,6 +90,11 @@ class Bridges:
             if name != DEFAULT:
                 raise
             return self._make(NetworkRequest(name=DEFAULT))
+
+    def has_gateway(self, address: str) -> bool:
+        """Whether it is the address of a bridge, of one that is up or would be."""
+        subnets = (subnet for network in self._networks.list() for subnet in network.subnets)
+        return any(ip_address(subnet.gateway) == ip_address(address) for subnet in subnets)
 
     def remove(self, network: Network, users: Collection[str]) -> None:
         """Forget a network. FailedPrecondition if one of ``users`` is in it."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -39,12 +40,17 @@ from wardian.network.definition import (
 from wardian.network.ground import Ground
 from wardian.network.links import Links
 from wardian.network.policy import Policies
-from wardian.network.proxy import Proxy
+from wardian.network.proxy import Opener, Proxy, open_on_host
 from wardian.network.resolver import Names
 from wardian.network.rules import Rules
 from wardian.network.tracking import Tracking
 
 _LINK_NAME = 15  # IFNAMSIZ without its NUL
+# Binding to an address that is not there yet: ip(7), ipv6(7), <linux/in.h>, <linux/in6.h>.
+_FREEBIND: dict[int, tuple[int, int]] = {
+    socket.AF_INET: (socket.IPPROTO_IP, 15),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 78),
+}
 
 
 class Plugged(msgspec.Struct, kw_only=True):
@@ -330,11 +336,22 @@ class Patches:
                 hint="add a --network that is not internal",
             )
         for port in ports:
-            plugged.proxies.append(Proxy.reserve(port))
+            plugged.proxies.append(Proxy.reserve(port, self._opener(port)))
         plugged.ports = tuple(proxy.port for proxy in plugged.proxies)
         for proxy in plugged.proxies:
             proxy.serve(outward[0], self._ground)
         self._rules.publish(outward[0], plugged.ports, _mark(plugged))
+
+    def _opener(self, port: Port) -> Opener:
+        """Where a port is: one of a bridge's own address where bridges are, others on the host."""
+        is_ours = port.host_ip and self._bridges.has_gateway(port.host_ip)
+        return self._open_at_bridge if is_ours else open_on_host
+
+    def _open_at_bridge(self, family: int, kind: int) -> socket.socket:
+        """The bridge may not be up yet; its address is there once somebody is connected."""
+        sock = self._ground.open_socket(family, kind)
+        sock.setsockopt(*_FREEBIND[family], 1)
+        return sock
 
     def _is_internal(self, endpoint: Endpoint) -> bool:
         return self._bridges.up(endpoint.network_id).network.internal

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import cast
@@ -45,6 +45,14 @@ class _Target(msgspec.Struct, frozen=True):
         return self.ground.open_socket(_family(self.ip), kind)
 
 
+Opener = Callable[[int, int], socket.socket]  # of a socket that does not block
+
+
+def open_on_host(family: int, kind: int) -> socket.socket:
+    """A socket of the host, where ports are published as a rule."""
+    return socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+
+
 class Proxy:
     """One published port of one container."""
 
@@ -55,13 +63,14 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def reserve(cls, port: Port) -> Proxy:
+    def reserve(cls, port: Port, open_socket: Opener = open_on_host) -> Proxy:
         """Bind the port, or one that is free of those it may be. Raises AlreadyExists."""
         last = max(port.host_port, port.host_port_end)
         choices = range(port.host_port, last + 1) if port.host_port else [0] * _ATTEMPTS
         for number in choices:
             try:
-                return cls._bind(replace(port, host_port=number, host_port_end=0))
+                chosen = replace(port, host_port=number, host_port_end=0)
+                return cls._bind(chosen, open_socket)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise _cannot_bind(port, error) from error
@@ -73,11 +82,11 @@ class Proxy:
         )
 
     @classmethod
-    def _bind(cls, port: Port) -> Proxy:
+    def _bind(cls, port: Port, open_socket: Opener) -> Proxy:
         sockets: list[socket.socket] = []
         try:
             for host in [port.host_ip] if port.host_ip else _every_address():
-                sockets.append(_socket(host, port))
+                sockets.append(_socket(host, port, open_socket))
                 port = replace(port, host_port=sockets[0].getsockname()[1])
         except OSError:
             for one in sockets:
@@ -248,10 +257,10 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _socket(host: str, port: Port) -> socket.socket:
+def _socket(host: str, port: Port, open_socket: Opener) -> socket.socket:
     family = _family(host)
     kind = socket.SOCK_STREAM if port.protocol is Protocol.TCP else socket.SOCK_DGRAM
-    sock = socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    sock = open_socket(family, kind)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

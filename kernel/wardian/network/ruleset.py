@@ -8,10 +8,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.linux.netlink import Message, Netlink, attributes, text
 
@@ -122,16 +123,21 @@ def _flag(flag: str, match: Match) -> list[str]:
     return [*(["!"] if match.is_not else []), flag, match.value]
 
 
+def _address(flag: str, match: Match) -> list[str]:
+    """Always with its prefix, as iptables has it."""
+    return _flag(flag, replace(match, value=ip_interface(match.value).with_prefixlen))
+
+
 def _port(match: Match) -> list[str]:
     protocol = match.field.partition(" ")[0]
     return ["-p", protocol, "-m", protocol, "--dport", match.value]
 
 
 _IPTABLES: Final[dict[str, Callable[[Match], list[str]]]] = {
-    "ip saddr": partial(_flag, "-s"),
-    "ip daddr": partial(_flag, "-d"),
-    "ip6 saddr": partial(_flag, "-s"),
-    "ip6 daddr": partial(_flag, "-d"),
+    "ip saddr": partial(_address, "-s"),
+    "ip daddr": partial(_address, "-d"),
+    "ip6 saddr": partial(_address, "-s"),
+    "ip6 daddr": partial(_address, "-d"),
     "iifname": partial(_flag, "-i"),
     "oifname": partial(_flag, "-o"),
     "tcp dport": _port,
