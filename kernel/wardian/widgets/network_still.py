@@ -44,7 +44,7 @@ def drawing(frame: NetworkFrame) -> str:
     names = [space.name for space in frame.namespaces if space.name != HOST]
     colors = {name: _COLORS[number % len(_COLORS)] for number, name in enumerate(names)}
     cards = [_space(frame, name, colors[name]) for name in names[:_MOST_CARDS]]
-    host = _Card(_ground(frame), "currentColor", tuple(_host(frame)))
+    host = _Card(HOST, "currentColor", tuple(_host(frame)))
     places: dict[str, tuple[int, int]] = {}
     parts = [*_drawn(host, 0, 1, _HOST_WIDTH, places, _HOST_WIDTH)]
     y, x = 1, _HOST_WIDTH + _BETWEEN
@@ -63,16 +63,12 @@ def drawing(frame: NetworkFrame) -> str:
 def card_lines(frame: NetworkFrame) -> Iterator[str]:
     """The same without the wires, as lines of text."""
     names = [space.name for space in frame.namespaces if space.name != HOST]
-    yield _ground(frame)
+    yield HOST  # a user's bridges', too: what is saved is the same whoever runs it
     yield from (f"  {line.text}" for line in _host(frame))
     for name in names[:_MOST_CARDS]:
         card = _space(frame, name, "")
         yield card.title
         yield from (f"  {line.text}" for line in card.lines)
-
-
-def _ground(frame: NetworkFrame) -> str:
-    return "host" if frame.is_on_host else "your networks' own namespace (not the host's)"
 
 
 def _host(frame: NetworkFrame) -> Iterator[_Line]:
