@@ -35,7 +35,11 @@ def test_links_and_pictures_of_the_site_are_there(book: Path) -> None:
         for found in html.select("a[href], img[src]"):
             target = urlsplit(str(found.get("href") or found.get("src")))
             place = (path.parent / target.path).resolve()
-            if target.scheme or not target.path or place.stem[:2].isdecimal() and not place.exists():
+            if (
+                target.scheme
+                or not target.path
+                or (place.stem[:2].isdecimal() and not place.exists())
+            ):
                 assert "ipynb" not in target.path
                 continue  # the web, a heading, or a lesson that was left out
             assert place.is_file(), (path, target)
@@ -46,7 +50,10 @@ def test_links_and_pictures_of_the_site_are_there(book: Path) -> None:
 
 @pytest.mark.parametrize(
     ("language", "title", "following"),
-    [("en", "Limits: memory, processes, CPU, time", "Next"), ("ko", "제한: 메모리, 프로세스, CPU, 시간", "다음")],
+    [
+        ("en", "Limits: memory, processes, CPU, time", "Next"),
+        ("ko", "제한: 메모리, 프로세스, CPU, 시간", "다음"),
+    ],
 )
 def test_page_has_the_lesson_in_its_language(
     book: Path, language: str, title: str, following: str

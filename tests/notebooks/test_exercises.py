@@ -118,7 +118,9 @@ def test_lesson_says_how_long_it_takes_and_what_comes_before(path: Path) -> None
     course = nbformat.read(path, 4).metadata.course
     assert course == nbformat.read(NOTEBOOKS / "en" / path.name, 4).metadata.course
     assert 5 <= course.minutes <= 20
-    assert all(name < path.stem and (path.parent / f"{name}.ipynb").exists() for name in course.needs)
+    assert all(
+        name < path.stem and (path.parent / f"{name}.ipynb").exists() for name in course.needs
+    )
 
 
 def test_readme_has_the_times_that_the_lessons_have() -> None:

@@ -19,7 +19,11 @@ BIN = Path(sys.prefix, "bin")
 PYTHON, SHELL = "wardian-python", "wardian-shell"
 # For each kernel: a parameter and its use, and a cell that fails.
 CELLS = {
-    PYTHON: ("leaves = 1", "open('/srv/leaf', 'w').close()\nleaves * 6", "raise ValueError('wilted')"),
+    PYTHON: (
+        "leaves = 1",
+        "open('/srv/leaf', 'w').close()\nleaves * 6",
+        "raise ValueError('wilted')",
+    ),
     SHELL: ("leaves=1", "touch /srv/leaf\necho $((leaves * 6))", "ls /wilted"),
 }
 FAULT = {PYTHON: "ValueError: wilted", SHELL: "exit status 2"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nbconvert import SlidesExporter
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
