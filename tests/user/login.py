@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.linux.conftest import UID
+from tests.linux.gardener import TUN
 from tests.reports import ROOT
 
 
@@ -35,14 +36,16 @@ def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[st
         "PATH": f"{sys.prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(work),
+        "WARDIAN_LESSONS_IN": "en",
     }
     script = "\n".join(
         (
             "set -e",
             *(f"echo $$ > {group}/cgroup.procs" for group in groups),
             f"mount --bind {home}/etc /etc",
-            # For everybody, as udev makes it on every distribution.
+            # For everybody, as udev makes them on every distribution.
             f"mknod -m 666 {home}/fuse c 10 229 && mount --bind {home}/fuse /dev/fuse",
+            TUN,
             *open_ways(home / "hold"),
             f"cd {ROOT}",
             f"exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all env -i "
