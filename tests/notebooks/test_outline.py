@@ -70,7 +70,7 @@ OUTLINE = (
     Line(
         "AUFS, on Ubuntu, before 18.06", "13", ("AUFS", "18.06", "overlay2", ("Ubuntu", "우분투"))
     ),
-    Line("overlay2 where it is supported", "13", (("new Linux", "요즘 리눅스"),)),
+    Line("overlay2 where it is supported", "13", (("supports overlay2", "overlay2를 지원하는"),)),
     Line("physical servers waste", "11", (("*physical* servers", "*물리* 서버"),)),
     Line("containers share, within limits", "11", ("--memory 256m --cpus 0.5",)),
     Line("limits by cgroups", "09", ("%limits", ("Control groups", "컨트롤 그룹"))),

@@ -46,11 +46,6 @@ GUEST_TESTS = (
             "mounts_of_the_host_do_not_come_in_and_mounts_do_not_go_out",
         )
     ),
-    # The two lessons that read and write the files of cgroups; the others see no difference.
-    *(
-        f"tests/notebooks/test_course.py::test_outputs_are_the_same_on_every_run[en/{name}]"
-        for name in ("09-limits", "15-by-hand")
-    ),
     *(
         f"tests/security/test_privileges.py::test_{name}"
         for name in (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wardian.jupyter.kernel import WardianKernel
     from wardian.jupyter.workspace import Workspace
 
-INTERRUPT_GRACE_S = 1.0
+INTERRUPT_GRACE_S = 3.0  # on a busy machine; then its variables are lost
 EXIT_STATUS = "ExitStatus"  # a shell runner's word for a status that is not 0
 
 
