@@ -112,9 +112,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 def _kernel_errors() -> tuple[type[Exception], ...]:
     from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient.exceptions import DeadKernelError
 
-    return NoSuchKernel, DeadKernelError
+    return NoSuchKernel, RuntimeError  # nbclient's DeadKernelError, and jupyter_client's for none
 
 
 def _mark(cell: NotebookNode) -> Mark | None:
