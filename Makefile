@@ -29,7 +29,7 @@ help:
 	@echo 'make test    run every test that this machine can run'
 	@echo 'make check   lint, format, types, front-end tests, import arrow, spelling, links'
 	@echo 'make bench   Wardian beside its peers'
-	@echo 'make pictures  make the pictures of README and course anew'
+	@echo 'make pictures  make the pictures of README and course anew; of each lesson in build/pictures'
 	@echo 'make book    the course as a static site, in build/book'
 	@echo 'make dist    wheel and sdist'
 	@echo 'make clean   remove what was made here'

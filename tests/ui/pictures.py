@@ -7,6 +7,7 @@ unless it names this file.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import FloatRect, Page, expect
 
@@ -14,6 +15,10 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.test_panel import line, look_through, open_panel
+from wardian.course.book import build
+from wardian.course.shelf import LANGUAGES, every
+
+LESSONS = Path(__file__).parents[2] / "build/pictures"
 
 PETS = """\
 from pathlib import Path
@@ -63,3 +68,16 @@ def test_panel(server: JupyterServer, page: Page, wardian: Wardian) -> None:
     expect(line(panel, "web").locator(".wdp-figures")).to_have_text(re.compile(r"64\.0 MiB · \d"))
     view: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 440}
     page.screenshot(path=PICTURES / "panel.png", clip=view)
+
+
+def test_lessons(page: Page, tmp_path: Path) -> None:
+    """Each lesson as its page in the book, to be looked at, in ``build/pictures``."""
+    lessons = every(*LANGUAGES)
+    build(tmp_path, lessons)
+    page.set_viewport_size({"width": 1000, "height": 1400})
+    for lesson in lessons:
+        place = Path(lesson.language, lesson.name)
+        page.goto((tmp_path / place).with_suffix(".html").as_uri())
+        if lesson.recording is not None:
+            expect(page.locator(".wd-replay").first).to_be_visible()
+        page.screenshot(path=LESSONS / place.with_suffix(".png"), full_page=True)
