@@ -15,7 +15,7 @@ const shared = {
   bundle: true,
   minify: true,
   legalComments: "none",
-  footer: { js: licences("d3-hierarchy", "uplot") },
+  footer: { js: licences("d3-hierarchy", "d3-path", "d3-shape") },
   outdir: join(here, "..", "kernel", "wardian", "widgets", "static"),
   logLevel: "warning",
 };

@@ -1,7 +1,11 @@
-/** A chart of figures over the last minute: uPlot, coloured by the page's theme. */
+/**
+ * A chart of figures over the last minute: d3's lines in an SVG, coloured by the page's theme. A
+ * picture of the view has it as lines, too.
+ */
 
-import uPlot from "uplot";
+import { area, curveLinear, curveStepAfter, line as lineOf } from "d3-shape";
 import { roundSteps } from "./axis.js";
+import { svg } from "./dom.js";
 import { resourcesWords } from "./words.js";
 
 export interface Line {
@@ -23,132 +27,181 @@ export interface Drawing {
   floor: number;
   /** Whether round figures are powers of two or of ten. */
   base: 2 | 10;
-  /** Moments to mark. */
-  pins: readonly number[];
+  /** Moments to mark, and what is to be said of each. */
+  pins: readonly Pin[];
 }
+
+export interface Pin {
+  time_s: number;
+  label: string;
+  says: string;
+}
+
+type Point = [number, number | null];
 
 const WINDOW_S = 60;
 const TICKS_S = [60, 30, 0];
 const HEIGHT = 120;
+const SPACE = { top: 8, right: 16, bottom: 22, left: 62 };
 const NEAR = 0.5;
 
 export class Chart {
-  private plot: uPlot | null = null;
-  private drawing: Drawing | null = null;
-  private theme = "";
   private waiting: (() => void) | null = null;
+  private readonly grid = svg("path", { class: "wd-chart-grid" });
+  private readonly levels = svg("g", { class: "wd-chart-levels" });
+  private readonly moments = svg("g", { class: "wd-chart-moments" });
+  private readonly pins = svg("g", { class: "wd-chart-pins" });
+  private readonly inside: SVGSVGElement; // what is beyond its edges is cut off
+  private readonly whole: SVGSVGElement;
+  private readonly series: Series[];
   private readonly resize: ResizeObserver | null;
 
   constructor(
     private readonly place: HTMLElement,
-    private readonly lines: readonly Line[]
+    lines: readonly Line[]
   ) {
+    this.series = lines.map((line) => new Series(line));
+    const parts = this.series.flatMap((one) => one.elements);
+    this.inside = svg("svg", { x: SPACE.left, y: SPACE.top }, ...parts, this.pins);
+    const around = [this.grid, this.levels, this.moments];
+    this.whole = svg("svg", { height: HEIGHT, "aria-hidden": "true" }, ...around, this.inside);
+    place.append(this.whole);
     this.resize =
       typeof ResizeObserver === "undefined"
         ? null
-        : new ResizeObserver(() => {
-            if (place.clientWidth === 0) return;
-            this.plot?.setSize({ width: place.clientWidth, height: HEIGHT });
-            this.waiting?.();
-          });
+        : new ResizeObserver(() => place.clientWidth > 0 && this.waiting?.());
     this.resize?.observe(place);
   }
 
   draw(times: number[], columns: (number | null)[][], drawing: Drawing): void {
-    this.drawing = drawing;
-    this.waiting = null;
-    if (this.place.clientWidth === 0) {
-      // Not on screen: there is no size to draw at. A recording may not draw again by itself.
-      this.waiting = () => this.draw(times, columns, drawing);
-      return;
-    }
-    const theme = getComputedStyle(this.place).color;
-    if (this.plot === null || theme !== this.theme) {
-      this.theme = theme;
-      this.plot?.destroy();
-      this.plot = new uPlot(this.options(), [[], ...this.lines.map(() => [])], this.place);
-    }
-    this.plot.setData([times, ...columns] as uPlot.AlignedData);
+    // A recording may not draw again by itself when there is another size to draw at.
+    this.waiting = () => this.draw(times, columns, drawing);
+    const width = this.place.clientWidth - SPACE.left - SPACE.right;
+    if (width <= 0) return;
+    const height = HEIGHT - SPACE.top - SPACE.bottom;
+    const now = times.at(-1) ?? 0;
+    const from = firstShown(times, now - WINDOW_S);
+    const shown = columns.map((column) => {
+      return times.slice(from).map((time, at): Point => [time, column[from + at] ?? null]);
+    });
+    const solid = shown.filter((_, at) => this.series[at]?.line.isDashed !== true);
+    const top = upperEnd(highest(solid), drawing);
+    const x = (time: number): number => width * (1 - (now - time) / WINDOW_S);
+    const y = (value: number): number => height * (1 - value / top);
+    set(this.whole, { width: this.place.clientWidth });
+    set(this.inside, { width, height });
+    this.drawAxes(width, top, y, drawing);
+    this.series.forEach((one, at) => one.draw(shown[at] ?? [], x, y));
+    this.drawPins(drawing.pins, x, height);
   }
 
   dispose(): void {
     this.resize?.disconnect();
-    this.plot?.destroy();
-    this.plot = null;
   }
 
-  private options(): uPlot.Options {
-    const style = getComputedStyle(this.place);
-    const color = (name: string): string => style.getPropertyValue(name).trim();
-    const axis: uPlot.Axis = {
-      stroke: color("--wd-dim"),
-      grid: { stroke: color("--wd-line"), width: 1 },
-      ticks: { show: false },
-      font: `11px ${style.fontFamily}`,
-    };
-    return {
-      width: this.place.clientWidth,
-      height: HEIGHT,
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-      padding: [8, 16, 0, 0],
-      scales: {
-        x: { time: true, range: (_u, _min, max) => [max - WINDOW_S, max] },
-        y: { range: (_u, _min, max) => [0, this.top(max)] },
-      },
-      axes: [
-        {
-          ...axis,
-          size: 22,
-          gap: 3,
-          grid: { show: false },
-          splits: (_u, _axis, _min, max) => TICKS_S.map((ago_s) => max - ago_s),
-          values: () => TICKS_S.map(ago),
-        },
-        {
-          ...axis,
-          size: 62,
-          gap: 6,
-          splits: (_u, _axis, _min, max) => roundSteps(max, this.drawing?.base ?? 10),
-          values: (_u, ticks) => ticks.map((tick) => this.drawing?.format(tick) ?? ""),
-        },
-      ],
-      series: [{}, ...this.lines.map((line) => series(line, color))],
-      hooks: { draw: [(plot) => this.drawPins(plot, color("--wd-throttled"))] },
-    };
+  private drawAxes(
+    width: number,
+    top: number,
+    y: (value: number) => number,
+    { base, format }: Drawing
+  ): void {
+    const steps = roundSteps(top, base).map((value) => ({ at: SPACE.top + y(value), value }));
+    const lines = steps.map(({ at }) => `M${SPACE.left} ${at.toFixed(1)}h${width}`);
+    set(this.grid, { d: lines.join("") });
+    label(
+      this.levels,
+      steps.map(({ at, value }) => [SPACE.left - 6, at + 3.5, format(value)])
+    );
+    label(
+      this.moments,
+      TICKS_S.map((ago_s) => {
+        return [SPACE.left + width * (1 - ago_s / WINDOW_S), HEIGHT - 6, ago(ago_s)];
+      })
+    );
   }
 
-  /** The upper end of the scale: the limit where the figures come near it. */
-  private top(highest: number | null): number {
-    const { ceiling, floor } = this.drawing ?? { ceiling: null, floor: 1 };
-    const most = Math.max(highest ?? 0, floor);
-    return ceiling !== null && most > ceiling * NEAR ? Math.max(ceiling, most) * 1.08 : most * 1.15;
-  }
-
-  private drawPins(plot: uPlot, color: string): void {
-    const { left, top, width, height } = plot.bbox;
-    for (const time of this.drawing?.pins ?? []) {
-      const x = plot.valToPos(time, "x", true);
-      if (x >= left && x <= left + width) {
-        plot.ctx.fillStyle = color;
-        plot.ctx.fillRect(x - 1, top, 2, height);
-      }
-    }
+  private drawPins(pins: readonly Pin[], x: (time: number) => number, height: number): void {
+    const shown = pins.filter(({ time_s }) => x(time_s) >= 0);
+    this.pins.replaceChildren(
+      ...shown.map(({ time_s, label: text, says }) =>
+        svg(
+          "g",
+          { transform: `translate(${x(time_s).toFixed(1)} 0)` },
+          svg("title", {}, says),
+          svg("path", { d: `M0 0v${height}` }),
+          svg("text", { y: 9, x: 4 }, text)
+        )
+      )
+    );
   }
 }
 
-function series(line: Line, color: (name: string) => string): uPlot.Series {
-  const stroke = color(line.color);
-  return {
-    label: line.label,
-    stroke,
-    width: line.isDashed ? 1 : 1.5,
-    points: { show: false },
-    // A limit does not stretch the scale: the figures decide whether it comes into view.
-    ...(line.isDashed ? { dash: [5, 4], auto: false } : {}),
-    ...(line.isFilled ? { fill: color(`${line.color}-fill`) } : {}),
-    ...(line.isStepped && uPlot.paths.stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
-  };
+/** A line and what is below it. */
+class Series {
+  readonly elements: SVGElement[];
+  private readonly curve: SVGPathElement;
+  private readonly below: SVGPathElement | null;
+
+  constructor(readonly line: Line) {
+    const { color, isDashed, isFilled } = line;
+    const kind = isDashed === true ? "wd-chart-line wd-chart-limit" : "wd-chart-line";
+    const painted = (name: string, style: string): SVGPathElement => {
+      const made = svg("path", { class: name });
+      made.setAttribute("style", style);
+      return made;
+    };
+    this.curve = painted(kind, `stroke: var(${color})`);
+    const fill = `fill: var(${color}-fill)`;
+    this.below = isFilled === true ? painted("wd-chart-fill", fill) : null;
+    this.elements = [this.below, this.curve].filter((one) => one !== null);
+  }
+
+  draw(points: Point[], x: (time: number) => number, y: (value: number) => number): void {
+    const curve = this.line.isStepped === true ? curveStepAfter : curveLinear;
+    const isThere = ([, value]: Point): boolean => value !== null;
+    const across = ([time]: Point): number => x(time);
+    const up = ([, value]: Point): number => y(value ?? 0);
+    const drawn = lineOf<Point>(across, up).defined(isThere).curve(curve).digits(1);
+    set(this.curve, { d: drawn(points) ?? "" });
+    if (this.below === null) return;
+    const under = area<Point>(across, y(0), up).defined(isThere).curve(curve).digits(1);
+    set(this.below, { d: under(points) ?? "" });
+  }
+}
+
+/** The last one before the window, too: the line comes from there. */
+function firstShown(times: readonly number[], begin: number): number {
+  const found = times.findIndex((time) => time >= begin);
+  return Math.max(0, found - 1);
+}
+
+function highest(columns: readonly Point[][]): number {
+  return columns.flat().reduce((most, [, value]) => Math.max(most, value ?? 0), 0);
+}
+
+/** The upper end of the scale: the limit where the figures come near it. */
+function upperEnd(most: number, { ceiling, floor }: Drawing): number {
+  const least = Math.max(most, floor);
+  return ceiling !== null && least > ceiling * NEAR
+    ? Math.max(ceiling, least) * 1.08
+    : least * 1.15;
+}
+
+function set(element: SVGElement, attributes: Record<string, string | number>): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+  }
+}
+
+/** Texts at their places, made anew only where there are more or fewer of them. */
+function label(group: SVGElement, texts: [number, number, string][]): void {
+  while (group.childElementCount < texts.length) group.append(svg("text", {}));
+  while (group.childElementCount > texts.length) group.lastElementChild?.remove();
+  texts.forEach(([x, y, text], at) => {
+    const element = group.children[at] as SVGElement;
+    set(element, { x: x.toFixed(1), y: y.toFixed(1) });
+    if (element.textContent !== text) element.textContent = text;
+  });
 }
 
 /** The time of day matters less than how long ago it was. */

@@ -105,7 +105,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     this.showLimits(frame, isHeld);
     setText(this.origin, translated(frame.cgroup));
     const times = series.map((f) => f.time_s);
-    const pins = oomTimes(series);
+    const pins = oomTimes(series).map((time_s) => ({ time_s, label: "OOM", says: words.oom(1) }));
     this.memory.chart.draw(
       times,
       [series.map((f) => f.memory_current_bytes), series.map((f) => near(f.memory_limit_bytes))],

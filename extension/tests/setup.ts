@@ -1,4 +1,4 @@
-/** What jsdom lacks and uPlot asks for while it is imported; and English, as JupyterLab gives it. */
+/** What jsdom lacks and the page has; and English, as JupyterLab gives it. */
 
 import { Gettext } from "@jupyterlab/translation/lib/gettext.js";
 import { speak } from "../src/lab/words.js";
