@@ -6,6 +6,7 @@ import { Drawer } from "./drawer.js";
 import type { Frame, Frames, View } from "./frames.js";
 import { Player } from "./player.js";
 import type { Recording, Reel } from "./recording.js";
+import { Saver } from "./saver.js";
 import { button, type Announce, type BuildPanel, type Panel } from "./shell.js";
 import { recordingWords, words } from "./words.js";
 
@@ -49,6 +50,13 @@ class Replay {
     }
     this.player = new Player({ seconds, cells, times: () => this.times() }, (at) => this.show(at));
     const label = `${recordingWords.title}: ${head.container}`;
+    const saver = new Saver(() => ({
+      element: this.element,
+      what: recordingWords.title,
+      of: head.container,
+      when: new Date((head.begun_s + this.at) * 1000),
+      announce: (text) => setText(this.spoken, text),
+    }));
     this.element = h(
       "section",
       { class: "wd-view wd-replay", aria: { label }, data: { status: "recorded" } },
@@ -58,7 +66,8 @@ class Replay {
         h("h3", {}, recordingWords.title),
         h("span", { class: "wd-container" }, head.container),
         h("span", { class: "wd-status" }, origin(recording)),
-        this.scenes.length > 1 && this.chips()
+        this.scenes.length > 1 && this.chips(),
+        saver.element
       ),
       this.player.element,
       why !== "" && h("p", { class: "wd-more" }, recordingWords.endedAs(why)),

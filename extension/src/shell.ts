@@ -10,6 +10,7 @@ import { fill, h, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { clock } from "./format.js";
 import type { Frame, Frames, View } from "./frames.js";
+import { Saver } from "./saver.js";
 import { Timeline } from "./timeline.js";
 import { words } from "./words.js";
 
@@ -94,6 +95,13 @@ class Shell<F extends Frame> {
       isPast: () => !NOW.includes(this.statusName(this.timeline.current)),
       announce,
     });
+    const saver = new Saver(() => ({
+      element: this.element,
+      what: words[view],
+      of: this.name.textContent,
+      when: new Date((this.timeline.current?.time_s ?? 0) * 1000),
+      announce,
+    }));
     this.controls = new Controls(this.timeline, () => this.draw());
     this.element = h(
       "section",
@@ -105,7 +113,8 @@ class Shell<F extends Frame> {
         this.name,
         this.status,
         this.controls.element,
-        this.drawer.toggle
+        this.drawer.toggle,
+        saver.element
       ),
       this.notice,
       this.panel.element,

@@ -30,6 +30,17 @@ export const words = /* @__PURE__ */ vocabulary((trans) => ({
   },
 }));
 
+/** What saving a view as a picture says. */
+export const pictureWords = /* @__PURE__ */ vocabulary((trans) => ({
+  save: trans.__("Save"),
+  kinds: trans.__("Save as a picture"),
+  asSvg: trans.__("Save as SVG, sharp at any size"),
+  asPng: trans.__("Save as PNG"),
+  saved: (name: string) => trans.__("Saved as %1", name),
+  savedAt: (when: string) => trans.__("As it was at %1", when),
+  noDots: trans.__("This browser makes no PNG of it. Save it as SVG."),
+}));
+
 /** What the layers view says. */
 export const layersWords = /* @__PURE__ */ vocabulary((trans) => ({
   copy: trans.__("Copy the path on the host"),

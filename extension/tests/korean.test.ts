@@ -28,7 +28,7 @@ const NAMES = new RegExp(
     /tcp dport .*|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/,
     /\b(?:upper|lower|merged|work|overlayfs|rst|opaque|dive|docker|host|main|web|asker|lab|a\/\w+)\b/,
     /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel)\b/,
-    /µs|\b(?:[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
+    /µs|\b(?:SVG|PNG|[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
     /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
     /\b(?:skopeo|mount|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
     /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,

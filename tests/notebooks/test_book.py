@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
+from tests.ui.saved import check_drawing, save
 from wardian.course.book import build
 from wardian.course.shelf import LANGUAGES, find
 
@@ -81,7 +82,7 @@ def test_recorded_view_moves_in_a_page_opened_from_a_file(book: Path) -> None:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shown = browser.new_page()
         shown.on("request", lambda request: asked.append(request.url))
-        for language, title in (("en", "Recording"), ("ko", "기록")):
+        for language, title, label in (("en", "Recording", "Save"), ("ko", "기록", "저장")):
             shown.goto((book / language / "09-limits.html").as_uri())
             replay = shown.locator(".wd-replay")
             assert title in replay.locator("header h3").inner_text()
@@ -89,5 +90,6 @@ def test_recorded_view_moves_in_a_page_opened_from_a_file(book: Path) -> None:
             before = replay.locator(".wd-resources").inner_text()
             slider.fill("1")
             assert replay.locator(".wd-resources").inner_text() != before
+            check_drawing(save(replay, "SVG", label).read_text(), title)
         browser.close()
-    assert {urlsplit(url).scheme for url in asked} <= {"file", "data"}
+    assert {urlsplit(url).scheme for url in asked} <= {"file", "data", "blob"}

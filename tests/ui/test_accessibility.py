@@ -12,6 +12,7 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import REPOSITORY, JupyterServer
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.saved import check_drawing, save
 from tests.ui.test_notebooks import press
 from tests.ui.test_panel import VIEW, line, open_panel, run_three
 
@@ -91,6 +92,7 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
     assert faults(page, ".wd-view", ".wd-status-item", *buttons) == []
     short = theme.rsplit(maxsplit=1)[-1].lower()
     step_through(notebook)
+    check_drawing(save(notebook.view("replay"), "SVG").read_text(), "srv/", "sleep")
     notebook.picture("replay", PICTURES / f"replay-{short}.png")
     page.screenshot(path=PICTURES / f"notebook-{short}.png")
     close_commands(notebook, "layers")
@@ -117,7 +119,7 @@ def step_through(notebook: NotebookPage) -> None:
     replay = notebook.view("replay")
     sleep = replay.locator(".wd-processes .wd-line[data-key]", has_text=re.compile(r"^sleep"))
     expect(sleep).to_be_visible()
-    expect(replay.locator(".wd-chart canvas")).to_have_count(3)  # drawn though nothing moves yet
+    expect(replay.locator(".wd-chart > svg")).to_have_count(3)  # drawn though nothing moves yet
     replay.locator(".wd-slider").press("Home")
     expect(sleep).to_be_hidden()
     replay.locator(".wd-cell", has_text="[3]").press("Enter")

@@ -13,6 +13,7 @@ from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.saved import check_pictures
 from tests.ui.test_panel import line, open_panel
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -74,6 +75,7 @@ def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: 
     view.locator(".wd-filter").fill("")
     assert view.locator("img").count() == 0
     short = "dark" if "Dark" in theme else "light"
+    check_pictures(view, "SHOP=fern", EVIL, "index.json")
     pictures(notebook, view, f"image-{short}")
     notebook.run(1)
     both = notebook.cell(1).locator(".wd-comparison")

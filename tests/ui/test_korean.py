@@ -18,7 +18,7 @@ from tests.ui.test_settings import open_settings
 # Names, units and commands, which are nobody's language.
 NAMES = re.compile(
     r"wardian/\w+|`[^`]*`|\b(?:Wardian|web|idle|broken|data|sleep|python3?|main|docker|[KMG]?i?B"
-    r"|Jupyter|CPU|\d+m|\d+g)\b|/srv/\w+|\b[0-9a-f]{12}\b"
+    r"|Jupyter|CPU|SVG|PNG|\d+m|\d+g)\b|/srv/\w+|\b[0-9a-f]{12}\b"
 )
 EVERYTHING = """root => {
   const texts = [];

@@ -16,6 +16,7 @@ from tests.linux.test_networks import own_address
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.saved import check_pictures
 from tests.ui.test_panel import act, open_panel
 
 pytestmark = [
@@ -119,6 +120,9 @@ def test_a_packet_s_way_is_drawn_step_by_step_and_called_computed(
     expect(view.locator(".wd-hop").last).to_contain_text("web")
     expect(view.locator(".wd-edge-wire.wd-on-way")).to_have_count(2)
     expect(plug(view, "asker/eth0")).to_have_attribute("data-steps", "1")
+    view.get_by_role("button", name="Pause").click()
+    check_pictures(view, "asker", "computed, not traced", "arrives")
+    view.get_by_role("button", name="Back to live").click()
     # With the keyboard, to whom no way leads.
     view.get_by_label("from", exact=True).select_option("stranger")
     to = view.get_by_label("to", exact=True)

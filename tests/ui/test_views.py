@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Locator, expect
 from tests.ui.conftest import FAILED, PICTURES, OpenNotebook, notebooks
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.saved import check_pictures
 
 VIEWS = ("layers", "processes", "resources")
 SHOW = ["%layers", "%ps", "%stats"]
@@ -67,6 +68,9 @@ def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: 
 
     short = f"{app}-{'dark' if 'Dark' in theme else 'light'}"
     picture(notebook, short)
+    resources = notebook.view("resources")
+    resources.get_by_role("button", name="Pause").click()
+    check_pictures(resources, "Memory", "of one core")
     notebook.run(6)
     expect(sleep.locator(".wd-state")).to_have_text("killed by SIGKILL")
 
@@ -144,6 +148,14 @@ def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> No
     args = notebook.view("processes").locator(".wd-args", has_text="onerror")
     expect(args.first).to_contain_text(EVIL)  # the shell is two for a moment, when it forks
     assert notebook.page.locator(".wd-view img").count() == 0
+
+
+def test_views_are_saved_as_pictures(notebook: NotebookPage) -> None:
+    for view, shown in (("layers", EVIL), ("processes", "wardian-init")):
+        part = notebook.view(view)
+        part.get_by_role("button", name="Pause").click()
+        check_pictures(part, shown)
+        part.get_by_role("button", name="Back to live").click()
 
 
 def test_whiteout_is_a_ghost_row(notebook: NotebookPage) -> None:
