@@ -9,7 +9,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const views = ["image", "layers", "network", "processes", "recording", "resources"];
+const views = [
+  ...["build", "containers", "image", "layers", "network", "processes", "recording", "resources"],
+];
 const shared = {
   absWorkingDir: here,
   bundle: true,

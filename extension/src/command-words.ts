@@ -20,6 +20,38 @@ export const drawerWords = /* @__PURE__ */ vocabulary((trans) => ({
   },
 }));
 
+export const containersSays = /* @__PURE__ */ vocabulary((trans) => ({
+  all: trans.__("All containers"),
+  ps: trans.__("this list"),
+  stats: trans.__("what those that run use"),
+  events: trans.__("what happens to them, as it happens"),
+  lsns: trans.__("the PID namespaces of this machine: each container has one"),
+  one: (name: string) => trans.__("The container %1", name),
+  inspect: trans.__("all that is known of it"),
+  logs: trans.__("what its main process has printed"),
+  exec: trans.__("a shell in it"),
+  cgroup: trans.__("the groups that its figures are from"),
+  nsenter: trans.__("a shell in its namespaces, by setns(2)"),
+  pause: trans.__("stops every process where it is, by the freezer"),
+  stop: trans.__("asks its main process to end, and kills after ten seconds"),
+  kill: trans.__("the same, to its init"),
+  start: trans.__("starts it again: its files are as they were"),
+  remove: trans.__("removes it with what it has written"),
+}));
+
+export const buildSays = /* @__PURE__ */ vocabulary((trans) => ({
+  build: trans.__("The build"),
+  run: trans.__("builds it from the cell's text"),
+  noCache: trans.__("the same with nothing from the cache"),
+  history: trans.__("its steps and layers"),
+  start: trans.__("a container made from it"),
+  mount: trans.__("its root: the layers below, and an empty upper for what it changes; mount(2)"),
+  clone: trans.__("a container for this step alone; clone(2)"),
+  exec: trans.__("the instruction's words; execve(2)"),
+  pack: trans.__("the upper becomes a layer, and its digest the layer's name"),
+  noLayer: trans.__("It changes the image's configuration; there is no file to make."),
+}));
+
 export const layersSays = /* @__PURE__ */ vocabulary((trans) => ({
   mount: trans.__("The mount"),
   findmnt: trans.__("what is mounted at the container's /, with its options"),

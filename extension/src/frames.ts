@@ -300,16 +300,85 @@ export interface ImageFrame {
   compared?: Compared | null;
 }
 
+/** A container as a list has it. Times are seconds since the epoch. */
+export interface ContainerRow {
+  id: string;
+  name: string;
+  image: string;
+  status: "created" | "running" | "paused" | "exited";
+  health: string;
+  created_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  exit_code: number | null;
+  exit_reason: string;
+  ports: string[];
+  networks: string[];
+  warnings: string[];
+  is_of_a_notebook: boolean;
+}
+
+/** Bytes of memory, their limit, percent of a core. */
+export type Figures = [number | null, number | null, number | null];
+
+export interface ListedContainer extends ContainerRow {
+  host_pid: number | null;
+  memory_bytes: number | null;
+  memory_limit_bytes: number | null;
+  cpu_percent: number | null;
+}
+
+export interface ContainersFrame {
+  time_s: number;
+  container: string;
+  source: Source;
+  rows: ListedContainer[];
+}
+
+export interface BuildStep {
+  number: number;
+  stage: string;
+  step: number;
+  steps: number;
+  instruction: string;
+  line: number;
+  state: "running" | "done" | "cached" | "failed";
+  why: string;
+  layer: string;
+  size_bytes: number;
+  seconds: number;
+  output: string[];
+  /** A letter A, M or D, the path, its bytes. */
+  changes: [string, string, number][];
+  changes_count: number;
+}
+
+export interface BuildFrame {
+  time_s: number;
+  container: string;
+  source: Source;
+  command: string[];
+  steps: BuildStep[];
+  state: "running" | "done" | "failed";
+  problem: string[];
+  names: string[];
+  warnings: [number, string][];
+}
+
 export interface Frames {
   layers: LayersFrame;
   processes: ProcessesFrame;
   resources: ResourcesFrame;
   network: NetworkFrame;
   image: ImageFrame;
+  build: BuildFrame;
+  containers: ContainersFrame;
 }
 
 export type View = keyof Frames;
 export type Frame = Frames[View];
+
+type Row = UpperEntry | ProcessRow | ListedContainer | BuildStep;
 
 export interface FullMessage {
   kind: "full";
@@ -321,10 +390,10 @@ export interface DeltaMessage {
   kind: "delta";
   view: View;
   set: Partial<Frame>;
-  put?: (UpperEntry | ProcessRow)[];
+  put?: Row[];
   drop?: string[];
   /** By the rows' keys: the fields that are others now. */
-  alter?: Record<string, Partial<UpperEntry> | Partial<ProcessRow>>;
+  alter?: Record<string, Partial<Row>>;
   /** What is at a path within the frame becomes this. */
   patch?: [(string | number)[], unknown][];
 }
@@ -356,6 +425,14 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
     case "processes": {
       const frame = after as ProcessesFrame;
       return { ...frame, rows: merge(frame.rows, message, processKey) };
+    }
+    case "containers": {
+      const frame = after as ContainersFrame;
+      return { ...frame, rows: merge(frame.rows, message, (row) => row.id) };
+    }
+    case "build": {
+      const frame = after as BuildFrame;
+      return { ...frame, steps: merge(frame.steps, message, (step) => String(step.number)) };
     }
     case "resources":
     case "image":

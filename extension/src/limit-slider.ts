@@ -17,6 +17,10 @@ export class LimitSlider {
   private readonly range: HTMLInputElement;
   private readonly value = h("output", { class: "wd-limit-value" });
   private readonly problem = h("p", { class: "wd-refusal", role: "alert" });
+  private readonly risk: HTMLElement;
+  private readonly riskSays = h("span", {});
+  private deadlyBelow: number | null = null;
+  private risky: { step: Step } | null = null; // chosen, and not yet confirmed
   private all: Step[] = [null];
   private most: number | null | undefined;
   private held: Step = null;
@@ -43,13 +47,26 @@ export class LimitSlider {
       },
     });
     const label = h("span", { class: "wd-limit-name", aria: { hidden: "true" } }, words.limit);
-    this.element = h("div", { class: "wd-limit" }, label, this.range, this.value, this.problem);
-    this.problem.hidden = true;
+    this.risk = h(
+      "p",
+      { class: "wd-refusal wd-risk", role: "alert" },
+      this.riskSays,
+      chip(words.setAnyway, () => this.dare()),
+      chip(words.leaveIt, () => this.leave())
+    );
+    const parts = [label, this.range, this.value, this.risk, this.problem];
+    this.element = h("div", { class: "wd-limit" }, ...parts);
+    this.risk.hidden = this.problem.hidden = true;
   }
 
-  /** What the cgroup says, how far the machine goes, and whether it can be changed from here. */
-  show(held: Step, most: number | null, can: boolean): void {
+  /**
+   * What the cgroup says, how far the machine goes, and whether it can be changed from here. What
+   * is chosen below `deadlyBelow` has to be confirmed: the kernel would kill for it.
+   */
+  show(held: Step, most: number | null, can: boolean, deadlyBelow: number | null = null): void {
     this.held = held;
+    this.deadlyBelow = deadlyBelow;
+    if (!can) this.forgetRisk();
     if (most !== this.most) {
       this.most = most;
       this.all = steps(this.kind, most);
@@ -57,7 +74,7 @@ export class LimitSlider {
     }
     this.range.disabled = !can;
     this.range.title = can ? words.limitHint : words.limitNotNow;
-    if (this.wish !== null || this.waitingFor !== null) return;
+    if (this.wish !== null || this.waitingFor !== null || this.risky !== null) return;
     this.draw(held);
     if (this.isSettled) {
       this.isSettled = false;
@@ -76,9 +93,34 @@ export class LimitSlider {
 
   private choose(): void {
     const step = this.all[Number(this.range.value)] ?? null;
-    this.wish = { step };
     this.say(step);
+    if (step !== null && this.deadlyBelow !== null && step < this.deadlyBelow) {
+      this.risky = { step };
+      setText(this.riskSays, words.kills(this.said(step)));
+      this.risk.hidden = false;
+      return;
+    }
+    this.forgetRisk();
+    this.wish = { step };
     if (this.waitingFor === null) this.ask();
+  }
+
+  private dare(): void {
+    this.wish = this.risky;
+    this.forgetRisk();
+    this.range.focus();
+    if (this.waitingFor === null) this.ask();
+  }
+
+  private leave(): void {
+    this.forgetRisk();
+    this.draw(this.held);
+    this.range.focus();
+  }
+
+  private forgetRisk(): void {
+    this.risky = null;
+    this.risk.hidden = true;
   }
 
   private ask(): void {
@@ -120,4 +162,9 @@ export class LimitSlider {
     setText(this.value, text);
     this.range.setAttribute("aria-valuetext", text);
   }
+}
+
+function chip(label: string, act: () => void): HTMLElement {
+  const on = { click: act, keydown: (event: Event) => event.stopPropagation() };
+  return h("button", { class: "wd-chip", attributes: { type: "button" }, on }, label);
 }

@@ -1,5 +1,7 @@
 /** Every view's panel, by the view's name. */
 
+import { buildPanel } from "./build.js";
+import { containersPanel } from "./containers.js";
 import { imagePanel } from "./image.js";
 import { layersPanel } from "./layers.js";
 import { networkPanel } from "./network.js";
@@ -7,6 +9,8 @@ import { processesPanel } from "./processes.js";
 import { resourcesPanel } from "./resources.js";
 
 export const PANELS = {
+  build: buildPanel,
+  containers: containersPanel,
   image: imagePanel,
   layers: layersPanel,
   network: networkPanel,

@@ -159,7 +159,8 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       else if (element.parentElement === null) this[kind].limitPlace.append(element);
     }
     const can = this.isLive && isHeld;
-    memory.show(near(frame.memory_limit_bytes), frame.machine_memory_bytes ?? null, can);
+    const most = frame.machine_memory_bytes ?? null;
+    memory.show(near(frame.memory_limit_bytes), most, can, unreclaimable(frame));
     cpu.show(frame.cpu_limit_percent, frame.machine_cores ?? null, can);
     pids.show(near(frame.pids_limit), null, can);
   }
@@ -240,6 +241,16 @@ export function oomTimes(series: readonly Figures[]): number[] {
   return series
     .filter((f, i) => i > 0 && (f.oom_kills ?? 0) > (series[i - 1]?.oom_kills ?? 0))
     .map((f) => f.time_s);
+}
+
+/**
+ * What of the memory the kernel can't take back. Of cgroup v2 a limit below it kills (v1 refuses
+ * it); files that are cached are given up for it.
+ */
+function unreclaimable(frame: ResourcesFrame): number | null {
+  if (frame.cgroup !== "cgroup v2") return null;
+  const { memory_anon_bytes: anon, memory_kernel_bytes: kernel } = frame;
+  return anon === null ? frame.memory_current_bytes : anon + (kernel ?? 0);
 }
 
 /** A limit in the petabytes is none, and would flatten the curve. */

@@ -183,11 +183,13 @@ class Shell<F extends Frame> {
     if (this.error !== null) return "ended";
     if (this.view === "image") return "still";
     if (!this.timeline.isLive) return "paused";
+    if (isFinished(frame)) return "still";
     return this.heard || frame === null ? "live" : "saved";
   }
 
   private statusText(frame: F | null): string {
     const name = this.statusName(frame);
+    if (name === "still" && isFinished(frame)) return words.finished;
     if (frame !== null && name === "paused") {
       return `${words[name]} ${clock(frame.time_s)}`;
     }
@@ -196,6 +198,11 @@ class Shell<F extends Frame> {
     const isPolled = frame?.source === "polling" && isTold;
     return name === "live" && isPolled ? words.polling : words[name];
   }
+}
+
+/** A build that has ended, well or not, changes no more. */
+function isFinished(frame: Frame | null): boolean {
+  return frame !== null && "state" in frame && frame.state !== "running";
 }
 
 /** Pause, step back and forth, and, once paused, a slider over all frames. */

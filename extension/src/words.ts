@@ -8,12 +8,15 @@ export const words = /* @__PURE__ */ vocabulary((trans) => ({
   resources: trans.__("Resources"),
   network: trans.__("Network"),
   image: trans.__("Image"),
+  build: trans.__("Build"),
+  containers: trans.__("Containers"),
   waiting: trans.__("Waiting for the first look at the container …"),
   live: trans.__("live"),
   polling: trans.__("live, by polling"),
   paused: trans.__("paused"),
   saved: trans.__("saved"),
   ended: trans.__("ended"),
+  finished: trans.__("finished"),
   still: trans.__("never changes: its digest is its name"),
   pause: trans.__("Pause"),
   resume: trans.__("Back to live"),
@@ -39,6 +42,54 @@ export const pictureWords = /* @__PURE__ */ vocabulary((trans) => ({
   saved: (name: string) => trans.__("Saved as %1", name),
   savedAt: (when: string) => trans.__("As it was at %1", when),
   noDots: trans.__("This browser makes no PNG of it. Save it as SVG."),
+}));
+
+/** What lists of containers say, in docker's words. */
+export const containerWords = /* @__PURE__ */ vocabulary((trans) => ({
+  none: trans.__("No container."),
+  counts: (running: number, all: number) => trans.__("%1 of %2 running", running, all),
+  days: (many: number) => trans._n("%1 day", "%1 days", many),
+  hours: (many: number) => trans._n("%1 hour", "%1 hours", many),
+  minutes: (many: number) => trans._n("%1 minute", "%1 minutes", many),
+  instant: trans.__("less than a minute"),
+  up: (span: string) => trans.__("Up %1", span),
+  upAnd: (span: string, how: string) => trans.__("Up %1 (%2)", span, how),
+  exited: (code: number, span: string) => trans.__("Exited (%1) %2 ago", code, span),
+  created: trans.__("Created"),
+  paused: trans.__("paused"),
+  health: {
+    starting: trans.__("starting"),
+    healthy: trans.__("healthy"),
+    unhealthy: trans.__("unhealthy"),
+  },
+}));
+
+/** What the view of a build says. */
+export const buildWords = /* @__PURE__ */ vocabulary((trans) => ({
+  steps: trans.__("Steps"),
+  waiting: trans.__("Nothing has been said yet: the Dockerfile is being read."),
+  summary: (done: number, cached: number) =>
+    trans._n(
+      "%1 step done, %2 of them from the cache",
+      "%1 steps done, %2 of them from the cache",
+      done,
+      cached
+    ),
+  took: (seconds: string) => trans.__("%1 s", seconds),
+  states: {
+    running: trans.__("is being run"),
+    done: trans.__("was run"),
+    cached: trans.__("from the cache"),
+    failed: trans.__("failed"),
+  },
+  because: (why: string) => trans.__("run because: %1", why),
+  layer: (size: string, files: number) =>
+    trans._n("layer of %2, %1 change", "layer of %2, %1 changes", files, size),
+  noLayer: trans.__("no layer: it changes the configuration only"),
+  moreFiles: (many: number) => trans.__("… and %1 more", many),
+  made: (names: string) => trans.__("The image %1 is there", names),
+  failed: trans.__("The build has failed"),
+  warning: (line: number) => trans.__("warning, line %1", line),
 }));
 
 /** What the layers view says. */
@@ -147,6 +198,10 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
   limitHint: trans.__("In force at once"),
   limitNotNow: trans.__("Only of a live view can limits be changed"),
   tellsLimit: (name: string, value: string): string => `${name}: ${value}`,
+  kills: (limit: string) =>
+    trans.__("More than %1 is in use: the kernel will kill a process for this limit.", limit),
+  setAnyway: trans.__("Set it all the same"),
+  leaveIt: trans.__("Leave it"),
   limitUnanswered: trans.__("No answer: the kernel may be gone, or freeing memory."),
   peakIs: (size: string) => trans.__("peak %1", size),
   throttledIs: (share: string) => trans.__("throttled %1", share),

@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { drawerWords } from "../src/command-words.js";
 import { speak, words } from "../src/lab/words.js";
 import { offered, speak as speakInViews, transOf } from "../src/translation.js";
-import { imageWords, resourcesWords, words as common } from "../src/words.js";
+import { containerWords, imageWords, resourcesWords, words as common } from "../src/words.js";
 
 const HERE = import.meta.dirname;
 const SOURCE = join(HERE, "../src/lab");
@@ -95,8 +95,12 @@ test("JupyterLab finds the translations, of one and of many", () => {
   const shown = { ...catalogue, "": { ...head, pluralForms: head.plural_forms } };
   korean.loadJSON(shown as never, "wardian");
   speak(korean);
-  expect([words.stop, words.days(1), words.days(3)]).toEqual(["중지", "1일", "3일"]);
-  expect(words.exited(3, words.hours(2))).toBe("2시간 전에 종료됨 (3)");
+  expect([words.stop, containerWords.days(1), containerWords.days(3)]).toEqual([
+    "중지",
+    "1일",
+    "3일",
+  ]);
+  expect(containerWords.exited(3, containerWords.hours(2))).toBe("2시간 전에 종료됨 (3)");
 });
 
 test("what is Korean is in Korean", () => {

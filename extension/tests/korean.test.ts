@@ -9,6 +9,9 @@ import { imagePanel } from "../src/image.js";
 import { layersPanel } from "../src/layers.js";
 import { networkPanel } from "../src/network.js";
 import { processesPanel } from "../src/processes.js";
+import { buildPanel } from "../src/build.js";
+import { containersPanel } from "../src/containers.js";
+import { PANELS } from "../src/panels.js";
 import { parse } from "../src/recording.js";
 import { mountRecording } from "../src/replay.js";
 import { resourcesPanel } from "../src/resources.js";
@@ -17,6 +20,7 @@ import { speakAsPage } from "../src/widgets/language.js";
 import { words } from "../src/words.js";
 import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
 import { all, host, mountView, one } from "./host.js";
+import { buildFrame, containersFrame, listed, step } from "./lists.js";
 import { compared, image } from "./images.js";
 import { space, street } from "./network-frames.js";
 
@@ -30,7 +34,7 @@ const NAMES = new RegExp(
     /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel)\b/,
     /µs|\b(?:SVG|PNG|[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
     /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
-    /\b(?:skopeo|mount|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
+    /\b(?:skopeo|mount|clone|execve|setns|freezer|init|wardian\/base|RUN true|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
     /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,
   ]
     .map((part) => part.source)
@@ -156,6 +160,31 @@ test("the image view is in Korean", () => {
   expect(english(one(".wd-view"))).toEqual([]);
 });
 
+test("the view of a build is in Korean", () => {
+  mountView("build", buildPanel);
+  const ran = step(2, {
+    state: "done",
+    changes: [["A", "x", 1]],
+    changes_count: 3,
+    layer: "sha256:0",
+  });
+  const rest = [step(3, { state: "running", output: ["1"] }), step(4, { state: "failed" })];
+  const frame = buildFrame([step(1, { state: "cached" }), ran, ...rest], {
+    names: ["a/web"],
+    warnings: [[2, ""]],
+  });
+  look("build", frame, '[data-number="2"]');
+  expect(english(one(".wd-view"))).toEqual([]);
+  host.show("build", { ...frame, state: "failed" });
+  expect(one(".wd-build-result").textContent).toBe("빌드가 실패했습니다");
+});
+
+test("the list of containers is in Korean", () => {
+  mountView("containers", containersPanel);
+  look("containers", containersFrame([listed("web")]), '[data-name="web"]');
+  expect(english(one(".wd-view"))).toEqual([]);
+});
+
 test("a recording is in Korean", () => {
   const place = document.createElement("div");
   document.body.append(place);
@@ -168,13 +197,7 @@ test("a recording is in Korean", () => {
     { at: 9, kind: "end", why: "" },
   ];
   const recording = parse(events.map((event) => JSON.stringify(event)).join("\n"));
-  const unmount = mountRecording(place, recording, ["layers", "processes"], {
-    image: imagePanel,
-    layers: layersPanel,
-    network: networkPanel,
-    processes: processesPanel,
-    resources: resourcesPanel,
-  });
+  const unmount = mountRecording(place, recording, ["layers", "processes"], PANELS);
   for (const toggle of place.querySelectorAll<HTMLElement>(".wd-show-commands")) toggle.click();
   const date = place.querySelector(".wd-status")?.textContent ?? "";
   expect(date).toMatch(/에 기록$/);

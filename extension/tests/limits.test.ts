@@ -6,7 +6,7 @@ import { resourcesPanel } from "../src/resources.js";
 import { resourcesFrame } from "./frames.js";
 import { host, mountView, one } from "./host.js";
 
-const MACHINE = { machine_memory_bytes: 8 * 2 ** 30, machine_cores: 2 };
+const MACHINE = { machine_memory_bytes: 8 * 2 ** 30, machine_cores: 2, cgroup: "cgroup v1" };
 
 beforeEach(() => {
   mountView("resources", resourcesPanel);
@@ -95,4 +95,26 @@ test("nothing is to be changed in a paused view, and nothing shown where nothing
   expect(() => slider("CPU limit")).toThrow("no .wd-limit-range");
   host.say({ kind: "delta", view: "resources", set: { is_container: true } });
   expect(slider("CPU limit").disabled).toBe(false);
+});
+
+test("of cgroup v2 a limit that kills is confirmed first, or left", () => {
+  const memory = slider("Memory limit");
+  const stood = memory.value;
+  const set = { cgroup: "cgroup v2", memory_anon_bytes: 12 << 20, memory_kernel_bytes: 1 << 20 };
+  host.say({ kind: "delta", view: "resources", set });
+  move(memory, 2);
+  const risk = one(".wd-risk:not([hidden])");
+  expect(risk.textContent).toContain("More than 12 MiB is in use");
+  expect(host.asked("limit")).toEqual([]);
+  host.say({ kind: "delta", view: "resources", set: {} });
+  expect(memory.value).toBe("2"); // the hand is not pulled away
+  one(".wd-risk button:last-child").click();
+  expect([risk.hidden, memory.value]).toEqual([true, stood]);
+  move(memory, 0);
+  one(".wd-risk button").click();
+  expect(host.asked("limit")).toMatchObject([{ what: "memory", value: 8 << 20 }]);
+  answer(lastNumber());
+  move(memory, 3);
+  expect(risk.hidden).toBe(true);
+  expect(host.asked("limit").at(-1)).toMatchObject({ value: 14 << 20 });
 });

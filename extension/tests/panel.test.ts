@@ -1,7 +1,8 @@
 import { beforeEach, expect, test, vi } from "vitest";
 import type { ContainerRow } from "../src/lab/inventory.js";
 import { LogView } from "../src/lab/logs.js";
-import { figureWords, Panel, span, statusWords } from "../src/lab/panel.js";
+import { figureWords, span, statusWords } from "../src/container-line.js";
+import { Panel } from "../src/lab/panel.js";
 import { container, host, inventory } from "./rows.js";
 
 const MARKUP = '<img src=x onerror="alert(1)">';
@@ -69,7 +70,7 @@ test("a meter fills with the limit and warns near it", () => {
   const panel = new Panel(host);
   panel.hear(inventory(container()));
   panel.hear({ kind: "figures", figures: { "0123456789abcdef": [95, 100, 1] } });
-  expect(panel.element.querySelector<HTMLElement>(".wdp-fill")?.style.width).toBe("95%");
+  expect(panel.element.querySelector<HTMLElement>(".wdc-fill")?.style.width).toBe("95%");
   expect(panel.element.querySelector<HTMLElement>(".wdp-item")?.dataset.full).toBe("true");
 });
 

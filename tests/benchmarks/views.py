@@ -8,30 +8,39 @@ busy machine changes little.
 from __future__ import annotations
 
 import gc
+import gzip
+import itertools
 import os
 import re
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from tests.benchmarks.runtime import laboratory
 from tests.benchmarks.table import Row
+from tests.ui.jupyter import REPOSITORY
+from wardian.observe.listing import Choice
 from wardian.observe.subject import Subject
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
-from wardian.widgets.feed import PULSE, Feed, sight
+from wardian.widgets.feed import PULSE, Feed, Sight, sight
+from wardian.widgets.view import STATIC
 
 SECONDS = float(os.environ.get("WARDIAN_BENCH_VIEWS_S", "15"))
 SCALE = float(os.environ.get("WARDIAN_BENCH_VIEWS_SCALE", "1"))
 PROCESSES, FILES, FOLDERS = round(5_000 * SCALE), round(100_000 * SCALE), 100
+CONTAINERS = round(200 * SCALE)
 HZ = 10
 MOST_PERCENT, MOST_KIB_S, MOST_GROWTH_MIB = 2.0, 20.0, 8.0
+MOST_BUNDLE_KIB = 250.0
+_NUMBERS = itertools.count()
 SETTLE_S = 5.0  # what was saved up for the beginning is spent, and what was found is sent
 AT_REST_S = 5.0
 SHOWN = ("pid", "ppid", "name", "status", "uids", "num_threads", "memory_info", "cpu_times")
@@ -58,6 +67,8 @@ def rows() -> Iterator[Row]:
     with laboratory() as (client, layer, _):
         yield from _processes(client, layer)
         yield from _files(client, layer)
+        yield from _containers(client, layer)
+        yield from _bundles()
 
 
 def _processes(client: Client, layer: Path) -> Iterator[Row]:
@@ -79,6 +90,28 @@ def _files(client: Client, layer: Path) -> Iterator[Row]:
         yield from _rows(f"{FILES} changed files", watched, ("os.walk", theirs))
 
 
+def _containers(client: Client, layer: Path) -> Iterator[Row]:
+    """Of whom one is busy all the while."""
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(_running(client, layer, CHURN if number == 0 else "sleep 100000"))
+            for number in range(CONTAINERS)
+        ]
+        subjects = [Subject.of(container.info) for container in crowd]
+        theirs = HZ * sum(_cpu_s(partial(_psutil, subject)) for subject in subjects)
+        choice = Choice(root=client.root, name="all")
+        seen = _looked_at("containers", lambda: choice)
+        yield from _rows(f"{CONTAINERS} containers", seen, ("psutil", theirs))
+
+
+def _bundles() -> Iterator[Row]:
+    """All that a page can load of ours, for widgets and for JupyterLab."""
+    files = [path for path in STATIC.iterdir() if path.suffix in (".js", ".css")]
+    files += (REPOSITORY / "extension/labextension/static").glob("*.js")
+    total = sum(len(gzip.compress(path.read_bytes(), 9)) for path in files)
+    yield Row("bundles, gzip", "most allowed", total / 1024, MOST_BUNDLE_KIB, "KiB", 1.0)
+
+
 def _rows(what: str, seen: Watched, *peers: tuple[str, float]) -> Iterator[Row]:
     for peer, cpu_s in peers:
         yield Row(f"{what}: CPU", peer, 1e3 * seen.cpu_s, 1e3 * cpu_s, "ms/s", 0.15)
@@ -91,13 +124,14 @@ def _rows(what: str, seen: Watched, *peers: tuple[str, float]) -> Iterator[Row]:
 
 
 def _watched(view: str, container: Container) -> Watched:
+    """What a view of a container takes and sends."""
+    return _looked_at(view, lambda: sight(view, container))
+
+
+def _looked_at(view: str, locate: Callable[[], Sight]) -> Watched:
     """What a view takes and sends, by a feed as in a kernel."""
     sent: list[int] = []
-    feed = Feed(
-        view,
-        lambda: sight(view, container),
-        lambda messages: sent.extend(map(len, messages)),
-    )
+    feed = Feed(view, locate, lambda messages: sent.extend(map(len, messages)))
     feed.hear({"kind": "visible", "id": "bench", "visible": True})
     _wait(lambda: bool(sent))
     time.sleep(SETTLE_S)
@@ -154,7 +188,8 @@ def _wait(condition: Callable[[], bool], patience_s: float = 300.0) -> None:
 @contextmanager
 def _running(client: Client, layer: Path, script: str) -> Iterator[Container]:
     process = ProcessSpec(argv=("/bin/sh", "-c", script))
-    spec = ContainerSpec(name="much", image="busybox", lowers=(str(layer),), process=process)
+    name = f"much-{next(_NUMBERS)}"
+    spec = ContainerSpec(name=name, image="busybox", lowers=(str(layer),), process=process)
     container = client.run(spec)
     try:
         yield container

@@ -65,7 +65,7 @@ def test_panel(server: JupyterServer, page: Page, wardian: Wardian) -> None:
     expect(row).to_have_attribute("data-mark", "deleted")
     row.click()
     expect(layers.locator(".wd-wins")).to_contain_text("whiteout")
-    expect(line(panel, "web").locator(".wdp-figures")).to_have_text(re.compile(r"64\.0 MiB · \d"))
+    expect(line(panel, "web").locator(".wdc-figures")).to_have_text(re.compile(r"64\.0 MiB · \d"))
     view: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": 440}
     page.screenshot(path=PICTURES / "panel.png", clip=view)
 

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.linux.program import IMAGE, Wardian, out
+from tests.ui.axe import faults
 from tests.ui.conftest import PICTURES, OpenNotebook
-from tests.ui.jupyter import REPOSITORY, JupyterServer
+from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 from tests.ui.saved import check_drawing, save
 from tests.ui.test_notebooks import press
 from tests.ui.test_panel import VIEW, line, open_panel, run_three
 
-AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
-GRAVE = ("serious", "critical")
-
-
-def faults(page: Page, *selectors: str) -> list[str]:
-    """What axe finds there that is serious or worse; each selector is there."""
-    for selector in selectors:
-        expect(page.locator(selector).first).to_be_attached()
-    if not page.evaluate("'axe' in window"):
-        page.add_script_tag(path=AXE)
-    result: dict[str, Any] = page.evaluate(
-        "selectors => axe.run({include: selectors.map(s => [s])})", list(selectors)
-    )
-    assert result["passes"]
-    return [
-        f"{fault['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for fault in result["violations"]
-        for node in fault["nodes"]
-        if fault["impact"] in GRAVE
-    ]
 
 
 def focused(page: Page) -> Locator:

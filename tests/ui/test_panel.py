@@ -65,7 +65,7 @@ def test_the_panel_lists_what_there_is(
     panel = open_panel(page, server, theme)
     expect(line(panel, "web")).to_have_attribute("data-status", "running")
     expect(line(panel, "web")).to_contain_text("Up less than a minute")
-    expect(line(panel, "web").locator(".wdp-figures")).to_have_text(
+    expect(line(panel, "web").locator(".wdc-figures")).to_have_text(
         re.compile(r"^[\d.]+ [KM]iB / 64.0 MiB · [\d.]+ %$")
     )
     expect(line(panel, "idle")).to_contain_text("(paused)")

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
+from tests.linux.program import out, program
+from tests.ui.axe import faults
 from tests.ui.conftest import FAILED, PICTURES, OpenNotebook, notebooks
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
-from tests.ui.saved import check_pictures
+from tests.ui.saved import check_drawing, check_pictures, save
 
 VIEWS = ("layers", "processes", "resources")
 SHOW = ["%layers", "%ps", "%stats"]
@@ -93,7 +95,14 @@ DELETING = "import os; os.remove('/etc/passwd')"
 WRITING = "open('/srv/a', 'w')"
 LOOPING = "import subprocess; loop = subprocess.Popen(['sh', '-c', 'while :; do :; done'])"
 STOPPING = "loop.kill(); loop.wait()"
+LISTING = "%containers"
+BUILDING = f"""\
+%%dockerfile --view -t shop
+FROM wardian/base
+RUN echo fern > /srv/name && touch '/srv/{EVIL}'
+CMD ["true"]"""
 CELLS = [*SHOW, MOVING, EVIL_FILE, EVIL_PROCESS, DELETING, WRITING, LOOPING, STOPPING]
+CELLS += [LISTING, BUILDING]
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +208,38 @@ def test_a_slider_throttles_a_loop(notebook: NotebookPage) -> None:
     slider.press("End")
     expect(view).to_contain_text("CPU limit: no limit")
     run(notebook, STOPPING)
+
+
+def test_containers_are_a_list_that_follows_what_happens(notebook: NotebookPage) -> None:
+    notebook.run(CELLS.index(LISTING))
+    view = notebook.view("containers")
+    main = view.locator('.wdc-item[data-name="main"]')
+    expect(main.locator(".wdc-figures")).to_have_text(re.compile(r"^[\d.]+ MiB · [\d.]+ %$"))
+    main.press("Enter")
+    view.get_by_role("button", name="Show commands").click()
+    expect(view.locator(".wd-drawer")).to_contain_text("wardian exec -it")
+    check_drawing(save(view, "SVG").read_text(), "main", "1 of 1 running")
+    assert faults(notebook.page, ".wd-containers") == []
+    notebook.picture("containers", PICTURES / "containers.png")
+
+
+def test_a_build_is_seen_step_by_step_and_kept_as_it_ended(
+    notebook: NotebookPage, server: JupyterServer
+) -> None:
+    notebook.run(CELLS.index(BUILDING))
+    view = notebook.view("build")
+    step = view.locator(".wd-build-step").nth(1)
+    expect(view.locator(".wd-status")).to_have_text("finished")
+    expect(step).to_have_attribute("data-state", "done")
+    step.press("Enter")
+    expect(step.locator('[data-mark="added"]', has_text="onerror")).to_contain_text(EVIL)
+    assert view.locator("img").count() == 0
+    check_pictures(view, EVIL, "docker.io/library/shop:latest")
+    view.get_by_role("button", name="Show commands").click()
+    expect(view.locator(".wd-drawer")).to_contain_text("wardian build -t shop -f - . < Dockerfile")
+    assert faults(notebook.page, ".wd-build") == []
+    notebook.picture("build", PICTURES / "build.png")
+    out(program(server.home / "state")("rmi", "shop"))
 
 
 def test_status_bar_says_what_the_container_uses(notebook: NotebookPage) -> None:

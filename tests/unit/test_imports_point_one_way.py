@@ -28,7 +28,7 @@ ARROW = {
     "bare": ("runtime", "cgroups", "linux"),
     "cells": ("runtime", "images", "storage", "network", "cgroups", "linux"),
 }
-ARROW["widgets"] = ("observe", *ARROW["observe"])
+ARROW["widgets"] = ("observe", "build", *ARROW["observe"])
 ARROW["jupyter"] = ("widgets", "observe", "cells", "bare", "build", *ARROW["cells"])
 ARROW["course"] = ()  # files and Jupyter's own client: a lesson's containers are its kernel's
 ARROW["cli"] = ("course", "jupyter", *ARROW["jupyter"])

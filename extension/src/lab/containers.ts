@@ -4,7 +4,6 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { ICommandPalette, MainAreaWidget } from "@jupyterlab/apputils";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { Menu, Widget } from "@lumino/widgets";
-import type { View } from "../frames.js";
 import { CATEGORY, OPEN } from "./commands.js";
 import { isSure, told } from "./dialogs.js";
 import type { ContainerRow, Deed, Host } from "./inventory.js";
@@ -14,7 +13,7 @@ import { preferences } from "./preferences.js";
 import { doTo, Live, logLines, remove } from "./server.js";
 import { containerSymbol } from "./symbols.js";
 import { openTerminal } from "./terminals.js";
-import { showView, VIEWS } from "./views.js";
+import { showView, type Shown, VIEWS } from "./views.js";
 import { speak, words } from "./words.js";
 
 const VIEW = "wardian:open-view";
@@ -103,7 +102,7 @@ class LogWidget extends Widget {
 class ViewWidget extends Widget {
   private readonly unmount: Promise<() => void>;
 
-  constructor(view: View, container: { id: string; name: string }) {
+  constructor(view: Shown, container: { id: string; name: string }) {
     super();
     this.addClass("wdp-view");
     this.unmount = showView(view, this.node, container);
@@ -183,9 +182,9 @@ export const containers: JupyterFrontEndPlugin<void> = {
       execute: () => app.shell.activateById(widget.id),
     });
     app.commands.addCommand(VIEW, {
-      label: (args) => words[args.view as View],
+      label: (args) => words[args.view as Shown],
       execute: (args) => {
-        const { view, id, name } = args as { view: View; id: string; name: string };
+        const { view, id, name } = args as { view: Shown; id: string; name: string };
         const tab = new MainAreaWidget({ content: new ViewWidget(view, { id, name }) });
         tab.title.label = `${name} — ${words[view].toLowerCase()}`;
         tab.title.closable = true;

@@ -1,21 +1,8 @@
 /** What the server's side says there is; the same names as in `wardian.jupyter.server`. */
 
-export interface ContainerRow {
-  id: string;
-  name: string;
-  image: string;
-  status: "created" | "running" | "paused" | "exited";
-  health: string;
-  created_at: number;
-  started_at: number | null;
-  finished_at: number | null;
-  exit_code: number | null;
-  exit_reason: string;
-  ports: string[];
-  networks: string[];
-  warnings: string[];
-  is_of_a_notebook: boolean;
-}
+import type { ContainerRow, Figures } from "../frames.js";
+
+export type { ContainerRow, Figures };
 
 export interface ImageRow {
   reference: string;
@@ -48,9 +35,6 @@ export interface Inventory {
   networks: NetworkRow[];
   volumes: VolumeRow[];
 }
-
-/** Bytes of memory, their limit, percent of a core. */
-export type Figures = [number | null, number | null, number | null];
 
 export type News =
   | { kind: "inventory"; inventory: Inventory }

@@ -1,50 +1,14 @@
 /** The side panel: containers, images, networks and volumes, as they come and go. */
 
+import { ContainerLine } from "../container-line.js";
 import { type Child, fill, h, RowList, setText } from "../dom.js";
-import { bytes, percent } from "../format.js";
+import { bytes } from "../format.js";
 import { type Icon, icon } from "./icons.js";
-import type { ContainerRow, Deed, Figures, Host, Inventory, News } from "./inventory.js";
+import type { ContainerRow, Deed, Host, Inventory, News } from "./inventory.js";
 import { Roving } from "./roving.js";
 import { words } from "./words.js";
 
 const TICK_MS = 15_000;
-const SPANS: [number, "days" | "hours" | "minutes"][] = [
-  [86_400, "days"],
-  [3600, "hours"],
-  [60, "minutes"],
-];
-
-/** A stretch of time in its largest unit: `3 minutes`. */
-export function span(seconds: number): string {
-  for (const [unit, name] of SPANS) {
-    const many = Math.floor(seconds / unit);
-    if (many >= 1) {
-      return words[name](many);
-    }
-  }
-  return words.instant;
-}
-
-/** Docker's words for how a container is, at a moment in seconds since the epoch. */
-export function statusWords(row: ContainerRow, now: number): string {
-  const up = span(now - (row.started_at ?? now));
-  switch (row.status) {
-    case "running":
-      return row.health ? words.upAnd(up, words.health[row.health] ?? row.health) : words.up(up);
-    case "paused":
-      return words.upAnd(up, words.paused);
-    case "exited":
-      return words.exited(row.exit_code ?? 0, span(now - (row.finished_at ?? now)));
-    case "created":
-      return words.created;
-  }
-}
-
-export function figureWords([memory, most, cpu]: Figures): string {
-  const used = most === null ? bytes(memory) : `${bytes(memory)} / ${bytes(most)}`;
-  return `${used} · ${percent(cpu)}`;
-}
-
 function button(
   name: Icon,
   label: string,
@@ -67,69 +31,27 @@ function button(
   return made;
 }
 
-/** One container: what it is, how it is, what can be done with it. */
-class ContainerLine {
-  readonly element: HTMLElement;
-  private row: ContainerRow;
-  private readonly dot = h("span", { class: "wdp-dot" });
-  private readonly name = h("span", { class: "wdp-name" });
-  private readonly figures = h("span", { class: "wdp-figures" });
-  private readonly status = h("div", { class: "wdp-sub" });
-  private readonly more = h("div", { class: "wdp-sub" });
+/** One container, and what can be done with it. */
+class PanelLine extends ContainerLine {
   private readonly acts = h("span", { class: "wdp-acts" });
-  private readonly meter = h("span", { class: "wdp-fill" });
+  private offered = "";
 
   constructor(
     row: ContainerRow,
     private readonly host: Host,
     private readonly program: () => string
   ) {
-    this.row = row;
-    this.element = h(
-      "li",
-      { class: "wdp-item", data: { name: row.name }, attributes: { tabindex: "-1" } },
-      h("div", { class: "wdp-head" }, this.dot, this.name, this.figures, this.acts),
-      h("div", { class: "wdp-meter" }, this.meter),
-      this.status,
-      this.more
-    );
+    super(row);
+    this.element.classList.add("wdp-item");
+    this.head.append(this.acts);
   }
 
-  update(row: ContainerRow): void {
-    const changed = row.status !== this.row.status || !this.acts.hasChildNodes();
-    this.row = row;
-    this.element.dataset.name = row.name;
-    this.element.dataset.status = row.status;
-    this.element.dataset.health = row.health;
-    setText(this.name, row.name);
-    this.name.title = row.id.slice(0, 12);
-    const more = [row.image, ...row.networks, ...row.ports];
-    setText(this.more, more.join(" · "));
-    this.element.title = [row.exit_reason, ...row.warnings].filter(Boolean).join("\n");
-    if (changed) {
+  override update(row: ContainerRow): void {
+    super.update(row);
+    if (this.offered !== row.status) {
+      this.offered = row.status;
       this.offer();
     }
-    this.tick();
-  }
-
-  /** Says anew how long it has been so. */
-  tick(): void {
-    const reason = this.row.status === "exited" && this.row.exit_reason;
-    const said = statusWords(this.row, Date.now() / 1000);
-    setText(this.status, reason ? `${said}: ${reason}` : said);
-  }
-
-  /** What it uses; null while it does not run. */
-  measure(figures: Figures | null): void {
-    const [memory, most] = figures ?? [null, null];
-    setText(this.figures, figures === null ? "" : figureWords(figures));
-    if (memory === null || !most) {
-      delete this.element.dataset.full; // and with it the meter
-      return;
-    }
-    const part = Math.min(1, memory / most);
-    this.meter.style.width = `${(100 * part).toFixed(1)}%`;
-    this.element.dataset.full = String(part > 0.9);
   }
 
   private offer(): void {
@@ -160,8 +82,8 @@ interface Thing {
 /** An image, a network or a volume. */
 class ThingLine {
   readonly element: HTMLElement;
-  private readonly name = h("span", { class: "wdp-name" });
-  private readonly remark = h("div", { class: "wdp-sub" });
+  private readonly name = h("span", { class: "wdc-name" });
+  private readonly remark = h("div", { class: "wdc-sub" });
 
   constructor(thing: Thing, remove: () => void, explore?: () => void) {
     this.element = h(
@@ -169,7 +91,7 @@ class ThingLine {
       { class: "wdp-item", data: { name: thing.name }, attributes: { tabindex: "-1" } },
       h(
         "div",
-        { class: "wdp-head" },
+        { class: "wdc-head" },
         this.name,
         h(
           "span",
@@ -222,7 +144,7 @@ export class Panel {
   readonly element: HTMLElement;
   private readonly message = h("p", { class: "wdp-message", role: "status" }, words.waiting);
   private readonly body: HTMLElement;
-  private readonly containers: Section<ContainerRow, ContainerLine>;
+  private readonly containers: Section<ContainerRow, PanelLine>;
   private readonly images: Section<Thing, ThingLine>;
   private readonly networks: Section<Thing, ThingLine>;
   private readonly volumes: Section<Thing, ThingLine>;
@@ -243,7 +165,7 @@ export class Panel {
     this.containers = new Section(
       words.containers,
       words.noContainers,
-      (row: ContainerRow) => new ContainerLine(row, host, () => this.program),
+      (row: ContainerRow) => new PanelLine(row, host, () => this.program),
       true
     );
     this.images = new Section(words.images, words.noImages, thing("images"));

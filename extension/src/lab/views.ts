@@ -6,7 +6,10 @@ import { mount } from "../shell.js";
 import { socketTo } from "./server.js";
 import { words } from "./words.js";
 
-export const VIEWS: readonly View[] = ["layers", "processes", "resources", "network"];
+/** Those that are of one container or image. */
+export type Shown = Exclude<View, "build" | "containers">;
+
+export const VIEWS: readonly Shown[] = ["layers", "processes", "resources", "network"];
 
 /** A WebSocket as a channel. What is said before it is open is said then. */
 class SocketChannel implements Channel {
@@ -57,7 +60,7 @@ class SocketChannel implements Channel {
 
 /** Puts a view of the container (or of the image) into `host`; returns how to take it away. */
 export async function showView(
-  view: View,
+  view: Shown,
   host: HTMLElement,
   container: { id: string; name: string }
 ): Promise<() => void> {
@@ -74,7 +77,7 @@ export async function showView(
 
 /** Each view is loaded when it is first wanted. */
 async function mounted(
-  view: View,
+  view: Shown,
   host: HTMLElement,
   beginning: Parameters<typeof mount>[2],
   channel: Channel

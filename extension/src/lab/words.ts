@@ -43,21 +43,6 @@ const vocabulary = (trans: TranslationBundle) => ({
   ),
   isGone: trans.__("This can't be undone."),
 
-  days: (many: number) => trans._n("%1 day", "%1 days", many),
-  hours: (many: number) => trans._n("%1 hour", "%1 hours", many),
-  minutes: (many: number) => trans._n("%1 minute", "%1 minutes", many),
-  instant: trans.__("less than a minute"),
-  up: (span: string) => trans.__("Up %1", span),
-  upAnd: (span: string, how: string) => trans.__("Up %1 (%2)", span, how),
-  exited: (code: number, span: string) => trans.__("Exited (%1) %2 ago", code, span),
-  created: trans.__("Created"),
-  paused: trans.__("paused"),
-  health: {
-    starting: trans.__("starting"),
-    healthy: trans.__("healthy"),
-    unhealthy: trans.__("unhealthy"),
-  } as Record<string, string>,
-
   layers: trans.__("Layers"),
   processes: trans.__("Processes"),
   resources: trans.__("Resources"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wardian.cgroups import devices
-from wardian.cgroups.cgroup import Cgroup, Events, Usage
+from wardian.cgroups.cgroup import Cgroup, Events, Load, Usage
 from wardian.cgroups.limits import Limits
 from wardian.errors import SetupError
 
@@ -49,6 +49,9 @@ class AbsentCgroup(Cgroup):
 
     def usage(self) -> Usage:
         return Usage()
+
+    def load(self) -> Load:
+        return Load()
 
     def events(self) -> Events:
         return Events()

@@ -43,6 +43,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     io_pressure_percent: float | None = None
 
 
+class Load(msgspec.Struct, frozen=True):
+    """The two figures that are read of many groups at once; None where the kernel keeps none."""
+
+    memory_bytes: int | None = None
+    cpu_usec: int | None = None
+
+
 class Events(msgspec.Struct, frozen=True, kw_only=True):
     """How often a limit was hit since the group was made; None where the kernel does not say.
 
@@ -98,6 +105,10 @@ class Cgroup(abc.ABC):
     @abc.abstractmethod
     def usage(self) -> Usage:
         """What it uses now; cheap enough for ten times a second."""
+
+    @abc.abstractmethod
+    def load(self) -> Load:
+        """Its memory and CPU time alone; no file is kept open for it, as there may be hundreds."""
 
     @abc.abstractmethod
     def events(self) -> Events:

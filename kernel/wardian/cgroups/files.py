@@ -92,6 +92,18 @@ def remove_directory(path: Path) -> None:
         raise KernelRefused("rmdir", error.errno or 0, "of a cgroup") from error
 
 
+def figure(path: Path, name: str = "") -> int | None:
+    """One number of a file that is read once: its only one, or the one of this name."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return None
+    if name:
+        text = next((line for line in text.splitlines() if line.startswith(f"{name} ")), "")
+        text = text.removeprefix(name)
+    return int(text) if text.strip().isdigit() else None
+
+
 _PRESSURE = re.compile(r"^some avg10=([0-9.]{1,10}) ", re.MULTILINE)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from wardian.cgroups import settings
-from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.cgroup import Events, Load, Usage
 from wardian.cgroups.delegation import delegate, why_not_v1
-from wardian.cgroups.files import make_directory, numbers, read, write
+from wardian.cgroups.files import figure, make_directory, numbers, read, write
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.mounted import MountedCgroup
 from wardian.errors import SetupError
@@ -141,6 +141,13 @@ class V1Cgroup(MountedCgroup):
             cpu_pressure_percent=self._pressure("cpu"),
             memory_pressure_percent=self._pressure("memory"),
             io_pressure_percent=self._pressure("io"),
+        )
+
+    def load(self) -> Load:
+        memory, cpu = self._paths.get("memory"), self._paths.get("cpuacct")
+        return Load(
+            figure(memory / "memory.usage_in_bytes") if memory else None,
+            _usec(figure(cpu / "cpuacct.usage")) if cpu else None,
         )
 
     def _huge_pages_bytes(self) -> int | None:

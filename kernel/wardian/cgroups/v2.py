@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from wardian.cgroups import settings
-from wardian.cgroups.cgroup import Events, Usage
+from wardian.cgroups.cgroup import Events, Load, Usage
 from wardian.cgroups.delegation import (
     CONTROLLERS,
     SUBTREE_CONTROL,
@@ -14,7 +14,7 @@ from wardian.cgroups.delegation import (
     delegate,
     has_only_ours,
 )
-from wardian.cgroups.files import make_directory, read, words, write
+from wardian.cgroups.files import figure, make_directory, read, words, write
 from wardian.cgroups.limits import Limits
 from wardian.cgroups.mounted import MountedCgroup
 
@@ -114,6 +114,11 @@ class V2Cgroup(MountedCgroup):
             cpu_pressure_percent=self._pressure("cpu"),
             memory_pressure_percent=self._pressure("memory"),
             io_pressure_percent=self._pressure("io"),
+        )
+
+    def load(self) -> Load:
+        return Load(
+            figure(self._path / "memory.current"), figure(self._path / "cpu.stat", "usage_usec")
         )
 
     def _io(self) -> tuple[int | None, int | None]:

@@ -14,12 +14,19 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import msgspec
 
 from wardian.errors import InvalidInput
+from wardian.observe.build_frame import BuildFrame, BuildStep
 from wardian.observe.frames import LayersFrame, ProcessesFrame, ProcessRow, UpperEntry
 from wardian.observe.label import HIDDEN
+from wardian.observe.listing import ContainersFrame, ListedContainer
 from wardian.observe.wire import FRAME_TYPES, Frame
 
 T = TypeVar("T")
-_ROWS: dict[type[Any], type[Any]] = {LayersFrame: UpperEntry, ProcessesFrame: ProcessRow}
+_ROWS: dict[type[Any], type[Any]] = {
+    LayersFrame: UpperEntry,
+    ProcessesFrame: ProcessRow,
+    BuildFrame: BuildStep,
+    ContainersFrame: ListedContainer,
+}
 _MAX_STEPS = 8
 
 

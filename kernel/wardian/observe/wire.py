@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from wardian.observe.build_frame import BuildFrame, BuildStep
 from wardian.observe.frames import (
     LayersFrame,
     ProcessesFrame,
@@ -28,15 +29,32 @@ from wardian.observe.frames import (
     UpperEntry,
 )
 from wardian.observe.image_frame import ImageFrame
+from wardian.observe.listing import ContainersFrame, ListedContainer
 from wardian.observe.network_frame import NetworkFrame
 
-Frame = LayersFrame | ProcessesFrame | ResourcesFrame | NetworkFrame | ImageFrame
-Row = UpperEntry | ProcessRow
+Frame = (
+    LayersFrame
+    | ProcessesFrame
+    | ResourcesFrame
+    | NetworkFrame
+    | ImageFrame
+    | BuildFrame
+    | ContainersFrame
+)
+Row = UpperEntry | ProcessRow | BuildStep | ListedContainer
 Path = tuple[str | int, ...]
 
 FRAME_TYPES: dict[str, type[Frame]] = {
     kind.view: kind
-    for kind in (LayersFrame, ProcessesFrame, ResourcesFrame, NetworkFrame, ImageFrame)
+    for kind in (
+        LayersFrame,
+        ProcessesFrame,
+        ResourcesFrame,
+        NetworkFrame,
+        ImageFrame,
+        BuildFrame,
+        ContainersFrame,
+    )
 }
 _encode = msgspec.json.Encoder().encode
 

@@ -1,6 +1,7 @@
 """Live views of a container for notebooks: ``layers``, ``processes``, ``resources``, ``network``.
 
-``image`` shows an image instead; ``replay`` shows what was recorded, without any container.
+``image`` shows an image instead, ``build`` how one is made, ``containers`` who there is;
+``replay`` shows what was recorded, without any container.
 
 A view looks at most every ``period_s``.
 
@@ -10,7 +11,7 @@ first view is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,13 @@ from wardian.runtime.container import Container
 if TYPE_CHECKING:
     from wardian.observe.image import Exhibit
     from wardian.observe.image_frame import ImageFrame
+    from wardian.observe.listing import Choice
     from wardian.observe.recording import Recording
     from wardian.widgets.limiter import Limiter
     from wardian.widgets.recording_view import RecordingView
     from wardian.widgets.view import (
+        BuildView,
+        ContainersView,
         ContainerView,
         ImageView,
         LayersView,
@@ -36,13 +40,17 @@ if TYPE_CHECKING:
 Locator = Callable[[], Subject]  # for whom it is found anew each time that somebody looks
 Target = Container | Subject | Locator
 __all__ = [
+    "BuildView",
     "ContainerView",
+    "ContainersView",
     "ImageView",
     "LayersView",
     "NetworkView",
     "ProcessesView",
     "RecordingView",
     "ResourcesView",
+    "build",
+    "containers",
     "image",
     "layers",
     "network",
@@ -89,6 +97,20 @@ def network(
     from wardian.widgets.view import NetworkView
 
     return NetworkView(lambda: Surroundings.of(container), frame=frame, period_s=period_s)
+
+
+def containers(choice: Choice, *, period_s: float = 0.0) -> ContainersView:
+    """The containers that are chosen, live: how each is, and what it uses."""
+    from wardian.widgets.view import ContainersView
+
+    return ContainersView(lambda: choice, period_s=period_s)
+
+
+def build(name: str, command: Sequence[str]) -> BuildView:
+    """A build of an image of that name, to be told what the ``command`` says."""
+    from wardian.widgets.view import BuildView
+
+    return BuildView(name, command)
 
 
 def image(exhibit: Exhibit, frame: ImageFrame | None = None) -> ImageView:

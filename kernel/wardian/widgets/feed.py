@@ -20,6 +20,7 @@ from wardian.observe import wire
 from wardian.observe.copied import layers_sampler
 from wardian.observe.history import History
 from wardian.observe.layers import LayersSampler
+from wardian.observe.listing import Choice, ContainersFrame, ContainersSampler
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.packet import way
 from wardian.observe.processes import ProcessesSampler
@@ -51,9 +52,10 @@ SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
     ProcessesSampler.view: ProcessesSampler,
     ResourcesSampler.view: ResourcesSampler,
     NetworkFrame.view: sampler,
+    ContainersFrame.view: ContainersSampler,
 }
-VIEWS = tuple(SAMPLERS)
-Sight = Subject | Surroundings
+VIEWS = tuple(view for view in SAMPLERS if view != ContainersFrame.view)  # of one container
+Sight = Subject | Surroundings | Choice
 
 
 def sight(view: str, container: Container) -> Sight:
@@ -76,7 +78,7 @@ class AnyFeed(Protocol):
 
 
 class Feed:
-    """Samples one of ``VIEWS`` while somebody looks, and remembers what was seen.
+    """Samples one of ``SAMPLERS`` while somebody looks, and remembers what was seen.
 
     ``locate`` finds what is looked at (`sight`) anew each time that somebody begins to look, since
     it may have been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when

@@ -8,9 +8,10 @@ depend on the host, and the figures of the moment are for the live view (and for
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape, unescape
 
+from wardian.observe.build_frame import BuildFrame, BuildStep
 from wardian.observe.frames import (
     Kind,
     LayersFrame,
@@ -21,6 +22,7 @@ from wardian.observe.frames import (
     UpperEntry,
 )
 from wardian.observe.image_frame import Compared, ImageFrame
+from wardian.observe.listing import ContainersFrame
 from wardian.observe.network_frame import NetworkFrame
 from wardian.observe.wire import Frame
 from wardian.storage.driver import Driver
@@ -63,6 +65,10 @@ def _lines(frame: Frame, *, is_recorded: bool) -> list[str]:
         return _processes(frame, with_pids=is_recorded)
     if isinstance(frame, ImageFrame):
         return _image(frame)
+    if isinstance(frame, BuildFrame):
+        return _build(frame)
+    if isinstance(frame, ContainersFrame):
+        return _containers(frame)
     assert isinstance(frame, ResourcesFrame)
     return [*(_figures(frame) if is_recorded else ()), *_resources(frame)]
 
@@ -166,6 +172,40 @@ def _image(frame: ImageFrame) -> list[str]:
             for file in layer.largest[:_MOST_FILES]
         ]
     return [*_capped(lines), f"efficiency {frame.efficiency:.1%}"]
+
+
+def _build(frame: BuildFrame) -> list[str]:
+    """Without times and digests, which are others on every run."""
+    lines = [f"warning, line {line}: {escape(text)}" for line, text in frame.warnings]
+    for step in frame.steps:
+        stage = f"{escape(step.stage)} " if step.stage else ""
+        lines.append(f"[{stage}{step.step}/{step.steps}] {escape(step.instruction)}")
+        lines += [f"    {one}" for one in _outcome(step)]
+    lines += [f"image {escape(name)}" for name in frame.names]
+    return [*_capped(lines), *map(escape, frame.problem)]
+
+
+def _outcome(step: BuildStep) -> Iterator[str]:
+    if step.state == "cached":
+        yield "cached"
+    elif step.state == "done":
+        told = f"layer of {step.changes_count} changes" if step.layer else "no layer"
+        yield f"not cached: {escape(step.why)} · {told}"
+    else:
+        yield step.state
+    for letter, path, _ in step.changes[:_MOST_FILES]:
+        yield f"  {letter} /{escape(path)}"
+
+
+def _containers(frame: ContainersFrame) -> list[str]:
+    """Names, images and how each is: no ids, times or figures."""
+    rows = [(row.name, row.image, row.status) for row in reversed(frame.rows)]
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(2)]
+    lines = [
+        "  ".join(escape(cell.ljust(width)) for cell, width in zip(row, (*widths, 0), strict=True))
+        for row in rows
+    ]
+    return _capped(lines) or ["no container"]
 
 
 def _compared(frame: ImageFrame, old: Compared) -> list[str]:

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
+from wardian.build.progress import Event
 from wardian.errors import SetupError
 from wardian.observe import recording, wire
 from wardian.observe.image import Exhibit
 from wardian.observe.image_frame import ImageFrame
 from wardian.observe.wire import Frame
+from wardian.widgets.build_feed import BuildFeed
 from wardian.widgets.feed import AnyFeed, Feed, Sight
 from wardian.widgets.image_feed import ImageFeed
 from wardian.widgets.language import words_asked_for
@@ -137,6 +139,31 @@ class NetworkView(ContainerView):
     """Network namespaces, the wires between them, and what is published and connected."""
 
     view = "network"
+
+
+class ContainersView(ContainerView):
+    """The containers of a notebook, or of this machine: how each is, and what it uses."""
+
+    view = "containers"
+
+
+class BuildView(FrameView):
+    """A build, step by step. Whoever builds tells `take` what is said, and at last `end`."""
+
+    view = "build"
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self._build = feed = BuildFeed(name, command, self._send_bytes)
+        super().__init__(feed)
+
+    def take(self, event: Event) -> None:
+        """Show what the build says."""
+        self._build.take(event)
+
+    def end(self, problem: str = "") -> None:
+        """The build has ended; ``problem`` says why it failed. This is the state that is saved."""
+        self._build.end(problem)
+        self.frame = _full(self.last)
 
 
 class ImageView(FrameView):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 LINE_MAGICS = (
-    *("container", "diff", "image", "inspect", "layers"),
+    *("container", "containers", "diff", "image", "inspect", "layers"),
     *("limits", "logs", "net", "ps", "record", "stats"),
 )
 CELL_MAGICS = ("both", "debug", "dockerfile", "host", "on", "python", "sh")

@@ -54,10 +54,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         content = {"name": stream, "text": text if text.endswith("\n") else f"{text}\n"}
         self.kernel.publish("stream", content, self.request.parent)
 
-    def display(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        """Show a mime bundle under the cell."""
-        content = {"data": data, "metadata": metadata or {}, "transient": {}}
-        self.kernel.publish("display_data", content, self.request.parent)
+    def display(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        *,
+        display_id: str = "",
+        again: bool = False,
+    ) -> None:
+        """Show a mime bundle under the cell; ``again`` puts it in the place of an earlier one."""
+        transient = {"display_id": display_id} if display_id else {}
+        content = {"data": data, "metadata": metadata or {}, "transient": transient}
+        kind = "update_display_data" if again else "display_data"
+        self.kernel.publish(kind, content, self.request.parent)
 
     async def run_code(self, code: str, *, stores_history: bool | None = None) -> Reply:
         """Run plain code where this call says."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from wardian.build.progress import Event, listed
 from wardian.errors import InvalidInput
 from wardian.jupyter.magics.base import Call, Magic, Parser
 from wardian.observe.quantities import decimal_size
+
+if TYPE_CHECKING:
+    from wardian.widgets.view import BuildView
 
 MAX_EVENT_BYTES = 8 << 20
 
@@ -34,6 +40,9 @@ class DockerfileMagic(Magic):
         parser.add_argument(
             "--details", action="store_true", help="with times and layers, which differ every time"
         )
+        parser.add_argument(
+            "--view", action="store_true", help="to look into while it goes on, instead of as text"
+        )
         parser.add_argument("context", nargs="?", default=".", help="the directory COPY sees")
 
     async def run(self, call: Call, options: argparse.Namespace) -> None:
@@ -49,19 +58,56 @@ class DockerfileMagic(Magic):
             stderr=asyncio.subprocess.PIPE,
             limit=MAX_EVENT_BYTES,
         )
+        shown, problem = _Shown.under(call, options), "the build was interrupted"
         try:
             assert process.stdin is not None
             assert process.stderr is not None
             process.stdin.write(call.body.encode())
             process.stdin.close()
-            said = await _follow(call, process.stderr, options)
+            said = await _follow(call, process.stderr, options, shown)
             code = await process.wait()
+            problem = _refusal(said).what if code else ""
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
+            if shown is not None:
+                shown.end(problem)
         if code:
             raise _refusal(said)
+
+
+class _Shown:
+    """The view of a build under its cell. In the end it is displayed anew, with its last state."""
+
+    def __init__(self, call: Call, view: BuildView) -> None:
+        self.view = view
+        self._call = call
+        self._display_id = uuid.uuid4().hex
+        self._display(again=False)
+
+    @classmethod
+    def under(cls, call: Call, options: argparse.Namespace) -> _Shown | None:
+        """One, if it is wanted and can be had: the views need anywidget."""
+        if not options.view:
+            return None
+        name = options.tag[0] if options.tag else "image"
+        command = ["wardian", "build", *_flags(options), "-f", "-", options.context]
+        with suppress(ImportError):
+            from wardian import widgets
+
+            return cls(call, widgets.build(name, command))
+        return None
+
+    def end(self, problem: str) -> None:
+        """What is saved with the notebook is how it ended."""
+        self.view.end(problem)
+        self._display(again=True)
+
+    def _display(self, *, again: bool) -> None:
+        bundle: Any = self.view._repr_mimebundle_()
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        self._call.display(data, metadata, display_id=self._display_id, again=again)
 
 
 def _flags(options: argparse.Namespace) -> list[str]:
@@ -72,13 +118,18 @@ def _flags(options: argparse.Namespace) -> list[str]:
 
 
 async def _follow(
-    call: Call, stream: asyncio.StreamReader, options: argparse.Namespace
+    call: Call,
+    stream: asyncio.StreamReader,
+    options: argparse.Namespace,
+    shown: _Shown | None,
 ) -> list[str]:
     """Show the events; what else was said."""
     said: list[str] = []
     async for line in stream:
         if not line.startswith(b"{"):
             said.append(line.decode(errors="replace").rstrip("\n"))
+        elif shown is not None:
+            shown.view.take(Event.from_json(line))
         elif text := told(Event.from_json(line), options.files, with_details=options.details):
             call.print(text)
     return said

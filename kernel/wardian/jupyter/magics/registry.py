@@ -11,6 +11,7 @@ from wardian.jupyter.magics.base import Magic
 _WHERE = {
     "both": ("both", "Both"),
     "container": ("container", "ContainerMagic"),
+    "containers": ("containers", "Containers"),
     "debug": ("debug", "Debug"),
     "diff": ("files", "Diff"),
     "dockerfile": ("dockerfile", "DockerfileMagic"),

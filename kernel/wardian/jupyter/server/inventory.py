@@ -15,29 +15,10 @@ import msgspec
 from wardian.images.store import ImageStore
 from wardian.network.networks import Networks
 from wardian.observe.label import label
+from wardian.observe.listing import ContainerRow
 from wardian.runtime.client import Client
 from wardian.runtime.messages import ContainerInfo
-from wardian.runtime.spec import Keep
 from wardian.storage.volumes import Volumes
-
-
-class ContainerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A container. Times are seconds since the epoch; ``ports`` are docker's: ``8080→80/tcp``."""
-
-    id: str
-    name: str
-    image: str
-    status: str
-    health: str
-    created_at: float
-    started_at: float | None
-    finished_at: float | None
-    exit_code: int | None
-    exit_reason: str
-    ports: tuple[str, ...]
-    networks: tuple[str, ...]
-    warnings: tuple[str, ...]
-    is_of_a_notebook: bool
 
 
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +68,7 @@ def take(client: Client, infos: Sequence[ContainerInfo]) -> Inventory:
     root = client.root
     return Inventory(
         program=_program(),
-        containers=tuple(map(_container, reversed(infos))),
+        containers=tuple(map(ContainerRow.of, reversed(infos))),
         images=tuple(_images(root, infos)),
         networks=tuple(_networks(root, infos)),
         volumes=tuple(_volumes(root, infos)),
@@ -98,31 +79,6 @@ def _program() -> str:
     """A terminal's PATH need not be that of the environment which the server runs in."""
     script = Path(sys.executable).with_name("wardian")
     return shlex.join([str(script)] if script.exists() else [sys.executable, "-m", "wardian.cli"])
-
-
-def _container(info: ContainerInfo) -> ContainerRow:
-    return ContainerRow(
-        id=info.id,
-        name=info.name,
-        image=label(info.image),
-        status=info.status.value,
-        health=info.health.status.value if info.health else "",
-        created_at=info.created_at,
-        started_at=info.started_at,
-        finished_at=info.finished_at,
-        exit_code=info.exit_code,
-        exit_reason=label(info.exit_reason),
-        ports=tuple(_ports(info)),
-        networks=tuple(endpoint.network for endpoint in info.endpoints),
-        warnings=tuple(map(label, info.warnings)),
-        is_of_a_notebook=info.spec.keep is not Keep.ALWAYS,
-    )
-
-
-def _ports(info: ContainerInfo) -> Iterator[str]:
-    for port in info.published:
-        host = f"{port.host_ip}:{port.host_port}" if port.host_ip else str(port.host_port)
-        yield f"{host}→{port.name}"
 
 
 def _images(root: Path, infos: Sequence[ContainerInfo]) -> Iterator[ImageRow]:

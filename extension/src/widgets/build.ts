@@ -1,0 +1,4 @@
+import { buildPanel } from "../build.js";
+import { widget } from "./anywidget.js";
+
+export default widget("build", buildPanel);
