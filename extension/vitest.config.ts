@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     environment: "jsdom",
+    testTimeout: 60_000, // of a busy machine
     include: ["tests/**/*.test.ts"],
     restoreMocks: true,
     setupFiles: "tests/setup.ts",

@@ -3,7 +3,7 @@
 import type { Channel } from "./channel.js";
 import { buildCommands } from "./build-commands.js";
 import type { Section } from "./commands.js";
-import { fill, h, RowList, setText } from "./dom.js";
+import { fill, h, RowList, setAttribute, setText } from "./dom.js";
 import { bytes, shortDigest } from "./format.js";
 import type { BuildFrame, BuildStep } from "./frames.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
@@ -104,7 +104,7 @@ class BuildPanel implements Panel<BuildFrame> {
     const lines = [...this.list.children] as HTMLElement[];
     for (const line of lines) {
       const number = Number(line.dataset.number);
-      line.setAttribute("aria-selected", String(number === this.selected));
+      setAttribute(line, "aria-selected", String(number === this.selected));
       this.rows.get(String(number))?.open(number === this.selected);
     }
     keepOneTabStop(lines);

@@ -4,7 +4,7 @@ import type { Channel } from "./channel.js";
 import type { Section } from "./commands.js";
 import { ContainerLine } from "./container-line.js";
 import { containersCommands } from "./containers-commands.js";
-import { h, RowList, setText } from "./dom.js";
+import { h, RowList, setAttribute, setText } from "./dom.js";
 import type { ContainersFrame, ListedContainer } from "./frames.js";
 import { keepOneTabStop, moveFocus } from "./rows.js";
 import type { Announce, Panel } from "./shell.js";
@@ -69,7 +69,7 @@ class ContainersPanel implements Panel<ContainersFrame> {
   private mark(): void {
     const lines = [...this.list.children] as HTMLElement[];
     for (const line of lines) {
-      line.setAttribute("aria-selected", String(line.dataset.id === this.selected));
+      setAttribute(line, "aria-selected", String(line.dataset.id === this.selected));
     }
     keepOneTabStop(lines);
   }

@@ -80,13 +80,22 @@ export function setText(element: Element, text: string): void {
   }
 }
 
-/** One row per item, in order: rows are kept by key, made when new, updated when the item is. */
+/** Sets an attribute only where it differs: of thousands of rows that is most of the work. */
+export function setAttribute(element: Element, name: string, value: string): void {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/**
+ * One row per item, in order: rows are kept by key, made when new, updated when the item is.
+ * `isSame` says of two items that they are shown alike.
+ */
 export class RowList<I, R extends { element: HTMLElement; update(item: I): void }> {
   private rows = new Map<string, { row: R; item: I | undefined }>();
 
   constructor(
     private readonly parent: HTMLElement,
-    private readonly create: (item: I, key: string) => R
+    private readonly create: (item: I, key: string) => R,
+    private readonly isSame: (one: I, other: I) => boolean = Object.is
   ) {}
 
   get(key: string): R | undefined {
@@ -99,7 +108,7 @@ export class RowList<I, R extends { element: HTMLElement; update(item: I): void 
     for (const [key, item] of items) {
       const entry = this.rows.get(key) ?? { row: this.create(item, key), item: undefined };
       this.rows.delete(key);
-      if (entry.item !== item) {
+      if (entry.item === undefined || !this.isSame(entry.item, item)) {
         entry.row.update(item);
         entry.item = item;
       }

@@ -3,7 +3,7 @@
 import type { Channel, HostMessage, VersionsMessage } from "./channel.js";
 import { copyIcon, copyText } from "./clipboard.js";
 import type { Section } from "./commands.js";
-import { fill, h, RowList, setText } from "./dom.js";
+import { fill, h, RowList, setAttribute, setText } from "./dom.js";
 import { bytes, mode, shortDigest } from "./format.js";
 import type { Layer, LayersFrame, PathVersion, UpperEntry } from "./frames.js";
 import { isCopy, layersCommands } from "./layers-commands.js";
@@ -36,7 +36,8 @@ class LayersPanel implements Panel<LayersFrame> {
   private readonly more = h("p", { class: "wd-more" });
   private readonly rows = new RowList<PathRow<UpperEntry>, TreeRow>(
     this.tree,
-    (row) => new TreeRow(row, this.frame?.time_s ?? 0, this)
+    (row) => new TreeRow(row, this.frame?.time_s ?? 0, this),
+    isShownAlike
   );
   private readonly collapsed = new Set<string>();
   private frame: LayersFrame | null = null;
@@ -284,6 +285,15 @@ function sameLayers(a: readonly Layer[], b: readonly Layer[]): boolean {
 }
 
 /** One path. It glows for a moment when it appears or changes while somebody looks. */
+function isShownAlike(one: PathRow<UpperEntry>, other: PathRow<UpperEntry>): boolean {
+  return (
+    one.node.entry === other.node.entry &&
+    one.depth === other.depth &&
+    one.bytes === other.bytes &&
+    one.node.children.length > 0 === other.node.children.length > 0
+  );
+}
+
 class TreeRow {
   readonly element: HTMLElement;
   private readonly twisty = h("span", { class: "wd-twisty", aria: { hidden: "true" } });
@@ -349,10 +359,10 @@ class TreeRow {
   }
 
   mark(isSelected: boolean, collapsed: ReadonlySet<string>): void {
-    this.element.setAttribute("aria-selected", String(isSelected));
+    setAttribute(this.element, "aria-selected", String(isSelected));
     if (this.element.hasAttribute("data-parent")) {
       const isOpen = !collapsed.has(this.element.dataset.path ?? "");
-      this.element.setAttribute("aria-expanded", String(isOpen));
+      setAttribute(this.element, "aria-expanded", String(isOpen));
     } else {
       this.element.removeAttribute("aria-expanded");
     }

@@ -2,7 +2,7 @@
 
 import type { Channel } from "./channel.js";
 import type { Section } from "./commands.js";
-import { h, fill, RowList, setText } from "./dom.js";
+import { h, fill, RowList, setAttribute, setText } from "./dom.js";
 import { bytes, count, percent, UNKNOWN } from "./format.js";
 import { processKey, type ProcessesFrame, type ProcessRow } from "./frames.js";
 import { glow, keepOneTabStop, moveFocus } from "./rows.js";
@@ -48,7 +48,8 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
   constructor(private readonly chosen: () => void) {
     this.rows = new RowList(
       this.body,
-      (_item: TreeItem, key) => new ProcessLine(key, this.frame, () => this.select(key))
+      (_item: TreeItem, key) => new ProcessLine(key, this.frame, () => this.select(key)),
+      isShownAlike
     );
     this.detail.hidden = true;
     this.element = h(
@@ -113,7 +114,7 @@ class ProcessesPanel implements Panel<ProcessesFrame> {
     const row = rows.find((candidate) => processKey(candidate) === this.selected);
     for (const line of this.body.children) {
       const isSelected = row !== undefined && (line as HTMLElement).dataset.key === this.selected;
-      line.setAttribute("aria-selected", String(isSelected));
+      setAttribute(line, "aria-selected", String(isSelected));
     }
     this.detail.hidden = row === undefined;
     if (row !== undefined) {
@@ -239,6 +240,15 @@ class ProcessLine {
     setText(this.memory, row.ended_s === null ? bytes(row.rss_bytes) : "");
     setText(this.threads, row.ended_s === null ? count(row.threads) : "");
   }
+}
+
+function isShownAlike(one: TreeItem, other: TreeItem): boolean {
+  return (
+    one.row === other.row &&
+    one.depth === other.depth &&
+    one.isLast === other.isLast &&
+    one.lines.every((line, at) => line === other.lines[at])
+  );
 }
 
 function drawLines(place: HTMLElement, item: TreeItem): void {

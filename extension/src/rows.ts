@@ -1,16 +1,31 @@
 /** What rows of all views do: glow when something happens, and take the keyboard's focus. */
 
-/** Restarts the glow even if it is still fading. */
+/** Where more than so many change at once nobody can look at each, and the page has to draw them. */
+const MOST_GLOWING = 12;
+const glowing = new Set<HTMLElement>();
+
+/** Restarts the glow even if it is still fading; of all rows of a frame at once. */
 export function glow(element: HTMLElement): void {
-  element.classList.remove("wd-glow");
-  element.getBoundingClientRect(); // lets the browser see that the class was gone
-  element.classList.add("wd-glow");
+  if (glowing.size === 0) queueMicrotask(restart);
+  glowing.add(element);
+}
+
+function restart(): void {
+  const elements = [...glowing];
+  glowing.clear();
+  if (elements.length > MOST_GLOWING) return;
+  for (const element of elements) element.classList.remove("wd-glow");
+  elements[0]?.getBoundingClientRect(); // lets the browser see that the class was gone
+  for (const element of elements) element.classList.add("wd-glow");
 }
 
 /** Of a list one row is in the tab order, whatever has come and gone. */
 export function keepOneTabStop(rows: readonly HTMLElement[]): void {
   const current = rows.find((row) => row.tabIndex === 0) ?? rows[0];
-  for (const row of rows) row.tabIndex = row === current ? 0 : -1;
+  for (const row of rows) {
+    const wanted = row === current ? 0 : -1;
+    if (row.tabIndex !== wanted) row.tabIndex = wanted;
+  }
 }
 
 /** One row of a list is in the tab order (a roving tabindex); the arrows move it. */
