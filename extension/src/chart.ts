@@ -3,7 +3,7 @@
  * picture of the view has it as lines, too.
  */
 
-import { area, curveLinear, curveStepAfter, line as lineOf } from "d3-shape";
+import { area, curveStepAfter, line as lineOf } from "d3-shape";
 import { roundSteps } from "./axis.js";
 import { svg } from "./dom.js";
 import { resourcesWords } from "./words.js";
@@ -157,14 +157,16 @@ class Series {
   }
 
   draw(points: Point[], x: (time: number) => number, y: (value: number) => number): void {
-    const curve = this.line.isStepped === true ? curveStepAfter : curveLinear;
+    const isStepped = this.line.isStepped === true;
     const isThere = ([, value]: Point): boolean => value !== null;
     const across = ([time]: Point): number => x(time);
     const up = ([, value]: Point): number => y(value ?? 0);
-    const drawn = lineOf<Point>(across, up).defined(isThere).curve(curve).digits(1);
+    const drawn = lineOf<Point>(across, up).defined(isThere).digits(1);
+    if (isStepped) drawn.curve(curveStepAfter);
     set(this.curve, { d: drawn(points) ?? "" });
     if (this.below === null) return;
-    const under = area<Point>(across, y(0), up).defined(isThere).curve(curve).digits(1);
+    const under = area<Point>(across, y(0), up).defined(isThere).digits(1);
+    if (isStepped) under.curve(curveStepAfter);
     set(this.below, { d: under(points) ?? "" });
   }
 }

@@ -82,7 +82,7 @@ export const buildWords = /* @__PURE__ */ vocabulary((trans) => ({
     cached: trans.__("from the cache"),
     failed: trans.__("failed"),
   },
-  because: (why: string) => trans.__("run because: %1", why),
+  because: (why: string) => trans.__("because: %1", why),
   layer: (size: string, files: number) =>
     trans._n("layer of %2, %1 change", "layer of %2, %1 changes", files, size),
   noLayer: trans.__("no layer: it changes the configuration only"),

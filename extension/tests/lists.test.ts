@@ -42,7 +42,7 @@ test("a step that runs shows what it prints, one that is done says why it was ru
   const alter = { "1": { ...facts, changes, changes_count: 9 } };
   host.say({ kind: "delta", view: "build", set: {}, alter });
   expect(one(".wd-build-output").hidden).toBe(true);
-  expect(one(".wd-build-outcome").textContent).toContain("run because: first build");
+  expect(one(".wd-build-outcome").textContent).toContain("because: first build");
   one(".wd-build-step").click();
   expect(one('[data-mark="deleted"]').textContent).toContain(EVIL);
   expect(one(".wd-build-files").textContent).toContain("… and 8 more");
