@@ -160,6 +160,7 @@ def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> No
 
 
 def test_views_are_saved_as_pictures(notebook: NotebookPage) -> None:
+    run(notebook, EVIL_FILE)
     for view, shown in (("layers", EVIL), ("processes", "wardian-init")):
         part = notebook.view(view)
         part.get_by_role("button", name="Pause").click()
