@@ -59,7 +59,7 @@ class TestPythonKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel
     code_inspect_sample = "print"
     completion_samples: ClassVar = [
         {"text": "zi", "matches": {"zip"}},
-        {"text": "%containe", "matches": {"%container"}},
+        {"text": "%containe", "matches": {"%container", "%containers"}},
         {"text": "%container li", "matches": {"list"}},
     ]
     complete_code_samples: ClassVar = ["1", "print('hello, world')", "%container list"]
@@ -76,7 +76,7 @@ class TestShellKernel(jkt.KernelTests):  # type: ignore[misc]  # jupyter_kernel_
     code_generate_error = "false"
     completion_samples: ClassVar = [
         {"text": "wardian_no_such_comm", "matches": set()},
-        {"text": "%containe", "matches": {"%container"}},
+        {"text": "%containe", "matches": {"%container", "%containers"}},
     ]
     complete_code_samples: ClassVar = ["echo hi", "for x in 1 2; do echo $x; done"]
     incomplete_code_samples: ClassVar = ["for x in 1 2; do", "echo 'open"]
