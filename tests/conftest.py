@@ -15,6 +15,7 @@ import pytest
 pytest_plugins = ["tests.vm.guest"]
 ACCEPTED_SKIPS = Path(__file__).with_name("accepted-skips.txt")
 MOST_SECOND_TRIES = 3
+AS_A_USER = "tests/user/test_as_an_ordinary_user.py"
 
 
 def accepted_reasons(text: str) -> list[re.Pattern[str]]:
@@ -46,6 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where workers share the tests, a file's stay together: what is dear to make is made once."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
+    # The longest that stays together comes first: at the end one worker would wait for it.
+    items.sort(key=lambda item: item.location[0] != AS_A_USER)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
