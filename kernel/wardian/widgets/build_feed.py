@@ -69,7 +69,8 @@ class BuildFeed:
 
     def hear(self, content: object) -> None:
         """Take in what the page says. It can be anything, so nothing of it is trusted."""
-        if isinstance(content, dict) and content.get("kind") == "visible" and content.get("visible"):
+        told = content if isinstance(content, dict) else {}
+        if told.get("kind") == "visible" and told.get("visible"):
             self._sent = self._frame
             self._send([wire.full(self._frame)])
 
