@@ -94,7 +94,7 @@ FLAGS: dict[str, tuple[str, list[str]]] = {
 # What follows the flags, where it is more or less than the container's id.
 OPERANDS = {"list": "", "features": "", "spec": "", "kill": "ID [SIGNAL]"}
 OPERANDS |= {"exec": "ID [COMMAND ARG…]", "ps": "ID [PS-OPTION…]"}
-SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-f": "force", "-p": "process", "-e": "env"}
+SHORT = {"-b": "bundle", "-d": "detach", "-a": "all", "-p": "process", "-e": "env"}
 SHORT |= {"-r": "resources", "-t": "tty", "-q": "quiet", "-u": "user", "-c": "cap"}
 SHORT |= {"-g": "additional-gids"}
 
@@ -168,25 +168,29 @@ def _run(invocation: Invocation, argv: list[str]) -> int:
     if any(name in {"-h", "--help"} for name, _ in pairs):
         _print(_usage_of(rest[0]))
         return 0
+    short = _short_flags(rest[0])
     for name, value in pairs:
-        flag = SHORT.get(name, name.lstrip("-"))
+        flag = short.get(name, name.lstrip("-"))
         invocation.flags[flag] = value
         invocation.repeated.setdefault(flag, []).append(value)
     LOG.debug(f"{invocation.command} {' '.join(invocation.words)}")
     return COMMANDS[rest[0]](invocation)
 
 
+def _short_flags(command: str) -> dict[str, str]:
+    """What letters stand for; -f for --force, --format or --config, whichever there is."""
+    names = {word.rstrip("=") for word in FLAGS[command][1]}
+    return SHORT | {"-f": next(iter(names & {"force", "format", "config"}), "")}
+
+
 def _usage_of(command: str) -> str:
     """Its flags, one a line; of those with a value what that is follows from the name."""
     letters_of, words = FLAGS[command]
-    # -f is --force, --format or --config, whichever there is.
-    shorts = {letter: each for letter, each in SHORT.items() if letter != "-f"}
-    shorts["-f"] = next((one for one in ("force", "format=", "config=") if one in words), "")
+    short = _short_flags(command)
     lines = [f"usage: wardian-oci {command} [FLAG…] {OPERANDS.get(command, 'ID')}".rstrip(), ""]
     for word in [*words, "help"]:
         name, takes_value, _ = word.partition("=")
-        long = {name, word}
-        letters = [one for one, each in shorts.items() if each in long and one[1] in letters_of]
+        letters = [one for one, each in short.items() if each == name and one[1] in letters_of]
         lines.append("  " + ", ".join([*letters, f"--{name}"]) + (" VALUE" if takes_value else ""))
     return "\n".join(lines)
 
@@ -246,7 +250,7 @@ def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record
         no_pivot="no-pivot" in flags,
         new_keyring="no-new-keyring" not in flags,
     )
-    file = os.path.join(bundle, flags.get("config") or flags.get("force") or "config.json")
+    file = os.path.join(bundle, flags.get("config") or "config.json")
     config = create.read_config(bundle, file, listening)
     is_wanted = config.process is not None and config.process.terminal
     path = flags.get("console-socket", "")
@@ -401,7 +405,7 @@ def _list(invocation: Invocation) -> int:
 
 
 def _format(invocation: Invocation) -> str:
-    word = invocation.flags.get("format") or invocation.flags.get("force") or "table"
+    word = invocation.flags.get("format") or "table"
     if word not in {"table", "json"}:
         raise InvalidInput(f"--format {word[:20]!r}: table or json")
     return word
