@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.reports import FIRST_TRY
+
 pytest_plugins = ["tests.vm.guest"]
 ACCEPTED_SKIPS = Path(__file__).with_name("accepted-skips.txt")
 MOST_SECOND_TRIES = 3
+IS_CI = os.environ.get("CI") == "true"
 AS_A_USER = "tests/user/test_as_an_ordinary_user.py"
 
 
@@ -86,6 +89,19 @@ def second_tries(reporter: pytest.TerminalReporter) -> dict[str, pytest.TestRepo
     return {report.nodeid: report for report in reporter.stats.get("rerun", [])}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, judge a skip. Keep how a first try failed: the junit report tells of the second."""
+    report = yield
+    if IS_CI:
+        fail_unless_accepted(report)
+    if report.failed and getattr(item, "execution_count", 0) == 1:
+        item.user_properties.append((FIRST_TRY, report.longreprtext))
+    return report
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays: no look for garbage need go through ten thousand tests again."""
     del session
@@ -110,17 +126,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-if os.environ.get("CI") == "true":
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Judge the skip of a test."""
-        del item, call
-        report = yield
-        fail_unless_accepted(report)
-        return report
+if IS_CI:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(

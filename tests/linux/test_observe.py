@@ -219,9 +219,10 @@ def test_children_hang_below_their_parent(box: Container, look: Look) -> None:
 def test_process_that_lives_a_moment_is_seen(box: Container, look: Look) -> None:
     viewer = look(ProcessesSampler)
     shell(box, "/bin/true; exit 3")
-    frame = viewer.see(lambda f: any(r.exit_status == 3 for r in f.rows))
+    viewer.see(lambda f: any(r.exit_status == 3 for r in f.rows))
+    # Maybe in another frame: on a slow machine its ghost has gone before its parent's comes.
+    frame = viewer.see(lambda f: any(r.exit_status == 0 and r.state is State.DEAD for r in f.rows))
     assert frame.source is Source.EVENTS
-    assert any(r.state is State.DEAD and r.exit_status == 0 for r in frame.rows)
 
 
 def test_only_processes_of_the_container_are_shown(

@@ -83,3 +83,25 @@ def test_tests_that_needed_a_second_try_are_named_and_too_many_of_them_fail_the_
     assert done.stdout.count("AGAIN test_it.py::test_unsteady") == count
     assert "assert was_seen" in done.stdout
     assert done.returncode == code
+
+
+# The tests of another pytest, told here as tests/vm and tests/user tell them.
+ELSEWHERE = """
+import pathlib
+from tests.reports import outcomes
+
+def test_told(request):
+    report = pathlib.Path(__file__).with_name("report.xml").read_text()
+    outcomes(report)["test_it.test_unsteady[0]"].judge(request.node)
+"""
+
+
+def test_second_try_of_another_pytest_is_told_here(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(UNSTEADY.format(count=1))
+    run_in(tmp_path, "--reruns=1", f"--junitxml={tmp_path}/report.xml", ci="")
+    (tmp_path / "test_it.py").write_text(ELSEWHERE)
+    done = run_in(tmp_path, "--reruns=1", ci="true")
+    assert "1 passed, 1 rerun" in done.stdout
+    assert "AGAIN test_it.py::test_told" in done.stdout
+    assert "assert was_seen" in done.stdout
+    assert "1 passed" in run_in(tmp_path, ci="").stdout

@@ -13,7 +13,10 @@ from tests.reports import ROOT
 
 
 def command(home: Path, groups: Iterable[Path], report: Path, tests: Sequence[str]) -> list[str]:
-    """Run these tests (node ids) as the user, in these cgroups; the report is pytest's junit."""
+    """Run these tests (node ids, after options) as the user, in these cgroups.
+
+    The report is pytest's junit.
+    """
     work = home / "work"
     pytest = (
         *(

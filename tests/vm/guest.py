@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.reports import ROOT
+from tests.reports import ROOT, second_try
 from tests.vm import machine
 from tests.vm.debian_kernel import DebianKernel, Unavailable
 from wardian.linux.process import set_parent_death_signal
@@ -60,7 +60,7 @@ class Guest:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (guest.work / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(guest.work), *wanted],
+                [sys.executable, "-m", __name__, str(guest.work), *second_try(config), *wanted],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
