@@ -13,7 +13,7 @@ from wardian.build.cache import Facts, Step
 from wardian.build.copying import Copying
 from wardian.build.draft import Draft
 from wardian.build.faults import DockerfileError
-from wardian.build.lint import undefined
+from wardian.build.lint import mismatch, undefined
 from wardian.build.parser import parse
 from wardian.build.progress import MAX_CHANGES_TOLD, Event
 from wardian.build.running import Running
@@ -22,7 +22,7 @@ from wardian.build.state import Made, State
 from wardian.errors import WardianError
 from wardian.images.ingest import NewLayer
 from wardian.images.manifest import LAYER_TYPE, Descriptor, architecture, digest_of, encode
-from wardian.images.platform import parse_platform
+from wardian.images.platform import host_platform, parse_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +106,8 @@ class Assembly:
         platform = parse_platform(word) if word else None
         found = self.builder.sources.find(base, self._tell, platform)
         if isinstance(found, State):
+            own = found.draft.platform
+            self.builder.warn(mismatch(base, own, platform or host_platform(), source.line))
             return found
         raise source.fault(f"the context {base} is a directory", "FROM an image, COPY --from this")
 

@@ -95,13 +95,12 @@ class Builder:
         file = parse(context.dockerfile)
         found = recipe(file)
         self._checks = Checks.of(file)
-        self._warnings = self._checks.kept(warnings(file, found))
+        self._warnings = warnings(file, found)
         self.plan = Plan.of(found, options.target, options.arguments, options.contexts)
 
     def build(self) -> Image:
         """Build the target; the image. Raises DockerfileError, WardianError."""
         self.warn(self._warnings)
-        self._checks.judge(self._warnings)
         if unused := self.plan.recipe.unused(self.options.arguments):
             text = f"One or more build-args [{' '.join(unused)}] were not consumed"
             self.say(Event(kind="warning", why=UNUSED, text=text, line=1))
@@ -119,9 +118,11 @@ class Builder:
             self._say(event)
 
     def warn(self, found: Iterable[LintWarning]) -> None:
-        """Tell of lint warnings that are not skipped."""
-        for one in self._checks.kept(found):
+        """Tell of lint warnings that are not skipped. Raises DockerfileError if they are errors."""
+        kept = self._checks.kept(found)
+        for one in kept:
             self.say(Event(kind="warning", why=one.rule, text=one.text, line=one.line))
+        self._checks.judge(kept)
 
     def next_number(self) -> int:
         """The number of a step that begins now, among all of the build."""

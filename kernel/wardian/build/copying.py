@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from wardian.build.cache import Facts
 from wardian.build.cargo import Cargo, Inline
 from wardian.build.expansion import Expander
+from wardian.build.lint import ignored
 from wardian.build.patterns import Patterns
 from wardian.build.permissions import Permissions
 from wardian.build.stages import Instruction, flag_values, is_set
@@ -63,6 +64,9 @@ class Copying:
         self._sources = [] if one.node.heredocs else sources
         if is_remote:
             self._sources = [each for each in sources if not each.startswith(REMOTE)]
+        if "from" not in self._flags:
+            patterns = self._builder.context.ignore
+            self._builder.warn(ignored(one.name, self._sources, patterns, one.line))
         self.is_linked = is_set(self._flags, "link")
         self._lowers: list[Path] = [] if self.is_linked else assembly.state.lowers
 

@@ -16,6 +16,7 @@ from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
 from wardian.build.parser import parse
 from wardian.build.stages import Instruction, flag_values, recipe
+from wardian.images.manifest import Platform
 from wardian.linux.signal_names import signal_number
 
 DEFAULT_SHELL = ["/bin/sh", "-c"]
@@ -76,6 +77,12 @@ class Draft:
     def workdir(self) -> str:
         """Where commands run and relative paths begin."""
         return str(self.run.get("WorkingDir") or "/")
+
+    @property
+    def platform(self) -> Platform:
+        """What the image is for."""
+        words = (str(self.whole.get(key) or "") for key in ("architecture", "os", "variant"))
+        return Platform(*words)
 
     def edits(self, name: str) -> bool:
         """Whether the instruction changes the configuration (and nothing else but WORKDIR)."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from wardian.build.expansion import Expander
 from wardian.build.faults import DockerfileError
 from wardian.build.parser import Dockerfile, LintWarning
+from wardian.build.patterns import Patterns
 from wardian.build.stages import (
     Instruction,
     Recipe,
@@ -19,10 +20,15 @@ from wardian.build.stages import (
     platform_arguments,
 )
 from wardian.build.tree import quoted
+from wardian.errors import InvalidInput
+from wardian.images.manifest import Platform
+from wardian.images.platform import fits, show
+from wardian.images.reference import Reference
 
 _SECRET = re.compile(
     r"(?:^|_)(?:apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(?:$|_)"
 )
+_NO_SECRET = re.compile(r"(?:^|_)public(?:$|_)")
 _RESERVED = frozenset({"scratch", "context"})
 _ONLY_LAST = frozenset({"CMD", "ENTRYPOINT", "HEALTHCHECK"})
 
@@ -30,6 +36,8 @@ _ONLY_LAST = frozenset({"CMD", "ENTRYPOINT", "HEALTHCHECK"})
 def warnings(file: Dockerfile, recipe: Recipe) -> list[LintWarning]:
     """Everything that deserves a look before anything is built."""
     found = [*file.warnings, *_casing(file), *_names(recipe), *_bases(recipe)]
+    for one in recipe.globals:
+        found += _described(one, [name for name, _ in arg_pairs(one)])
     for stage in recipe.stages:
         found += _of_stage(stage)
     return found
@@ -41,6 +49,24 @@ def undefined(names: Iterable[str], known: Iterable[str], line: int) -> Iterator
         text = f"Usage of undefined variable '${name}'"
         near = _nearest(name, known)
         yield LintWarning("UndefinedVar", f"{text} (did you mean ${near}?)" if near else text, line)
+
+
+def ignored(name: str, sources: Iterable[str], patterns: Patterns, line: int) -> list[LintWarning]:
+    """What is to be said of files that an instruction wants and the .dockerignore leaves out."""
+    if patterns.have_exceptions:  # something below may be in again
+        return []
+    found = [one for one in sources if patterns.exclude(one.strip("/"))]
+    text = f"Attempting to {name.capitalize()} file {{}} that is excluded by .dockerignore"
+    return [LintWarning("CopyIgnoredFile", text.format(quoted(one)), line) for one in found]
+
+
+def mismatch(base: str, own: Platform, wanted: Platform, line: int) -> list[LintWarning]:
+    """What is to be said of a base image that is for other machines."""
+    if fits(own, wanted):
+        return []
+    text = f"Base image {base} was pulled with platform {quoted(show(own))}, expected"
+    text += f" {quoted(show(wanted))} for current build"
+    return [LintWarning("InvalidBaseImagePlatform", text, line)]
 
 
 def _casing(file: Dockerfile) -> Iterator[LintWarning]:
@@ -81,8 +107,11 @@ def _bases(recipe: Recipe) -> Iterator[LintWarning]:
     for stage in recipe.stages:
         line, unset = stage.source.line, set[str]()
         with suppress(DockerfileError):  # whoever builds the stage says so
-            for word in (stage.platform, stage.base):
-                Expander(env=values, escape=recipe.escape, unset=unset).word(word)
+            expander = Expander(env=values, escape=recipe.escape, unset=unset)
+            expander.word(stage.platform)
+            if "$" in stage.base and not _is_reference(expander.word(stage.base)):
+                text = f"Default value for ARG {stage.base} results in empty or invalid base image"
+                yield LintWarning("InvalidDefaultArgInFrom", f"{text} name", line)
         for name in sorted(unset - known):
             near = _nearest(name, known)
             text = f"FROM argument '{name}' is not declared"
@@ -95,6 +124,14 @@ def _bases(recipe: Recipe) -> Iterator[LintWarning]:
         if stage.platform and "$" not in stage.platform and not _names_one(stage):
             text = f"FROM --platform flag should not use constant value {quoted(stage.platform)}"
             yield LintWarning("FromPlatformFlagConstDisallowed", text, line)
+
+
+def _is_reference(word: str) -> bool:
+    try:
+        Reference.parse(word)
+    except InvalidInput:
+        return False
+    return True
 
 
 def _names_one(stage: Stage) -> bool:
@@ -120,6 +157,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def _of_stage(stage: Stage) -> Iterator[LintWarning]:
+    yield from _described(stage.source, [stage.name] if stage.name else [])
     counts = Counter(one.name for one in stage.instructions)
     has_shell = False
     for one in stage.instructions:
@@ -128,6 +166,8 @@ def _of_stage(stage: Stage) -> Iterator[LintWarning]:
             yield from _of_command(one)
         yield from _of_deprecated(one)
         yield from _of_pairs(one)
+        if one.name == "ARG":
+            yield from _described(one, [name for name, _ in arg_pairs(one)])
         if one.name in _ONLY_LAST and counts[one.name] > 1:
             counts[one.name] -= 1
             text = (
@@ -168,9 +208,17 @@ def _of_pairs(one: Instruction) -> Iterator[LintWarning]:
         )
         yield LintWarning("LegacyKeyValueFormat", text, one.line)
     for name in _variables(one.name, one.words):
-        if _SECRET.search(name.lower()):
+        if _SECRET.search(name.lower()) and not _NO_SECRET.search(name.lower()):
             text = f"Do not use ARG or ENV instructions for sensitive data ({one.name} "
             yield LintWarning("SecretsUsedInArgOrEnv", f"{text}{quoted(name)})", one.line)
+
+
+def _described(one: Instruction, names: list[str]) -> Iterator[LintWarning]:
+    """The comment above is a description if it begins with a name."""
+    if names and one.node.comments and one.node.comments[-1].split(" ")[0] not in names:
+        example = names[0] if len(names) == 1 else "<arg_key>"
+        text = f"Comment for {one.name} should follow the format: `# {example} <description>`"
+        yield LintWarning("InvalidDefinitionDescription", text, one.line)
 
 
 def _relative_workdirs(stage: Stage) -> Iterator[LintWarning]:

@@ -17,7 +17,6 @@ from wardian.build.state import State
 from wardian.errors import InvalidInput
 from wardian.images.ingest import Ingest, NewLayer
 from wardian.images.manifest import Descriptor, Platform
-from wardian.images.platform import fits, show
 from wardian.images.registry.presence import When, ensure
 from wardian.images.registry.progress import Progress, retrying
 from wardian.images.resolve import resolve
@@ -100,12 +99,6 @@ class Sources:
             stop=self._remotes.stop.event,
         )
         image = resolve(self._store, name)
-        own = Platform(image.config.get("architecture", ""), image.config.get("os", ""))
-        if platform is not None and not fits(own, platform):
-            tell(
-                f'Base image {name} was pulled with platform "{show(own)}", expected'
-                f' "{show(platform)}" for current build\n'
-            )
         layers = self._ingest.layers_of(image)
         lowers = [self._store.layer_directory(layer.diff_id) for layer in layers]
         return _state(image.config, self._store.manifest(image).config.digest, layers, lowers)

@@ -81,7 +81,7 @@ class Transfer:
         self.sent = Sent()
 
     def run(self) -> Sent:
-        """Send it all. Raises NotFound for a source that is not there."""
+        """Send it all. Raises NotFound for a source without wildcards that is not there."""
         try:
             for source in self._order.sources:
                 self._send_source(source)
@@ -98,8 +98,9 @@ class Transfer:
         base, _, rest = source.partition("/./") if has_pivot else ("", "", source)
         path = posixpath.normpath(posixpath.join("/", base, rest)).lstrip("/")
         pivot = posixpath.normpath(base).strip("/") if base else ""
-        found = list(self._matches(path)) if WILD.search(path) else [path]
-        was_any = False
+        is_wild = WILD.search(path) is not None
+        found = list(self._matches(path)) if is_wild else [path]
+        was_any = is_wild  # which may match nothing: COPY package.json yarn.lock* ./
         for each in found:
             if self._order.ignore.exclude(each) and not self._order.ignore.have_exceptions:
                 continue

@@ -123,9 +123,12 @@ def save(*, target: str | None, kind: str, names: tuple[str, ...]) -> None:
     help="A setting in a Dockerfile's words, like 'CMD bash' or 'ENV A=1'.",
 )
 @click.option("-m", "--message", default="", help="What the history says of it.")
+@click.option("--platform", metavar="OS/ARCH", help="Which machines it is for, if not this one.")
 @click.argument("source", metavar="FILE|-")
 @click.argument("name", metavar="NAME[:TAG]")
-def import_(*, changes: tuple[str, ...], message: str, source: str, name: str) -> None:
+def import_(
+    *, changes: tuple[str, ...], message: str, platform: str | None, source: str, name: str
+) -> None:
     """Make an image of one layer from the archive of a root tree, compressed or not.
 
     \b
@@ -133,11 +136,15 @@ def import_(*, changes: tuple[str, ...], message: str, source: str, name: str) -
     """  # noqa: D301
     from wardian.cli.images import image_store
     from wardian.images import archive
+    from wardian.images.platform import parse_platform
     from wardian.images.settings import settings_of
 
-    settings = settings_of(changes)
+    config = settings_of(changes)
+    own = parse_platform(platform) if platform else None
     with reading(source) as stream:
-        made = archive.import_rootfs(image_store(), stream, name, config=settings, comment=message)
+        made = archive.import_rootfs(
+            image_store(), stream, name, config=config, comment=message, platform=own
+        )
     click.echo(made.digest)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Protocol
 
 import msgspec
+from msgspec.structs import asdict
 
 from wardian.errors import InvalidInput
 from wardian.images.index import REFERENCE
@@ -31,12 +32,13 @@ from wardian.images.manifest import (
     ImageConfig,
     Index,
     Manifest,
-    architecture,
+    Platform,
     choose,
     encode,
     parse,
     timestamp,
 )
+from wardian.images.platform import host_platform
 from wardian.images.reference import Reference
 from wardian.images.store import Image, ImageStore
 from wardian.storage.compression import decompressed, read_chunks
@@ -83,10 +85,12 @@ def import_rootfs(
     *,
     config: dict[str, Any] | None = None,
     comment: str = "",
+    platform: Platform | None = None,
 ) -> Image:
     """Make an image of one layer from the archive of a root tree, compressed or not.
 
-    ``config`` are the image's settings, such as ``{"Cmd": ["bash"]}``.
+    ``config`` are the image's settings, such as ``{"Cmd": ["bash"]}``, ``platform`` what its
+    programs run on: this machine where none is given.
     """
     name = str(Reference.parse(reference))
     created = _now()
@@ -94,8 +98,7 @@ def import_rootfs(
         layer = ingest.unpack(ingest.add_blob(decompressed(read_chunks(stream))))
         described = {
             "created": created,
-            "architecture": architecture(),
-            "os": "linux",
+            **{word: said for word, said in asdict(platform or host_platform()).items() if said},
             "config": config or {"Cmd": ["/bin/sh"]},
             "history": [{"created": created, "comment": comment or "imported from a root tree"}],
         }
