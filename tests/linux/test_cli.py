@@ -312,6 +312,7 @@ def test_inspect_has_dockers_fields(wardian: Wardian, web: str, client: Client) 
     ]
     (image,) = json.loads(out(wardian("inspect", IMAGE)))
     assert image["RepoTags"] == [IMAGE]
+    assert image["RepoDigests"] == [f"{IMAGE}@{image['Id']}"]
     done = wardian("inspect", "nosuch")
     assert (done.returncode, done.stdout) == (1, "[]\n")
 

@@ -241,3 +241,16 @@ def test_command_refuses_a_wrong_file_with_its_place(
     place = f"{tmp_path / 'other'}:2:5"
     assert printed.err.splitlines()[0] == f"wardian: {place}: ENV must have two arguments"
     assert printed.err.splitlines()[-1] == "hint: write ENV x=VALUE"
+
+
+def test_fault_shows_its_whole_instruction_with_its_here_document() -> None:
+    node = parse("FROM a\nRUN x && \\\n  <<E cat\nb\nE\nUSER c").root.children[1]
+    fault = DockerfileError("failed", line=node.start_line, text=node.source)
+    assert fault.what.splitlines()[1:] == [
+        "     2 | RUN x && \\",
+        "     3 |   <<E cat",
+        "     4 | b",
+        "     5 | E",
+    ]
+    long = DockerfileError("failed", line=9, text="\n".join("abcdefghij"))
+    assert long.what.splitlines()[-2:] == ["    15 | g", "       | … 3 more lines"]

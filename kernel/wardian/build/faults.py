@@ -6,6 +6,7 @@ from wardian.errors import InvalidInput
 
 DOCKERFILE = "Dockerfile"
 MAX_SHOWN_CHARS = 100
+MAX_SHOWN_LINES = 8  # of an instruction
 _BEFORE_PLACE_CHARS = 40  # of a long line, what is shown before the place
 
 
@@ -52,24 +53,35 @@ class DockerfileError(InvalidInput):
     def _excerpt(self) -> str:
         if not self.line or not self.text.strip():
             return ""
+        if not self.column:
+            return self._whole()
         begin = max(0, self.column - 1 - _BEFORE_PLACE_CHARS)
         shown = _printable(self.text[begin : begin + MAX_SHOWN_CHARS])
         excerpt = f"\n{self.line:>6} | {shown}"
-        if not self.column:
-            return excerpt
         offset = self.column - 1 - begin
         width = max(1, min(len(self.place.partition("\n")[0]), len(shown) - offset))
         return f"{excerpt}\n{'':>6} | {' ' * offset}{'^' * width}"
 
+    def _whole(self) -> str:
+        """The whole instruction, unless it is a long one."""
+        lines = self.text.split("\n")
+        shown = lines if len(lines) <= MAX_SHOWN_LINES else lines[: MAX_SHOWN_LINES - 1]
+        excerpt = "".join(
+            f"\n{number:>6} | {_printable(line.rstrip()[:MAX_SHOWN_CHARS])}"
+            for number, line in enumerate(shown, self.line)
+        )
+        more = len(lines) - len(shown)
+        return f"{excerpt}\n{'':>6} | … {more} more lines" if more else excerpt
+
 
 def _located(line: int, text: str, place: str) -> tuple[int, int, str]:
-    """The line, column and text of the place; without one, the instruction's first line."""
+    """The line, column and text of the place; without one, the whole instruction's."""
     lines = text.split("\n")
     if place:
         for index, each in enumerate(lines):
             if (at := each.find(place)) >= 0:
                 return line + index, at + 1, each.rstrip("\r")
-    return line, 0, lines[0].rstrip("\r")
+    return line, 0, text
 
 
 def _printable(text: str) -> str:

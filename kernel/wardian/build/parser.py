@@ -176,7 +176,8 @@ class _Parser:
             node.heredocs = [self._read(one) for one in _announced(node, text)]
         except DockerfileError as error:
             raise error.at(start, source) from error
-        node.comments, node.source = comments, source
+        node.comments = comments
+        node.source = "".join(self._lines[start - 1 : self._at]).rstrip("\r\n")
         node.start_line, node.end_line = start, self._at
         root = self._file.root
         if root.start_line < 0:

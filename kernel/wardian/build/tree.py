@@ -42,8 +42,8 @@ class Heredoc(msgspec.Struct, frozen=True):
 class Node:
     """One word of an instruction and, in ``next``, the word after it; or a list of children.
 
-    ``original`` is the instruction on one line, ``source`` as it stands in the file (without its
-    here-documents); lines count from 1.
+    ``original`` is the instruction on one line, ``source`` as it stands in the file, with its
+    here-documents; lines count from 1.
     """
 
     value: str = ""

@@ -217,6 +217,8 @@ def rmi(*, names: tuple[str, ...], force: bool) -> int:
 
 def describe_image(root: Path, name: str) -> dict[str, Any]:
     """An image in the fields of ``docker image inspect``. Raises NotFound."""
+    from msgspec.structs import replace
+
     from wardian.images.index import name_of
     from wardian.images.reference import Reference
     from wardian.storage.driver import Driver, recorded
@@ -224,13 +226,18 @@ def describe_image(root: Path, name: str) -> dict[str, Any]:
     store = image_store(root)
     image = store.get(named(store, name))
     entries = (entry for entry in store.names.read() if entry.digest == image.digest)
+    names = [Reference.parse(name) for name in filter(None, map(name_of, entries))]
+    by_digest = {replace(one, tag=None, digest=image.digest).familiar for one in names}
+    history = image.config.get("history") or []
     return {
         "Id": image.digest,
-        "RepoTags": [
-            Reference.parse(name).familiar for name in filter(None, map(name_of, entries))
-        ],
+        "RepoTags": [one.familiar for one in names],
+        "RepoDigests": sorted(by_digest),
+        "Comment": history[-1].get("comment", "") if history else "",
         "Created": image.config.get("created", ""),
+        "Author": image.config.get("author", ""),
         "Architecture": image.config.get("architecture", ""),
+        "Variant": image.config.get("variant", ""),
         "Os": image.config.get("os", ""),
         "Size": image.size_bytes,
         "Config": image.config.get("config") or {},
@@ -239,5 +246,5 @@ def describe_image(root: Path, name: str) -> dict[str, Any]:
             "Name": (recorded(root) or Driver.OVERLAY).value,
             "Data": {"LowerDir": ":".join(map(str, image.layer_directories))},
         },
-        "History": image.config.get("history") or [],
+        "History": history,
     }
