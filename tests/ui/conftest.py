@@ -14,6 +14,7 @@ from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import Wardian, program
 from tests.ui.jupyter import REPOSITORY, JupyterServer, set_theme
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.themes import LIGHT
 from wardian.runtime.client import Client
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -115,7 +116,7 @@ def notebooks(server: JupyterServer, page: Page, title: str) -> Iterator[OpenNot
         *,
         kernel: str = "wardian-python",
         app: str = "lab",
-        theme: str = "JupyterLab Light",
+        theme: str = LIGHT,
     ) -> NotebookPage:
         set_theme(server.home, theme)
         name = f"{title}-{app}-{len(opened)}.ipynb"

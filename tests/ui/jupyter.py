@@ -47,7 +47,8 @@ class JupyterServer:
         port, token = _free_port(), secrets.token_hex(16)
         command = [sys.executable, "-m", program, "--no-browser", f"--port={port}", *flags]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'work'}"]
-        command += ["--ServerApp.port_retries=0"] + (["--allow-root"] if os.geteuid() == 0 else [])
+        command += ["--ServerApp.port_retries=0", "--LabApp.expose_app_in_browser=True"]
+        command += ["--allow-root"] if os.geteuid() == 0 else []
         with open(home / "server.log", "wb") as log:
             process = subprocess.Popen(
                 command,

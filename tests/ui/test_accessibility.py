@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.linux.program import IMAGE, Wardian, out
@@ -15,47 +14,48 @@ from tests.ui.notebook_page import NotebookPage
 from tests.ui.saved import check_drawing, save
 from tests.ui.test_notebooks import press
 from tests.ui.test_panel import VIEW, line, open_panel, run_three
+from tests.ui.themes import DARK, HIGH_CONTRAST, LIGHT, in_themes
 
-THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+THEMES = (LIGHT, DARK, HIGH_CONTRAST)
 
 
 def focused(page: Page) -> Locator:
     return page.locator(":focus")
 
 
-@pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_in_the_panel(
-    server: JupyterServer, page: Page, wardian: Wardian, theme: str
+    server: JupyterServer, page: Page, wardian: Wardian
 ) -> None:
     run_three(wardian)
-    panel = open_panel(page, server, theme)
+    panel = open_panel(page, server)
     for title in ("Images", "Networks", "Volumes"):
         panel.locator("summary", has_text=title).click()
-    assert faults(page, ".wdp-panel", '[data-id="wardian-containers"]') == []
-    line(panel, "web").focus()
-    assert faults(page, ".wdp-panel") == []
-    page.screenshot(path=PICTURES / f"panel-{theme.rsplit(maxsplit=1)[-1].lower()}.png", clip=VIEW)
-    page.keyboard.press("Enter")
-    expect(focused(page)).to_have_attribute("aria-label", "Look through its walls")
-    page.keyboard.press("Enter")
-    assert faults(page, ".lm-Menu") == []
-    page.keyboard.press("Escape")
+    for theme in in_themes(page, *THEMES):
+        assert faults(page, ".wdp-panel", '[data-id="wardian-containers"]') == []
+        line(panel, "web").focus()
+        assert faults(page, ".wdp-panel") == []
+        page.screenshot(path=PICTURES / f"panel-focus-{theme}.png", clip=VIEW)
+        page.keyboard.press("Enter")
+        expect(focused(page)).to_have_attribute("aria-label", "Look through its walls")
+        page.keyboard.press("Enter")
+        assert faults(page, ".lm-Menu") == []
+        page.keyboard.press("Escape")
     for label in ("Show its logs", "Look through its walls"):
         line(panel, "web").get_by_role("button", name=label).click()
     page.locator(".lm-Menu-item", has_text="Layers").click()
     expect(page.locator(".wdp-view .wd-layers")).to_have_attribute("data-status", "live")
-    assert faults(page, ".wdp-view", ".wdp-logs") == []
+    for _ in in_themes(page, *THEMES):
+        assert faults(page, ".wdp-view", ".wdp-logs") == []
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str) -> None:
+def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook) -> None:
     work = (
         "open('/srv/new', 'w').write('x'); import os; os.remove('/etc/passwd')\n"
         "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
     )
     begin = ["%container reset", "%record start axe --replace", work]
     end = ["%record stop", "%record show axe"]
-    notebook = open_notebook([*begin, "%layers", "%ps", "%stats", *end], theme=theme)
+    notebook = open_notebook([*begin, "%layers", "%ps", "%stats", *end])
     for number in range(8):
         notebook.run(number)
     page = notebook.page
@@ -69,15 +69,16 @@ def test_axe_finds_nothing_in_a_notebook(open_notebook: OpenNotebook, theme: str
     buttons = [
         f'[data-jp-item-name="{name}"]' for name in ("restart-interpreter", "reset-container")
     ]
-    assert faults(page, ".wd-view", ".wd-status-item", *buttons) == []
-    short = theme.rsplit(maxsplit=1)[-1].lower()
     step_through(notebook)
+    for theme in in_themes(page, *THEMES):
+        assert faults(page, ".wd-view", ".wd-status-item", *buttons) == []
+        notebook.picture("replay", PICTURES / f"replay-{theme}.png")
+        page.screenshot(path=PICTURES / f"notebook-{theme}.png")
     check_drawing(save(notebook.view("replay"), "SVG").read_text(), "srv/", "sleep")
-    notebook.picture("replay", PICTURES / f"replay-{short}.png")
-    page.screenshot(path=PICTURES / f"notebook-{short}.png")
     close_commands(notebook, "layers")
     press(page, "reset-container")
-    assert faults(page, ".jp-Dialog-content") == []
+    for _ in in_themes(page, *THEMES):
+        assert faults(page, ".jp-Dialog-content") == []
 
 
 def open_commands(notebook: NotebookPage, view: str) -> None:

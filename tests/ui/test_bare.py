@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.linux.conftest import wait_until
 from tests.ui.jupyter import JupyterServer, set_theme
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.themes import LIGHT
 from wardian.linux import capabilities, landlock, process, seccomp
 
 NAME = "bare.ipynb"
@@ -38,7 +39,7 @@ def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterSer
 def test_page_claims_no_container_where_there_is_none(
     bare_server: JupyterServer, page: Page
 ) -> None:
-    set_theme(bare_server.home, "JupyterLab Light")
+    set_theme(bare_server.home, LIGHT)
     bare_server.write_notebook(NAME, ["6 * 7", "%ps", "%stats", "%layers"], "wardian-python")
     notebook = NotebookPage.open(page, bare_server.url("lab", NAME))
     wait_until(lambda: bare_server.is_ready(NAME), timeout_s=60)

@@ -15,6 +15,7 @@ from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 from tests.ui.saved import check_pictures
 from tests.ui.test_panel import line, open_panel
+from tests.ui.themes import in_themes
 
 EVIL = "<img src=x onerror=alert(1)>"
 DOCKERFILE = f"""\
@@ -51,9 +52,8 @@ def layer(view: Locator, number: int) -> Locator:
     return view.locator(f'.wd-image-step[data-layer="{number}"]')
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: str) -> None:
-    notebook = open_notebook([f"%image {shop}", f"%image stall {shop}"], theme=theme)
+def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str) -> None:
+    notebook = open_notebook([f"%image {shop}", f"%image stall {shop}"])
     notebook.page.on("dialog", lambda dialog: notebook.errors.append(dialog.message))
     view = show(notebook)
     expect(view.locator(".wd-status")).to_contain_text("never changes")
@@ -74,9 +74,9 @@ def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: 
     expect(files).to_have_count(3)  # with the two directories that lead there
     view.locator(".wd-filter").fill("")
     assert view.locator("img").count() == 0
-    short = "dark" if "Dark" in theme else "light"
-    check_pictures(view, "SHOP=fern", EVIL, "index.json")
-    pictures(notebook, view, f"image-{short}")
+    for theme in in_themes(notebook.page):
+        check_pictures(view, "SHOP=fern", EVIL, "index.json")
+        notebook.picture("image", PICTURES / f"image-{theme}.png")
     notebook.run(1)
     both = notebook.cell(1).locator(".wd-comparison")
     expect(both.locator(".wd-sides strong")).to_have_text([re.compile("stall"), re.compile("shop")])
@@ -84,15 +84,13 @@ def test_a_layer_shows_its_files(open_notebook: OpenNotebook, shop: str, theme: 
         expect(both.locator(f'[data-path="{path}"]')).to_have_attribute("data-mark", mark)
     expect(both).to_contain_text("config.Cmd")
     assert both.locator("img").count() == 0
-    notebook.cell(1).locator(".wd-view").screenshot(path=PICTURES / f"comparison-{short}.png")
-
-
-def pictures(notebook: NotebookPage, view: Locator, name: str) -> None:
-    notebook.picture("image", PICTURES / f"{name}.png")
+    for theme in in_themes(notebook.page):
+        notebook.cell(1).locator(".wd-view").screenshot(path=PICTURES / f"comparison-{theme}.png")
     notebook.page.set_viewport_size({"width": 2400, "height": 1600})
-    notebook.picture("image", PICTURES / f"{name}-wide.png")
+    view = notebook.view("image").first
+    view.screenshot(path=PICTURES / "image-dark-wide.png")
     view.evaluate("view => { view.style.width = '400px' }")
-    notebook.picture("image", PICTURES / f"{name}-400px.png")
+    view.screenshot(path=PICTURES / "image-dark-400px.png")
 
 
 def test_an_image_stays_to_be_seen_when_the_kernel_is_gone(

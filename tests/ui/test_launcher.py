@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.linux.conftest import wait_until
 from tests.linux.program import Wardian, out
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer, set_theme, write_settings
+from tests.ui.themes import LIGHT, in_themes
 
 COMMANDS = (
     "Containers of This Machine",
@@ -18,17 +18,16 @@ COMMANDS = (
 )
 
 
-def open_launcher(page: Page, server: JupyterServer, theme: str = "JupyterLab Light") -> None:
-    set_theme(server.home, theme)
+def open_launcher(page: Page, server: JupyterServer) -> None:
+    set_theme(server.home, LIGHT)
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/launcher?token={server.token}&reset")
     page.locator(".jp-Launcher:focus").wait_for()
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_the_launcher_has_our_kernels_and_cards_with_pictures(
-    server: JupyterServer, page: Page, theme: str
+    server: JupyterServer, page: Page
 ) -> None:
-    open_launcher(page, server, theme)
+    open_launcher(page, server)
     for name in ("Wardian: Python", "Wardian: shell"):
         cards = page.locator(".jp-LauncherCard", has_text=name)
         expect(cards).to_have_count(2)  # a notebook and a console
@@ -38,7 +37,8 @@ def test_the_launcher_has_our_kernels_and_cards_with_pictures(
     for name in COMMANDS[:2]:
         expect(page.locator(".jp-LauncherCard", has_text=name).locator("svg")).to_be_visible()
     PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"launcher-{theme.rsplit(maxsplit=1)[-1].lower()}.png")
+    for theme in in_themes(page):
+        page.screenshot(path=PICTURES / f"launcher-{theme}.png")
 
 
 def test_a_card_opens_a_shell_in_a_container_that_goes_with_it(

@@ -18,6 +18,7 @@ from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 from tests.ui.saved import check_pictures
 from tests.ui.test_panel import act, open_panel
+from tests.ui.themes import in_themes
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="bridge networks need root; run as root"),
@@ -70,11 +71,10 @@ def plug(view: Locator, key: str) -> Locator:
     return view.locator(f'[data-plug="{key}"]')
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_published_port_is_a_wire_and_its_rule_counts(
-    open_notebook: OpenNotebook, street: Street, theme: str
+    open_notebook: OpenNotebook, street: Street
 ) -> None:
-    view = show(notebook := open_notebook(["%net"], theme=theme))
+    view = show(notebook := open_notebook(["%net"]))
     titles = view.locator(".wd-edge-wire title")
     expect(titles).to_have_count(3)
     expect(titles.first).to_have_text(re.compile(r"^veth-\w+@if\d+ ↔ eth0@if\d+$"))
@@ -89,15 +89,16 @@ def test_a_published_port_is_a_wire_and_its_rule_counts(
     rule = f"tcp dport {street.port} counter dnat ip to"
     expect(view.locator(".wd-detail")).to_contain_text(rule)
     expect(view.locator(".wd-verdict-line")).to_contain_text("arrives")
-    pictures(notebook, view, f"network-{'dark' if 'Dark' in theme else 'light'}")
+    pictures(notebook, view)
 
 
-def pictures(notebook: NotebookPage, view: Locator, name: str) -> None:
-    notebook.picture("network", PICTURES / f"{name}.png")
+def pictures(notebook: NotebookPage, view: Locator) -> None:
+    for theme in in_themes(notebook.page):
+        notebook.picture("network", PICTURES / f"network-{theme}.png")
     notebook.page.set_viewport_size({"width": 2400, "height": 1600})
-    notebook.picture("network", PICTURES / f"{name}-wide.png")
+    notebook.picture("network", PICTURES / "network-dark-wide.png")
     narrow(view)
-    notebook.picture("network", PICTURES / f"{name}-400px.png")
+    notebook.picture("network", PICTURES / "network-dark-400px.png")
 
 
 def narrow(view: Locator) -> None:

@@ -11,6 +11,7 @@ from tests.linux.conftest import wait_until
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
+from tests.ui.themes import in_themes
 
 BEGIN = (
     "x = 1; open('/srv/made', 'w').write('x'); "
@@ -76,17 +77,16 @@ def test_a_restart_of_the_interpreter_keeps_the_container(
     expect(output(notebook, 1)).to_have_text("False True True")
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_a_reset_says_what_is_lost_and_loses_it(open_notebook: OpenNotebook, theme: str) -> None:
-    notebook = open_notebook([BEGIN, LOOK], theme=theme)
+def test_a_reset_says_what_is_lost_and_loses_it(open_notebook: OpenNotebook) -> None:
+    notebook = open_notebook([BEGIN, LOOK])
     notebook.run(0)
     dialog = press(notebook.page, "reset-container")
     expect(dialog).to_contain_text("Reset the container main?")
     expect(dialog).to_contain_text("file written or removed: /srv/made")
     expect(dialog).to_contain_text("sleep")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    name = "dark" if "Dark" in theme else "light"
-    notebook.page.screenshot(path=PICTURES / f"reset-{name}.png")
+    for theme in in_themes(notebook.page):
+        notebook.page.screenshot(path=PICTURES / f"reset-{theme}.png")
     dialog.get_by_role("button", name="Cancel").click()
     notebook.run(1)
     expect(output(notebook, 1)).to_have_text("True True True")

@@ -16,12 +16,13 @@ from tests.linux.conftest import keeper_pid, wait_until
 from tests.linux.program import IMAGE, Wardian, out
 from tests.ui.conftest import PICTURES
 from tests.ui.jupyter import JupyterServer, set_theme
+from tests.ui.themes import LIGHT, in_themes
 
 VIEW: FloatRect = {"x": 0, "y": 0, "width": 640, "height": 800}
 
 
-def open_panel(page: Page, server: JupyterServer, theme: str = "JupyterLab Light") -> Locator:
-    set_theme(server.home, theme)
+def open_panel(page: Page, server: JupyterServer) -> Locator:
+    set_theme(server.home, LIGHT)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/panel?token={server.token}&reset")
     tab = page.locator('.jp-SideBar [data-id="wardian-containers"]')
@@ -57,12 +58,9 @@ def look_through(page: Page, panel: Locator, name: str) -> Locator:
     return layers
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_the_panel_lists_what_there_is(
-    server: JupyterServer, page: Page, wardian: Wardian, theme: str
-) -> None:
+def test_the_panel_lists_what_there_is(server: JupyterServer, page: Page, wardian: Wardian) -> None:
     run_three(wardian)
-    panel = open_panel(page, server, theme)
+    panel = open_panel(page, server)
     expect(line(panel, "web")).to_have_attribute("data-status", "running")
     expect(line(panel, "web")).to_contain_text(re.compile("Up (less than a|1) minute"))
     expect(line(panel, "web").locator(".wdc-figures")).to_have_text(
@@ -75,9 +73,9 @@ def test_the_panel_lists_what_there_is(
     expect(line(panel, IMAGE)).to_contain_text("used by web, idle, broken")
     expect(line(panel, "data")).to_contain_text("used by broken")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    name = "dark" if "Dark" in theme else "light"
     line(panel, "web").hover()
-    page.screenshot(path=PICTURES / f"panel-{name}.png", clip=VIEW)
+    for theme in in_themes(page):
+        page.screenshot(path=PICTURES / f"panel-{theme}.png", clip=VIEW)
 
 
 def test_the_panel_follows_what_happens_elsewhere(
@@ -160,18 +158,18 @@ def test_logs_and_a_terminal_open_in_tabs(
     wait_until(lambda: "A /tmp/by-hand" in out(wardian("diff", "web")))
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_view_opens_in_a_tab_without_a_kernel(
-    server: JupyterServer, page: Page, wardian: Wardian, theme: str
+    server: JupyterServer, page: Page, wardian: Wardian
 ) -> None:
     out(wardian("run", "-d", "--name", "web", "-m", "64m", IMAGE, "sleep", "1000"))
-    layers = look_through(page, open_panel(page, server, theme), "web")
+    layers = look_through(page, open_panel(page, server), "web")
     out(wardian("exec", "web", "sh", "-c", "echo x > /tmp/seen"))
     seen = layers.locator('.wd-row[data-path="/tmp/seen"]')
     expect(seen).to_have_attribute("data-mark", "added")
     seen.click()
     expect(layers).to_contain_text("wins")
-    page.screenshot(path=PICTURES / f"panel-view-{'dark' if 'Dark' in theme else 'light'}.png")
+    for theme in in_themes(page):
+        page.screenshot(path=PICTURES / f"panel-view-{theme}.png")
     out(wardian("stop", "-t", "0", "web"))
     expect(layers).to_have_attribute("data-status", "ended")
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.linux.conftest import wait_until
 from tests.ui.conftest import PICTURES, OpenNotebook
 from tests.ui.jupyter import JupyterServer, set_theme, write_settings
+from tests.ui.themes import LIGHT
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def usual(server: JupyterServer) -> Iterator[None]:
 
 
 def open_settings(page: Page, server: JupyterServer, limit: str = "Memory limit") -> None:
-    set_theme(server.home, "JupyterLab Light")
+    set_theme(server.home, LIGHT)
     page.goto(f"http://127.0.0.1:{server.port}/lab/workspaces/settings?token={server.token}&reset")
     page.locator("#jp-main-dock-panel").wait_for()
     page.keyboard.press("Control+,")

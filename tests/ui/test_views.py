@@ -15,6 +15,7 @@ from tests.ui.conftest import FAILED, PICTURES, OpenNotebook, notebooks
 from tests.ui.jupyter import JupyterServer
 from tests.ui.notebook_page import NotebookPage
 from tests.ui.saved import check_drawing, check_pictures, save
+from tests.ui.themes import DARK, LIGHT
 
 VIEWS = ("layers", "processes", "resources")
 SHOW = ["%layers", "%ps", "%stats"]
@@ -43,9 +44,7 @@ def memory_mib(notebook: NotebookPage) -> float:
     return float(figure) * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}[unit]
 
 
-@pytest.mark.parametrize(
-    ("app", "theme"), [("lab", "JupyterLab Dark"), ("notebook", "JupyterLab Light")]
-)
+@pytest.mark.parametrize(("app", "theme"), [("lab", DARK), ("notebook", LIGHT)])
 def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: str) -> None:
     notebook = open_notebook([*SHOW, *WORK], app=app, theme=theme)
     show_views(notebook)
@@ -68,7 +67,7 @@ def test_views_show_what_cells_do(open_notebook: OpenNotebook, app: str, theme: 
     )
     assert memory_mib(notebook) > before + 60
 
-    short = f"{app}-{'dark' if 'Dark' in theme else 'light'}"
+    short = f"{app}-{theme.rsplit(maxsplit=1)[-1].lower()}"
     picture(notebook, short)
     resources = notebook.view("resources")
     resources.get_by_role("button", name="Pause").click()
