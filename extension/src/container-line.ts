@@ -78,11 +78,10 @@ export class ContainerLine {
     const more = [row.image, ...row.networks, ...row.ports];
     setText(this.more, more.join(" · "));
     this.element.title = [row.exit_reason, ...row.warnings].filter(Boolean).join("\n");
-    this.tick();
   }
 
-  /** Says anew how long it has been so. */
-  tick(now = Date.now() / 1000): void {
+  /** Says how long it has been so; `now` by the host's clock. */
+  tick(now: number): void {
     const reason = this.row.status === "exited" && this.row.exit_reason;
     const said = statusWords(this.row, now);
     setText(this.status, reason ? `${said}: ${reason}` : said);

@@ -33,6 +33,12 @@ test("how a container is, in docker's words", () => {
   expect(words({ status: "created" })).toBe("Created");
 });
 
+test("how long it has been so goes by the host's clock, not by the reader's", () => {
+  const panel = new Panel(host);
+  panel.hear(inventory(container()));
+  expect(panel.element.textContent).toContain("Up 3 minutes");
+});
+
 test("figures that are not known are dashes, and no limit is not shown", () => {
   expect(figureWords([1 << 20, 4 << 20, 2.5])).toBe("1.0 MiB / 4.0 MiB · 2.5 %");
   expect(figureWords([1 << 20, null, null])).toBe("1.0 MiB · –");

@@ -25,10 +25,12 @@ export function container(changes: Partial<ContainerRow> = {}): ContainerRow {
 
 export function inventory(...containers: ContainerRow[]): {
   kind: "inventory";
+  time_s: number;
   inventory: Inventory;
 } {
   const rest = { images: [], networks: [], volumes: [] };
-  return { kind: "inventory", inventory: { program: "/opt/wardian", containers, ...rest } };
+  const found = { program: "/opt/wardian", containers, ...rest };
+  return { kind: "inventory", inventory: found, time_s: 1180 };
 }
 
 /** What the panel asks for, kept. */

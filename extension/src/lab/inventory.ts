@@ -37,7 +37,7 @@ export interface Inventory {
 }
 
 export type News =
-  | { kind: "inventory"; inventory: Inventory }
+  | { kind: "inventory"; inventory: Inventory; time_s: number }
   | { kind: "figures"; figures: Record<string, Figures> }
   | { kind: "error"; what: string; hint: string };
 

@@ -151,6 +151,7 @@ export class Panel {
   private readonly keys: Roving;
   private timer: ReturnType<typeof setInterval> | null = null;
   private ids: string[] = [];
+  private ahead_s = 0; // the host's clock, of this machine's
   private program = "wardian";
 
   constructor(host: Host) {
@@ -186,6 +187,7 @@ export class Panel {
   hear(news: News): void {
     switch (news.kind) {
       case "inventory":
+        this.ahead_s = news.time_s - Date.now() / 1000;
         this.keys.keep(() => this.show(news.inventory));
         if (document.activeElement === this.element) this.focus();
         break;
@@ -212,15 +214,18 @@ export class Panel {
 
   /** Somebody looks: say from time to time how long things have been so. */
   wake(): void {
-    this.timer ??= setInterval(() => {
-      for (const id of this.ids) this.containers.rows.get(id)?.tick();
-    }, TICK_MS);
+    this.timer ??= setInterval(() => this.tick(), TICK_MS);
   }
 
   /** Nobody looks: cost nothing. */
   sleep(): void {
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = null;
+  }
+
+  private tick(): void {
+    const now = Date.now() / 1000 + this.ahead_s;
+    for (const id of this.ids) this.containers.rows.get(id)?.tick(now);
   }
 
   private show({ program, containers, images, networks, volumes }: Inventory): void {
@@ -230,6 +235,7 @@ export class Panel {
     this.element.dataset.state = "live";
     this.ids = containers.map((row) => row.id);
     this.containers.show(containers.map((row) => [row.id, row]));
+    this.tick();
     this.images.show(
       images.map((image) => [
         image.reference,

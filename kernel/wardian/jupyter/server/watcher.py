@@ -81,7 +81,7 @@ class Watcher:
     def _tell(self, now: Inventory) -> None:
         if now != self._last:
             self._last = now
-            self._say({"kind": "inventory", "inventory": now})
+            self._say({"kind": "inventory", "inventory": now, "time_s": time.time()})
 
     def _figures(self, infos: Sequence[ContainerInfo]) -> dict[str, tuple[float | None, ...]]:
         """By id: bytes of memory, their limit, percent of a core; None where it is not known."""
