@@ -39,21 +39,20 @@ export class Player {
   private readonly slider: HTMLInputElement;
   private readonly speed: HTMLSelectElement;
   private readonly strip: HTMLElement;
-  private at: number;
   private playing: ReturnType<typeof setInterval> | null = null;
   private ticked = 0;
 
   constructor(
     private readonly film: Film,
+    private at: number,
     private readonly show: (at: number) => void
   ) {
-    this.at = film.seconds; // what is seen first is what was seen last, as in the static form
     this.back.append(icon("back"));
     this.forward.append(icon("forward"));
     this.slider = h("input", {
       class: "wd-slider",
       aria: { label: words.position },
-      attributes: { type: "range", min: "0", max: String(film.seconds), step: "0.1" },
+      attributes: { type: "range", min: "0", max: String(film.seconds), step: stepSize(film.seconds) },
       on: { input: () => this.seek(Number(this.slider.value)) },
     });
     this.speed = h(
@@ -186,6 +185,11 @@ export class Player {
     this.back.disabled = this.at <= 0;
     this.forward.disabled = this.at >= seconds;
   }
+}
+
+/** About a tenth of a second, and the last step leads to the end. */
+function stepSize(seconds: number): string {
+  return String(seconds / Math.max(1, Math.round(seconds / 0.1)) || 0.1);
 }
 
 function icon(name: keyof typeof ICONS): SVGElement {

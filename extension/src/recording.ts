@@ -33,6 +33,12 @@ export interface Recording {
   why: string;
 }
 
+/** The moment before the next cell begins after this one; the end, where none does. */
+export function momentAfter({ cells, seconds }: Recording, number: number | undefined): number {
+  const place = cells.findLastIndex((cell) => cell.number === number);
+  return (place < 0 ? undefined : cells[place + 1]?.begun_s) ?? seconds;
+}
+
 /** What a view showed at a moment. */
 export interface Moment {
   frame: Frame | null;

@@ -5,7 +5,7 @@ import { h, setText } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import type { Frame, Frames, View } from "./frames.js";
 import { Player } from "./player.js";
-import type { Recording, Reel } from "./recording.js";
+import { momentAfter, type Recording, type Reel } from "./recording.js";
 import { Saver } from "./saver.js";
 import { button, type Announce, type BuildPanel, type Panel } from "./shell.js";
 import { recordingWords, words } from "./words.js";
@@ -15,14 +15,18 @@ export type Builders = { [V in View]: BuildPanel<Frames[V]> };
 /** Nobody is there to be asked. */
 const NOBODY: Channel = { listen: () => () => undefined, send: () => undefined };
 
-/** Puts a recording into `host`; returns how to take it away. */
+/**
+ * Puts a recording into `host`; returns how to take it away. It shows what was seen when `cell` had
+ * run, or at the end.
+ */
 export function mountRecording(
   host: HTMLElement,
   recording: Recording,
   views: readonly View[],
-  builders: Builders
+  builders: Builders,
+  cell?: number
 ): () => void {
-  const replay = new Replay(recording, views, builders);
+  const replay = new Replay(recording, views, builders, momentAfter(recording, cell));
   host.append(replay.element);
   return () => {
     replay.dispose();
@@ -35,11 +39,14 @@ class Replay {
   private readonly spoken = h("span", { class: "wd-spoken", aria: { live: "polite" } });
   private readonly scenes: Scene[] = [];
   private readonly player: Player;
-  private at: number;
 
-  constructor(recording: Recording, views: readonly View[], builders: Builders) {
+  constructor(
+    recording: Recording,
+    views: readonly View[],
+    builders: Builders,
+    private at: number
+  ) {
     const { head, reels, seconds, cells, why } = recording;
-    this.at = seconds;
     for (const view of views) {
       const reel = reels.get(view);
       if (reel !== undefined) {
@@ -48,7 +55,8 @@ class Replay {
         this.scenes.push(new Scene(view, reel, build, announce, () => this.show(this.at)));
       }
     }
-    this.player = new Player({ seconds, cells, times: () => this.times() }, (at) => this.show(at));
+    const film = { seconds, cells, times: () => this.times() };
+    this.player = new Player(film, at, (moment) => this.show(moment));
     const label = `${recordingWords.title}: ${head.container}`;
     const saver = new Saver(() => ({
       element: this.element,
@@ -74,7 +82,7 @@ class Replay {
       ...this.scenes.map((scene) => scene.element),
       this.spoken
     );
-    this.show(seconds);
+    this.show(at);
   }
 
   dispose(): void {

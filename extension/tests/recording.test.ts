@@ -76,6 +76,20 @@ test("a recording says that it is one, when and where it was made", () => {
   expect(one(".wd-container").textContent).toBe("main");
 });
 
+test("it begins with what was seen when a cell had run, if one is named", () => {
+  const cells = [...FORK.slice(0, 7), { at: 3.5, kind: "cell", cell: 4, begins: true }];
+  const recording = parse(lines([...cells, ...FORK.slice(7)]));
+  for (const [cell, at, seen] of [
+    [3, "3.5", [101, 102, 103]],
+    [4, "10", [101]],
+    [9, "10", [101]],
+  ] as const) {
+    unmount();
+    unmount = mountRecording(place, recording, ["processes"], PANELS, cell);
+    expect([slider().value, pids()]).toEqual([at, seen]);
+  }
+});
+
 test("it begins at its end and goes back frame by frame through all views", () => {
   replay();
   expect(pids()).toEqual([101]);

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.ui.saved import check_drawing, save
 from wardian.course.book import build
@@ -91,5 +91,8 @@ def test_recorded_view_moves_in_a_page_opened_from_a_file(book: Path) -> None:
             slider.fill("1")
             assert replay.locator(".wd-resources").inner_text() != before
             check_drawing(save(replay, "SVG", label).read_text(), title)
+        # What was seen when the view's cell had run: at the end the lesson has tidied up.
+        shown.goto((book / "en/15-by-hand.html").as_uri())
+        expect(shown.locator(".wd-replay .wd-processes")).to_contain_text("box.py")
         browser.close()
     assert {urlsplit(url).scheme for url in asked} <= {"file", "data", "blob"}

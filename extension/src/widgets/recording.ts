@@ -13,6 +13,8 @@ interface State {
   /** The file. */
   recording: DataView;
   views: View[];
+  /** The number of a cell: what was seen when it had run is seen first. */
+  cell?: number;
 }
 
 const render: Render<State> = ({ model, el }) => {
@@ -24,7 +26,7 @@ const render: Render<State> = ({ model, el }) => {
     if (isGone || recording === null) return;
     unmount();
     fill(el);
-    unmount = mountRecording(el, recording, model.get("views"), PANELS);
+    unmount = mountRecording(el, recording, model.get("views"), PANELS, model.get("cell"));
   };
   const stop = speakAsPage(model, show);
   const notice = h("p", { class: "wd-notice", role: "status" }, words.reading);

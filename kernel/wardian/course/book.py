@@ -91,7 +91,7 @@ def page(lesson: Lesson, following: Lesson | None) -> NotebookNode:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if data.pop(VIEW, None) and view:
-                data["text/html"] = player.host(view, data["text/html"])
+                data["text/html"] = player.host(view, _shown_after(cell), data["text/html"])
         if cell.cell_type == "markdown":
             text = TO_LESSON.sub(r"](\1.html)", cell.source)
             cell.source = TO_SOURCES.sub(r"\1", text)
@@ -99,6 +99,11 @@ def page(lesson: Lesson, following: Lesson | None) -> NotebookNode:
     notebook.cells = [above, *notebook.cells, below]
     notebook.metadata["title"] = lesson.title
     return notebook
+
+
+def _shown_after(cell: NotebookNode) -> int:
+    """Which cell had run when the view shows most, as its metadata says; by itself its own."""
+    return int(cell.metadata.get("course", {}).get("shown_after", cell.execution_count or 0))
 
 
 def _prose(text: str) -> NotebookNode:

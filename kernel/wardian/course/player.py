@@ -25,7 +25,9 @@ _START = """
   const read = (id) => document.getElementById(id)?.textContent ?? "";
   const file = Uint8Array.from(atob(read("wardian-recording")), (one) => one.charCodeAt(0));
   for (const host of document.querySelectorAll("[data-wardian-view]")) {
-    const state = { recording: new DataView(file.buffer), views: [host.dataset.wardianView] };
+    const { wardianView, wardianAfter } = host.dataset;
+    const views = [wardianView], cell = Number(wardianAfter);
+    const state = { recording: new DataView(file.buffer), views, cell };
     const hearers = [];
     const model = {
       get: (name) => state[name],
@@ -60,9 +62,12 @@ def view_of(source: str) -> str:
     return SHOWN_BY.get(lines[-1].strip(), "")
 
 
-def host(view: str, still: str) -> str:
-    """Where a view will move; without scripts it is what was saved with the lesson."""
-    return f'<div data-wardian-view="{escape(view)}">{still}</div>'
+def host(view: str, after: int, still: str) -> str:
+    """Where a view will move; without scripts it is what was saved with the lesson.
+
+    ``after`` is the number of the cell that has just run when it is seen at first.
+    """
+    return f'<div data-wardian-view="{escape(view)}" data-wardian-after="{after}">{still}</div>'
 
 
 def tail(recording: Path, language: str) -> str:
