@@ -178,9 +178,12 @@ def test_sockets_of_whoever_starts_it_come_with_it(
     monkeypatch.setenv("LISTEN_FDS", "1")
     oci.config("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cat <&3")
     said = oci("run", "--bundle", str(oci.bundle), "one")
-    assert "descriptor 3 is not open" in said.stderr
-    command = f"exec {oci.program} --root {oci.root} run --bundle {oci.bundle} one 3<{__file__}"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert said.stdout == "\n", said.stderr  # they were for some other process
+    run = f"LISTEN_PID=$$ exec {oci.program} --root {oci.root} run --bundle {oci.bundle} one"
+    lost = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=False)
+    assert "descriptor 3 is not open" in lost.stderr
+    command = ["sh", "-c", f"{run} 3<{__file__}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[0] == "1 1", done.stderr
     assert done.stdout.partition("\n")[2] == Path(__file__).read_text()
 

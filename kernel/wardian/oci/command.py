@@ -240,8 +240,9 @@ def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record
 
     flags, folder = invocation.flags, invocation.folder()
     bundle = os.path.realpath(flags.get("bundle", "."))
-    # sd_listen_fds(3): sockets that whoever started us gives to the program.
-    listening = _count("LISTEN_FDS", os.environ.get("LISTEN_FDS", "0"))
+    # sd_listen_fds(3): sockets that whoever started us gives to the program, if they are for us.
+    is_for_us = os.environ.get("LISTEN_PID") == str(os.getpid())
+    listening = _count("LISTEN_FDS", os.environ.get("LISTEN_FDS", "0") if is_for_us else "0")
     options = create.Options(
         bundle=bundle,
         manager=invocation.manager,
