@@ -12,6 +12,7 @@ from tests.linux.program import Done, Wardian, out
 from tests.registry.server import Server, free_port
 from tests.registry.test_run_pull import pushed
 from wardian.images import layout
+from wardian.images.registry.pull import pull
 from wardian.images.store import ImageStore
 
 __all__ = ["busybox_layer", "state"]
@@ -60,6 +61,18 @@ def test_copy_from_an_image_pulls_it(wardian: Wardian, context: Path, name: str)
     done = build(wardian, context, f"FROM scratch\nCOPY --from={name} /word /bin/busybox /\n")
     assert done.returncode == 0, done.stderr
     assert out(wardian("run", "--rm", "made", "/busybox", "cat", "/word")) == "first"
+
+
+def test_what_was_built_is_pushed(
+    wardian: Wardian, context: Path, name: str, other: ImageStore
+) -> None:
+    made = f"{name}-made"
+    text = f"FROM {name}\nLABEL made=1\n"
+    (context / "Dockerfile").write_text(text)
+    done = wardian("build", "--push", "--progress=quiet", "-t", made, str(context))
+    assert done.returncode == 0, done.stderr
+    pull(other, made)
+    assert other.get(made).labels["made"] == "1"
 
 
 def test_base_that_is_nowhere_is_one_error_at_its_line(wardian: Wardian, context: Path) -> None:

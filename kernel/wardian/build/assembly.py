@@ -49,6 +49,10 @@ class Assembly:
         self._step = 0
         self._declared = set[str]()
         self._steps = 1 + len(stage.instructions)
+        options = builder.options
+        self._uses_cache = options.use_cache and options.uncached.isdisjoint(
+            {stage.name, stage.label, str(stage.index)} - {""}
+        )
 
     def build(self) -> State:
         """The whole stage. Raises DockerfileError."""
@@ -168,7 +172,7 @@ class Assembly:
         return found, made, why
 
     def _content(self, work: Copying) -> Facts | None:
-        return work.content() if self.builder.options.use_cache else None
+        return work.content() if self._uses_cache else None
 
     def _go_on(self, found: Step, work: Work | None) -> None:
         """What comes next builds on this, and for ``--link`` on what was there before, too."""
@@ -178,7 +182,7 @@ class Assembly:
 
     def _look_up(self, step: Step) -> tuple[Step | None, str]:
         """The record of a step whose layer is there, or why there is none."""
-        if not self.builder.options.use_cache:
+        if not self._uses_cache:
             return None, "--no-cache"
         found = self.builder.cache.find(step)
         if found is not None:

@@ -43,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line asks for. ``epoch_s`` is SOURCE_DATE_EPOCH.
 
     ``jobs`` is how many stages are built at once. ``agents`` are the sockets of ssh-agents.
+    ``uncached`` are names of stages that take nothing from the cache, ``hosts`` (name, address) for
+    the /etc/hosts of RUN.
     """
 
     tags: tuple[str, ...] = ()
@@ -54,6 +56,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     agents: Mapping[str, Path] = msgspec.field(default_factory=dict)
     network: str = msgspec.field(default_factory=reach.usual)
     use_cache: bool = True
+    uncached: frozenset[str] = frozenset()
+    hosts: tuple[tuple[str, str], ...] = ()
     pull: bool = False
     jobs: int = 1
     epoch_s: int | None = None

@@ -50,6 +50,8 @@ class Running(msgspec.Struct, frozen=True):
 
             digest, files = mounts.seen(self.assembly, flags)
         words = {} if not flags else {"--mount": " ".join(map(str, flags))}
+        if hosts := self.assembly.builder.options.hosts:
+            words["--add-host"] = " ".join(map(":".join, hosts))
         return Facts(arguments={**seen, **words}, files=files, digest=digest)
 
     def _mounts(self) -> list[MountFlag]:
@@ -81,6 +83,7 @@ class Running(msgspec.Struct, frozen=True):
                     reach=reach,
                     binds=tuple(mounts.binds),
                     tmpfs=tuple(mounts.tmpfs),
+                    hosts=options.hosts,
                     stdin=None if script is None else _readable(script),
                 )
             except CommandFailed as error:  # it did not even start

@@ -131,6 +131,7 @@ class Workshop:
         reach: Reach = Reach.NONE,
         binds: tuple[Bind, ...] = (),
         tmpfs: tuple[Tmpfs, ...] = (),
+        hosts: tuple[tuple[str, str], ...] = (),
         stdin: int | None = None,
     ) -> tuple[int, Made]:
         """Run a command on the layers: its exit code and what it made.
@@ -138,6 +139,7 @@ class Workshop:
         Where the default network cannot be made it has none; the first output begins with why.
         """
         spec = replace(self._spec(lowers), process=process, binds=binds, tmpfs=tmpfs)
+        spec = replace(spec, extra_hosts=hosts)
         if reach is Reach.HOST:
             spec = replace(spec, network=Network.HOST)
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)

@@ -18,6 +18,7 @@ from wardian.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from wardian.build.builder import Options
+    from wardian.build.outputs import Output
     from wardian.build.progress import Event
     from wardian.images.store import Image
 
@@ -43,6 +44,10 @@ def _options(function: F) -> F:
                      type=click.Choice(["none", "default", "host"]),
                      envvar="WARDIAN_BUILD_NETWORK", help="The network of RUN."),
         click.option("--no-cache", is_flag=True, help="Run everything again."),
+        click.option("--no-cache-filter", metavar="STAGE", multiple=True,
+                     help="Run everything of this stage again."),
+        click.option("--add-host", metavar="NAME:ADDRESS", multiple=True,
+                     help="A line for the /etc/hosts that RUN sees."),
         click.option("--pull", is_flag=True, help="Get base images even if they are here."),
         click.option("--jobs", type=click.IntRange(0), default=0, metavar="N",
                      help="Build so many stages at once (as many as there are CPUs)."),
@@ -51,6 +56,15 @@ def _options(function: F) -> F:
                      type=click.Choice(["auto", "plain", "rawjson", "quiet"]),
                      help="How to tell what happens (on stderr)."),
         click.option("--iidfile", metavar="FILE", help="Write the image's id to a file."),
+        click.option("--metadata-file", metavar="FILE", help="Write what was built, as JSON."),
+        click.option("-o", "--output", "outputs", metavar="DIRECTORY|type=TYPE,…", multiple=True,
+                     help="Where the result goes: its files to a directory (type=local,dest=) or an"
+                     " archive (type=tar), the image to an archive (type=oci, type=docker) or to a"
+                     " registry (type=image,push=true)."),
+        click.option("--push", is_flag=True, help="The same as --output=type=image,push=true."),
+        click.option("--load", is_flag=True, help="Keep the image here, as is done anyway."),
+        click.option("--check", is_flag=True,
+                     help="Build nothing: say only what a Dockerfile is warned of."),
         click.option("--rewrite-timestamp", is_flag=True,
                      help="No file is newer than SOURCE_DATE_EPOCH."),
         click.option("--print", "what", metavar="ast|outline[,format=json|sexpr]",
@@ -80,7 +94,13 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
         with _named(name):
             click.echo(_shown(_dockerfile(context, name), what, target))
         return
-    quiet = flags["quiet"]
+    if flags["check"]:
+        with _named(name):
+            _check(_dockerfile(context, name))
+        return
+    quiet, outputs = flags["quiet"], _outputs(flags["outputs"], push=flags["push"])
+    if any(output.push for output in outputs) and not flags["tags"]:
+        raise InvalidInput("what is pushed needs a name", hint="add --tag HOST/NAME:TAG")
     with tempfile.TemporaryDirectory() as private:
         say = teller("quiet" if quiet else flags["progress"])
         with _agents(flags["ssh"], Path(private)) as sockets:
@@ -89,8 +109,78 @@ def build(*, what: str | None, context: str, name: str | None, target: str, **fl
     if flags["iidfile"]:
         with _writing(flags["iidfile"]) as path:
             path.write_text(image.digest)
-    if quiet or not options.tags:
+    if flags["metadata_file"]:
+        with _writing(flags["metadata_file"]) as path:
+            path.write_text(_metadata(image, options.tags))
+    for output in outputs:
+        _put(image, output, options.tags, quiet=quiet)
+    if (quiet or not options.tags) and all(output.target != STDIN for output in outputs):
         click.echo(image.digest)
+
+
+def _outputs(given: tuple[str, ...], *, push: bool) -> list[Output]:
+    from wardian.build.outputs import Kind, Output
+
+    found = [Output.parse(word) for word in given]
+    return [*found, Output(Kind.IMAGE, push=True)] if push else found
+
+
+def _put(image: Image, output: Output, tags: tuple[str, ...], *, quiet: bool) -> None:
+    """Write one output. Raises WardianError."""
+    from wardian.build import outputs
+    from wardian.build.outputs import Kind
+    from wardian.cli.image import writing
+    from wardian.cli.images import image_store
+    from wardian.cli.progress import shown
+    from wardian.images import archive
+    from wardian.images.registry.push import push
+
+    store = image_store()
+    if output.kind is Kind.LOCAL:
+        outputs.unpack(store, image, Path(output.target))
+    elif output.kind is Kind.IMAGE:
+        for tag in tags if output.push else ():
+            with shown(quiet=quiet) as progress:
+                push(store, tag, progress=progress)
+    else:
+        with writing(None if output.target == STDIN else output.target) as stream:
+            if output.kind is Kind.TAR:
+                outputs.pack(store, image, stream)
+            else:
+                names = tags or (image.digest,)
+                archive.save(store, names, stream, for_docker=output.kind is Kind.DOCKER)
+
+
+def _metadata(image: Image, tags: tuple[str, ...]) -> str:
+    """In the fields of buildx' metadata file."""
+    import json
+
+    from wardian.images.reference import Reference
+
+    names = ",".join(str(Reference.parse(tag)) for tag in tags)
+    found = {"containerimage.digest": image.digest}
+    return json.dumps(found | ({"image.name": names} if names else {}), indent=2)
+
+
+def _check(data: bytes) -> None:
+    """Say what is warned of before anything is built; exit code 1 if there is something."""
+    from wardian.build.checks import Checks
+    from wardian.build.lint import warnings
+    from wardian.build.parser import parse
+    from wardian.build.progress import Event, Plain
+    from wardian.build.stages import recipe
+
+    file = parse(data)
+    found = Checks.of(file).kept(warnings(file, recipe(file)))
+    plain = Plain()
+    for one in found:
+        event = Event(kind="warning", why=one.rule, text=one.text, line=one.line)
+        click.echo(plain.text(event), nl=False)
+    if found:
+        many = "1 warning has" if len(found) == 1 else f"{len(found)} warnings have"
+        click.echo(f"Check complete, {many} been found!")
+        raise SystemExit(1)
+    click.echo("Check complete, no warnings found.")
 
 
 def _agents(words: tuple[str, ...], private: Path) -> AbstractContextManager[dict[str, Path]]:
@@ -175,6 +265,8 @@ def _chosen(
         agents=sockets,
         network=flags["network"],
         use_cache=not flags["no_cache"],
+        uncached=frozenset(name.lower() for name in flags["no_cache_filter"]),
+        hosts=tuple(words.host(word) for word in flags["add_host"]),
         pull=flags["pull"],
         jobs=jobs(flags["jobs"]),
         epoch_s=int(epoch) if epoch else None,
