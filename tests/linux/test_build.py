@@ -15,6 +15,7 @@ from tests.archives import archive
 from tests.linux.program import IMAGE, PROGRAM, Done, Wardian, out, refused
 from wardian.images.store import ImageStore
 from wardian.runtime.spec import DEFAULT_PATH
+from wardian.storage import foreign
 
 Events = list[dict[str, object]]
 
@@ -303,6 +304,22 @@ def test_refusal_is_one_error_and_leaves_nothing(
     assert out(wardian("ps", "-aq")) == ""
     refused_done: Done = wardian("history", "x")
     refused(refused_done, 1)
+
+
+def test_files_keep_their_owners_for_whom_the_host_may_not_look(
+    wardian: Wardian, state: Path, context: Path
+) -> None:
+    if os.geteuid() != 0 and not foreign.has_own_ids():
+        pytest.skip("only who has subordinate ids keeps owners; add some to /etc/subuid")
+    text = f"FROM {IMAGE}\nRUN mkdir -m 700 /app && chown 5:6 /app\nUSER 5:6\nRUN echo x > /app/x\n"
+    built(wardian, "-t", "made", write(context, text))
+    said = out(wardian("run", "--rm", "made", "stat", "-c", "%u:%g %a", "/app", "/app/x"))
+    assert said == "5:6 700\n5:6 644\n"
+    assert "app/x" in out(wardian("image", "diff", IMAGE, "made"))
+    out(wardian("system", "check"))
+    out(wardian("rmi", "made"))
+    wardian("system", "prune", "--all", "--force")
+    assert os.listdir(state / "layers") == []
 
 
 def test_path_is_there_to_be_added_to(wardian: Wardian, context: Path) -> None:

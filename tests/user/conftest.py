@@ -23,6 +23,8 @@ USER_TESTS = (
     "tests/linux/test_cli_archives.py::test_exported_tree_is_what_the_container_sees_without_mounts",
     "tests/linux/test_cli_copy.py::test_copies_in_land_where_dockers_do",
     "tests/linux/test_cli_copy.py::test_frozen_container_is_copied_from_and_that_of_a_dead_keeper",
+    "tests/linux/test_build.py::test_files_keep_their_owners_for_whom_the_host_may_not_look",
+    "tests/linux/test_build_outputs.py::test_files_go_into_an_archive_as_they_are",
     "tests/linux/test_commit.py::test_container_becomes_an_image",
     "tests/linux/test_container_lifecycle.py",
     "tests/linux/test_debug.py::test_the_host_s_programs_see_what_an_image_without_any_has",

@@ -15,6 +15,7 @@ import msgspec
 
 from wardian.errors import NotFound, SetupError
 from wardian.images.store import Image
+from wardian.storage import foreign
 from wardian.storage.changes import ChangeKind
 from wardian.storage.flattened import Flattened, Node, flatten
 from wardian.storage.packing import attributes
@@ -88,16 +89,19 @@ class Comparison:
 
     def files(self) -> Iterator[FileDifference]:
         """Every difference between the trees that show, by path."""
+        yield from foreign.read(self._files, list[FileDifference])
+
+    def _files(self) -> list[FileDifference]:
         with ExitStack() as stack:
             sides = [
                 _Side(image, stack, self.old_stack if image is self.old else self.new_stack)
                 for image in (self.old, self.new)
             ]
-            yield from _differences(*sides)
+            return list(_differences(*sides))
 
 
 def _stack(image: Image) -> Flattened:
-    return flatten(image.layer_directories[::-1])
+    return foreign.read(lambda: flatten(image.layer_directories[::-1]), Flattened)
 
 
 def _shared(old: Sequence[str], new: Sequence[str]) -> int:

@@ -26,7 +26,7 @@ from wardian.images.index import NameIndex, cannot_store, name_of, named, storin
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, digest_of, parse
 from wardian.images.reference import Reference, is_digest
 from wardian.images.shared import shared_root
-from wardian.storage import tree, whiteout
+from wardian.storage import foreign, whiteout
 
 if TYPE_CHECKING:
     from wardian.images.ingest import Ingest
@@ -314,7 +314,7 @@ class ImageStore:
         with storing(), suppress(FileNotFoundError), self._directory(gone) as fd:
             if _lock(fd):
                 with self._directory("") as parent_fd:
-                    tree.remove(parent_fd, gone)
+                    foreign.remove(parent_fd, gone)
 
     @contextmanager
     def _directory(self, name: str) -> Iterator[int]:

@@ -22,6 +22,7 @@ from wardian.images.index import name_of, storing
 from wardian.images.manifest import Descriptor, ImageConfig, Manifest, parse
 from wardian.images.reference import Reference
 from wardian.images.store import ImageStore
+from wardian.storage import foreign
 from wardian.storage.layers import unpack_file, verify
 from wardian.storage.packing import pack
 
@@ -150,8 +151,8 @@ class Verification:
         with self._store.ingest() as ingest:
             fresh = ingest.work / "fresh"
             unpack_file(self._store.blob(source.digest), fresh)
-            expected = _fingerprint(fresh)
-            return expected is not None and _fingerprint(directory) != expected
+            expected, found = _fingerprints(fresh, directory)
+            return expected is not None and found != expected
 
     def mend(self, problem: Problem, *, in_use: Collection[Path]) -> bool:
         """Mend one problem if that takes nothing away; whether it was done.
@@ -188,6 +189,16 @@ class Verification:
         if gone is not None:
             self._store.discard(gone)
         return True
+
+
+def _fingerprints(*directories: Path) -> list[str | None]:
+    """Those of some trees, by root of their owners where the caller has such ids."""
+    if not foreign.has_own_ids():
+        return [_fingerprint(each) for each in directories]
+    found = foreign.as_root_of_own_ids(
+        lambda: msgspec.json.encode([_fingerprint(each) for each in directories])
+    )
+    return msgspec.json.decode(found, type=list[str | None])
 
 
 def _fingerprint(directory: Path) -> str | None:

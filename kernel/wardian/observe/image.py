@@ -32,6 +32,7 @@ from wardian.observe.image_frame import (
 )
 from wardian.observe.instruction import instruction
 from wardian.observe.label import label
+from wardian.storage import foreign
 from wardian.storage.changes import Change, ChangeKind
 from wardian.storage.flattened import Flattened, Note, flatten
 
@@ -123,13 +124,20 @@ def _stacked(image: Image, note: Note) -> tuple[Flattened, int]:
     """The layers stacked, and how many lowest ones lie below one that hides all."""
     shown = image.layer_directories[::-1]
     skipped = len(image.diff_ids) - len(shown)
+
+    def look() -> tuple[Flattened, list[tuple[int, Change]]]:
+        told: list[tuple[int, Change]] = []
+        return flatten(shown, lambda *change: told.append(change)), told
+
     try:
-        stack = flatten(shown, lambda number, change: note(number + skipped, change))
+        stack, told = foreign.read(look, tuple[Flattened, list[tuple[int, Change]]])
     except OSError as error:
         raise SetupError(
             f"the image's layers cannot be read: {error.strerror}",
             hint="`wardian system check` says what is wrong",
         ) from error
+    for number, change in told:
+        note(number + skipped, change)
     return stack, skipped
 
 

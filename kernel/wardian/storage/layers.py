@@ -14,7 +14,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from wardian.errors import InvalidInput, KernelRefused, SetupError, WardianError
 from wardian.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
-from wardian.storage import tree, whiteout
+from wardian.storage import foreign, tree, whiteout
 from wardian.storage.compression import decompressed, read_chunks
 from wardian.storage.tar import Entry, Kind, TarReader
 
@@ -134,16 +134,33 @@ def unpack(
 def unpack_file(
     archive: Path, directory: Path, *, digest: str | None = None, diff_id: str | None = None
 ) -> Unpacked:
-    """Unpack a layer's archive into a new directory, as `unpack` does; owners are kept for root."""
+    """Unpack a layer's archive into a new directory, as `unpack` does.
+
+    Owners are kept as far as the caller has ids: root, and a user with subordinate ones, in whose
+    containers they are what the archive says. Whoever has but one owns everything.
+    """
     directory.mkdir(mode=0o755)
     directory.chmod(0o755)  # whatever the umask
-    policy = Policy(owners=Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
-    fd = os.open(directory, tree.OPEN_DIRECTORY)
-    try:
-        with open(archive, "rb") as stream:
-            return unpack(stream, fd, policy=policy, digest=digest, diff_id=diff_id)
-    finally:
-        os.close(fd)
+
+    def fill(owners: Owners) -> Unpacked:
+        fd = os.open(directory, tree.OPEN_DIRECTORY)
+        try:
+            with open(archive, "rb") as stream:
+                policy = Policy(owners=owners)
+                return unpack(stream, fd, policy=policy, digest=digest, diff_id=diff_id)
+        finally:
+            os.close(fd)
+
+    def fill_as_root_of_own_ids() -> bytes:
+        unpacked = fill(Owners.AS_ARCHIVED)
+        os.chown(directory, 0, 0)  # or its owner could not move it into the store
+        return msgspec.json.encode(unpacked)
+
+    if foreign.has_own_ids():
+        return msgspec.json.decode(
+            foreign.as_root_of_own_ids(fill_as_root_of_own_ids), type=Unpacked
+        )
+    return fill(Owners.AS_ARCHIVED if os.geteuid() == 0 else Owners.CALLER)
 
 
 def verify(stream: BinaryIO, *, diff_id: str) -> None:
@@ -374,7 +391,8 @@ class _Unpacker:
             kind = stat.S_IFCHR if entry.kind is Kind.CHARACTER_DEVICE else stat.S_IFBLK
             os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=parent_fd)
         if self._policy.owners is Owners.AS_ARCHIVED:
-            os.chown(name, *_owner(entry), dir_fd=parent_fd, follow_symlinks=False)
+            with _own_ids(entry):
+                os.chown(name, *_owner(entry), dir_fd=parent_fd, follow_symlinks=False)
         if entry.kind is not Kind.SYMLINK:
             os.chmod(name, entry.mode, dir_fd=parent_fd)  # no symlink: we have just made it
         times = (entry.mtime_ns, entry.mtime_ns)
@@ -382,7 +400,8 @@ class _Unpacker:
 
     def _own(self, fd: int, entry: Entry) -> None:
         if self._policy.owners is Owners.AS_ARCHIVED:
-            os.fchown(fd, *_owner(entry))
+            with _own_ids(entry):
+                os.fchown(fd, *_owner(entry))
 
     def _set_attributes(self, fd: int, entry: Entry) -> None:
         """File capabilities and users' attributes; overlayfs' own would change what is shown."""
@@ -398,6 +417,21 @@ class _Unpacker:
                     is_forbidden and self._policy.owners is Owners.CALLER
                 ):
                     raise
+
+
+@contextmanager
+def _own_ids(entry: Entry) -> Iterator[None]:
+    """Say so of an owner whom our user namespace has no number for (user_namespaces(7))."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        user, group = _owner(entry)
+        raise SetupError(
+            f"the layer has files of user {user} and group {group}, ids that you do not have",
+            hint="widen your range in /etc/subuid and /etc/subgid (usermod --add-subuids …)",
+        ) from error
 
 
 def _clean(path: str) -> str:

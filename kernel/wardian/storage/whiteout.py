@@ -96,7 +96,8 @@ def make_opaque(directory_fd: int) -> None:
     only root can set.
     """
     if os.geteuid() == 0:
-        os.setxattr(directory_fd, OPAQUE_ATTRIBUTES[0], _OPAQUE)
+        with suppress(PermissionError):  # root of a user namespace
+            os.setxattr(directory_fd, OPAQUE_ATTRIBUTES[0], _OPAQUE)
     try:
         os.setxattr(directory_fd, OPAQUE_ATTRIBUTES[1], _OPAQUE)
     except OSError as error:
