@@ -52,7 +52,12 @@ export class Player {
     this.slider = h("input", {
       class: "wd-slider",
       aria: { label: words.position },
-      attributes: { type: "range", min: "0", max: String(film.seconds), step: stepSize(film.seconds) },
+      attributes: {
+        type: "range",
+        min: "0",
+        max: String(film.seconds),
+        step: stepSize(film.seconds),
+      },
       on: { input: () => this.seek(Number(this.slider.value)) },
     });
     this.speed = h(

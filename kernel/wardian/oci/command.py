@@ -242,7 +242,7 @@ def _made(invocation: Invocation, *, is_detached: bool) -> Iterator[tuple[Record
     bundle = os.path.realpath(flags.get("bundle", "."))
     # sd_listen_fds(3): sockets that whoever started us gives to the program, if they are for us.
     is_for_us = os.environ.get("LISTEN_PID") == str(os.getpid())
-    listening = _count("LISTEN_FDS", os.environ.get("LISTEN_FDS", "0") if is_for_us else "0")
+    listening = _count("LISTEN_FDS", os.environ.get("LISTEN_FDS", "0")) if is_for_us else 0
     options = create.Options(
         bundle=bundle,
         manager=invocation.manager,
@@ -473,9 +473,8 @@ def _spec(invocation: Invocation) -> int:
     from wardian.oci import description
 
     path = Path(invocation.flags.get("bundle", ".")) / "config.json"
-    data = msgspec.json.format(
-        msgspec.json.encode(description.example(rootless="rootless" in invocation.flags)), indent=4
-    )
+    example = description.example(rootless="rootless" in invocation.flags)
+    data = msgspec.json.format(msgspec.json.encode(example), indent=4)
     with path.open("xb") as file:
         file.write(data)
     return 0
