@@ -7,7 +7,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardian.observe.label import label
+from wardian.observe.label import label, unlabel, visible
 
 
 def test_plain_names_stay_as_they_are() -> None:
@@ -48,6 +48,22 @@ NAMES = st.one_of(st.text(), st.binary().map(os.fsdecode))
 @given(NAMES, NAMES)
 def test_two_names_never_share_a_label(one: str, other: str) -> None:
     assert (label(one) == label(other)) == (one == other)
+
+
+@given(NAMES)
+def test_a_label_stands_for_its_name_and_no_other(name: str) -> None:
+    assert unlabel(label(name)) in (name, None)
+    assert name.endswith(tuple("0123456789abcdef")) or unlabel(label(name)) == name
+
+
+def test_what_is_no_label_stands_for_nothing() -> None:
+    assert [unlabel(one) for one in ("\x1b", "a\\b", "\\u{110000}", "\\x4", label("a" * 5000))] == [
+        None
+    ] * 5
+
+
+def test_a_line_of_a_file_keeps_its_tabs_and_backslashes() -> None:
+    assert visible("\tprintf 'a\\n'\x1b[2J\r") == "\tprintf 'a\\n'\\x1b[2J\\x0d"
 
 
 def test_long_names_are_cut_and_stay_different() -> None:

@@ -16,8 +16,8 @@ from typing import ClassVar
 from wardian.errors import FailedPrecondition
 from wardian.observe.frames import Mark, UpperEntry
 from wardian.observe.label import label
-from wardian.observe.layers import LayersSampler, file_bytes, parents
-from wardian.observe.lowers import kind_of
+from wardian.observe.layers import LayersSampler, parents
+from wardian.observe.lowers import file_bytes, kind_of
 from wardian.observe.subject import Subject
 from wardian.storage.changes import ChangeKind
 from wardian.storage.difference import Comparison

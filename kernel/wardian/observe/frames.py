@@ -66,7 +66,8 @@ class UpperEntry(msgspec.Struct, frozen=True, kw_only=True):
     ``hides`` names the layer whose version of the path this entry hides (or, for a whiteout,
     deletes), ``hidden_bytes`` its size. ``is_opaque`` means that the directory shows nothing of
     the directories below it (the ``overlay.opaque`` attribute). What is gone from a copy has the
-    kind that it had.
+    kind that it had. ``is_copied_up``: overlayfs says that the file began as a copy of what it
+    hides (the ``overlay.origin`` attribute); others were put in its place, or it does not tell.
     """
 
     path: str
@@ -78,11 +79,17 @@ class UpperEntry(msgspec.Struct, frozen=True, kw_only=True):
     is_opaque: bool = False
     hides: str | None = None
     hidden_bytes: int | None = None
+    is_copied_up: bool = False
 
     @property
     def key(self) -> str:
         """What identifies the row from frame to frame."""
         return self.path
+
+    @property
+    def copied_up_bytes(self) -> int:
+        """How much was copied at most: a file that was truncated is copied without its data."""
+        return min(self.size_bytes, self.hidden_bytes or 0) if self.is_copied_up else 0
 
 
 class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +100,8 @@ class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
 
     ``layers`` come uppermost first. ``entries`` are at most ``LayersSampler.max_entries``, the
     latest changed; ``left_out`` counts the others. The counts and ``upper_bytes`` cover all;
-    ``unreadable`` counts directories that the host's user may not list.
+    ``unreadable`` counts directories that the host's user may not list. ``copied_up`` files began
+    as copies of layers' files, of ``copied_up_bytes`` at most.
     """
 
     view: ClassVar[str] = "layers"
@@ -113,6 +121,8 @@ class LayersFrame(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int
     upper_bytes: int
     driver: str = Driver.OVERLAY.value
+    copied_up: int = 0
+    copied_up_bytes: int = 0
 
 
 class PathVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ import stat
 import time
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar
 
 from wardian.errors import NotFound, SetupError
+from wardian.observe.folder import UpperFolder
 from wardian.observe.frames import (
-    Kind,
     Layer,
     LayersFrame,
     Mark,
@@ -20,8 +21,9 @@ from wardian.observe.frames import (
     Source,
     UpperEntry,
 )
-from wardian.observe.label import label
-from wardian.observe.lowers import Lowers, kind_of
+from wardian.observe.label import label, unlabel
+from wardian.observe.layer_use import UpperNow
+from wardian.observe.lowers import Lowers, file_bytes, kind_of, mark_of
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
 from wardian.observe.upper import UpperTree
@@ -43,7 +45,7 @@ class LayersSampler:
         self._path_of: dict[str, str] = {}
         self._hidden: dict[str, tuple[str, os.stat_result] | None] = {}
         self._counts = dict.fromkeys(Mark, 0)
-        self._bytes = 0
+        self._bytes = self._copied_up = self._copied_up_bytes = 0
         self._is_first = True
         self._layers = _layers(subject)
 
@@ -61,7 +63,8 @@ class LayersSampler:
         self._entries.clear()
         self._path_of.clear()
         self._hidden.clear()
-        self._counts, self._bytes = dict.fromkeys(Mark, 0), 0
+        self._counts = dict.fromkeys(Mark, 0)
+        self._bytes = self._copied_up = self._copied_up_bytes = 0
         assert self._tree is not None
         self._take(self._tree.facts)
 
@@ -99,16 +102,70 @@ class LayersSampler:
         self._take(changed)
         return self._frame()
 
-    def versions(self, shown_path: str) -> PathVersions:
-        """All versions of a path of the frame, uppermost first: they say which layer wins."""
+    @property
+    def directories(self) -> dict[str, Path]:
+        """Where each layer lies, uppermost first, by its name."""
+        return {layer.name: Path(layer.host_path) for layer in self._layers}
+
+    def path_of(self, shown_path: str) -> str:
+        """The path below a layer that one of a view stands for. Raises NotFound."""
         path = self._path_of.get(shown_path)
-        if path is None or self._tree is None or self._lowers is None:
-            raise NotFound(f"the upper layer has no {shown_path[:200]!r} now")
-        below = self._lowers.versions(path)
-        versions = [_version(name, facts, wins=False) for name, facts in below]
-        if (facts := self._tree.facts.get(path)) is not None:
+        if path is None:
+            path = _path_of(shown_path)
+        if path is None:
+            raise NotFound(f"no layer can have {shown_path[:200]!r}")
+        return path
+
+    def versions(self, shown_path: str) -> PathVersions:
+        """All versions of a path, uppermost first: they say which layer wins. Raises NotFound."""
+        path = self.path_of(shown_path)
+        if self._tree is None or self._lowers is None:
+            raise NotFound("nobody looks any more")
+        facts = self._tree.facts.get(path)
+        winner = self._lowers.winner(path) if facts is None and not self._hides(path) else None
+        versions = [
+            _version(name, found, wins=winner is not None and name == winner[0])
+            for name, found in self._lowers.versions(path)
+        ]
+        if facts is not None:
             versions.insert(0, _version(self._layers[0].name, facts, wins=True))
+        if not versions:
+            raise NotFound(f"no layer has {shown_path[:200]!r} now")
         return PathVersions(path=shown_path, versions=tuple(versions))
+
+    def upper_folder(self, path: str) -> UpperFolder:
+        """What the upper layer has in a directory at this moment. Raises NotFound."""
+        if self._tree is None:
+            raise NotFound("nobody looks any more")
+        return UpperFolder(
+            name=self._layers[0].name,
+            facts=self._tree.children(path),
+            opaque=frozenset(name for name in self._tree.opaque if os.path.dirname(name) == path),
+            hides=self._hides(path) or path in self._tree.opaque,
+            is_unreadable=path in self._tree.unreadable,
+        )
+
+    def upper_now(self) -> UpperNow | None:
+        """All of the upper layer at this moment; None for a copy. Raises NotFound."""
+        if self._tree is None:
+            raise NotFound("nobody looks any more")
+        if not self._subject.driver.has_upper:
+            return None
+        tree = self._tree
+        return UpperNow(dict(tree.facts), frozenset(tree.opaque), len(tree.unreadable))
+
+    def _hides(self, path: str) -> bool:
+        """Whether the upper layer hides all that the others have in the place of a path."""
+        assert self._tree is not None
+        tree = self._tree
+        facts = tree.facts.get(path)
+        if facts is not None and not stat.S_ISDIR(facts.st_mode):
+            return True
+        above = [(one, tree.facts.get(one)) for one in parents(path)]
+        return ("" in tree.opaque and bool(path)) or any(
+            one in tree.opaque or (found is not None and not stat.S_ISDIR(found.st_mode))
+            for one, found in above
+        )
 
     def _take(self, paths: Iterable[str]) -> None:
         assert self._tree is not None
@@ -135,17 +192,27 @@ class LayersSampler:
         assert self._tree is not None
         hidden = self._look_below(path)
         is_opaque = path in self._tree.opaque
+        below = None if hidden is None else hidden[1]
+        mark = mark_of(facts, below, is_opaque=is_opaque)
         return UpperEntry(
             path=shown,
-            mark=_mark(facts, None if hidden is None else hidden[1], is_opaque=is_opaque),
+            mark=mark,
             kind=kind_of(facts),
             size_bytes=facts.st_size if stat.S_ISREG(facts.st_mode) else 0,
             mode=stat.S_IMODE(facts.st_mode),
             changed_s=facts.st_ctime,
             is_opaque=is_opaque,
             hides=None if hidden is None else hidden[0],
-            hidden_bytes=None if hidden is None else file_bytes(hidden[1]),
+            hidden_bytes=None if below is None else file_bytes(below),
+            is_copied_up=mark is Mark.MODIFIED and self._is_copied_up(path, facts, below),
         )
+
+    def _is_copied_up(self, path: str, facts: os.stat_result, below: os.stat_result | None) -> bool:
+        """It stays what it is as long as it is the same file."""
+        assert self._tree is not None
+        if below is None or not (stat.S_ISREG(facts.st_mode) and stat.S_ISREG(below.st_mode)):
+            return False
+        return self._tree.is_copied_up(path)
 
     def _look_below(self, path: str) -> tuple[str, os.stat_result] | None:
         """What of the lower layers the entry hides. They never change, so one look is enough.
@@ -164,6 +231,8 @@ class LayersSampler:
     def _count(self, entry: UpperEntry, sign: int) -> None:
         self._counts[entry.mark] += sign
         self._bytes += sign * entry.size_bytes
+        self._copied_up += sign * entry.is_copied_up
+        self._copied_up_bytes += sign * entry.copied_up_bytes
 
     def _frame(self) -> LayersFrame:
         assert self._tree is not None
@@ -183,6 +252,8 @@ class LayersSampler:
             deleted=self._counts[Mark.DELETED],
             upper_bytes=self._bytes,
             driver=self._subject.driver.value,
+            copied_up=self._copied_up,
+            copied_up_bytes=self._copied_up_bytes,
         )
 
 
@@ -197,20 +268,6 @@ def _layers(subject: Subject) -> tuple[Layer, ...]:
     return (Layer(name=name, host_path=str(subject.upper)), *lowers)
 
 
-def _mark(facts: os.stat_result, below: os.stat_result | None, *, is_opaque: bool) -> Mark:
-    if kind_of(facts) is Kind.WHITEOUT:
-        return Mark.DELETED
-    if below is None:
-        return Mark.ADDED
-    is_directory = stat.S_ISDIR(facts.st_mode) and facts.st_mode == below.st_mode
-    return Mark.UNCHANGED if is_directory and not is_opaque else Mark.MODIFIED
-
-
-def file_bytes(facts: os.stat_result) -> int | None:
-    """A file's size; what is no file has none."""
-    return facts.st_size if stat.S_ISREG(facts.st_mode) else None
-
-
 def _version(layer: str, facts: os.stat_result, *, wins: bool) -> PathVersion:
     return PathVersion(
         layer=layer,
@@ -220,6 +277,20 @@ def _version(layer: str, facts: os.stat_result, *, wins: bool) -> PathVersion:
         modified_s=facts.st_mtime,
         wins=wins,
     )
+
+
+def _path_of(shown: str) -> str | None:
+    """The relative path of a label; None if no file can be named so."""
+    path = unlabel(shown.removeprefix("/"))
+    if path is None or "\0" in path:
+        return None
+    if path and any(name in ("", ".", "..") for name in path.split("/")):
+        return None
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return None
+    return path
 
 
 def parents(path: str) -> Iterable[str]:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from wardian.observe.frames import Kind
+from wardian.observe.frames import Kind, Mark
 from wardian.storage.stack import LayerStack
 from wardian.storage.whiteout import is_whiteout
 
@@ -30,12 +30,32 @@ def kind_of(facts: os.stat_result) -> Kind:
     return Kind.DEVICE
 
 
+def file_bytes(facts: os.stat_result) -> int | None:
+    """A file's size; what is no file has none."""
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+
+
+def mark_of(facts: os.stat_result, below: os.stat_result | None, *, is_opaque: bool) -> Mark:
+    """What a layer does to a path, of which the layers below it show ``below``."""
+    if kind_of(facts) is Kind.WHITEOUT:
+        return Mark.DELETED
+    if below is None:
+        return Mark.ADDED
+    is_directory = stat.S_ISDIR(facts.st_mode) and facts.st_mode == below.st_mode
+    return Mark.UNCHANGED if is_directory and not is_opaque else Mark.MODIFIED
+
+
 class Lowers:
     """The lower directories of an overlay, uppermost first, as ``lower n`` down to ``lower 0``."""
 
     def __init__(self, directories: Sequence[Path]) -> None:
-        self.names = tuple(f"lower {n}" for n in reversed(range(len(directories))))
+        self.names = self.names_of(len(directories))
         self._stack = LayerStack(directories)
+
+    @staticmethod
+    def names_of(count: int) -> tuple[str, ...]:
+        """What so many lower layers are called, uppermost first."""
+        return tuple(f"lower {n}" for n in reversed(range(count)))
 
     def winner(self, path: str) -> tuple[str, os.stat_result] | None:
         """The lower layer whose version of ``path`` is seen when no upper hides it."""

@@ -83,6 +83,24 @@ class UpperTree:
         changed, self._changed = self._changed, set()
         return changed
 
+    def children(self, directory: str) -> dict[str, os.stat_result]:
+        """What is known in a directory ("" is the root), by its names."""
+        record = self._directories.get(directory)
+        names = set() if record is None else record.names
+        paths = {name: _join(directory, name) for name in names}
+        return {name: self.facts[path] for name, path in paths.items() if path in self.facts}
+
+    def is_copied_up(self, path: str) -> bool:
+        """Whether overlayfs says that a regular file began as a copy of a lower one."""
+        try:
+            fd = open_below(self._root_fd, path, os.O_PATH | os.O_NOFOLLOW)
+        except (FileNotFoundError, KernelRefused):
+            return False
+        try:
+            return stat.S_ISREG(os.fstat(fd).st_mode) and whiteout.is_copied_up(fd)
+        finally:
+            os.close(fd)
+
     def close(self) -> None:
         """Give the watches back."""
         self._inotify.close()

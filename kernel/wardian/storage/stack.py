@@ -126,10 +126,18 @@ class Folder:
                 return None if self._is_whiteout(fd, name, status) else (fd, status)
         return None
 
+    def owned(self, name: str) -> tuple[int, os.stat_result] | None:
+        """The same as `look_up`, with the number of the layer that it is from."""
+        found = self.find(name)
+        return None if found is None else (self.visible[self._fds.index(found[0])], found[1])
+
+    def listed(self) -> set[str]:
+        """Every name that a layer has here, be it only to delete it."""
+        return {name for fd in self._fds for name in os.listdir(fd)}
+
     def names(self) -> set[str]:
         """Every name that is seen."""
-        listed = {name for fd in self._fds for name in os.listdir(fd)}
-        return {name for name in listed if self.look_up(name) is not None}
+        return {name for name in self.listed() if self.look_up(name) is not None}
 
     def _is_whiteout(self, fd: int, name: str, status: os.stat_result) -> bool:
         return whiteout.is_whiteout(status) or (

@@ -27,6 +27,14 @@ WHITEOUT_ATTRIBUTES = ("trusted.overlay.whiteout", "user.overlay.whiteout")
 # overlayfs does, or by a file .wh.NAME (main.c: set_fd_opaque, create_whiteout). It lets no
 # container have a name that begins so.
 FUSE_OPAQUE_ATTRIBUTE = "user.fuseoverlayfs.opaque"
+# A file that was copied up has this, even where the lower file system has no file handles to keep
+# in it (fs/overlayfs/copy_up.c: ovl_set_origin_fh); not so one with hard links. fuse-overlayfs
+# keeps the path (main.c: copyup).
+ORIGIN_ATTRIBUTES = (
+    "trusted.overlay.origin",
+    "user.overlay.origin",
+    "user.fuseoverlayfs.origin",
+)
 PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.", "user.fuseoverlayfs.")
 
 _OPAQUE = b"y"
@@ -65,6 +73,15 @@ def _mark(directory: int | Path) -> bytes:
         with suppress(OSError):
             return os.getxattr(directory, attribute)
     return b""
+
+
+def is_copied_up(file_fd: int) -> bool:
+    """Whether a file of an upper, open as a path alone, says that it is a copy of a lower one."""
+    for attribute in ORIGIN_ATTRIBUTES:
+        with suppress(OSError):
+            os.getxattr(f"/proc/self/fd/{file_fd}", attribute)
+            return True
+    return False
 
 
 def is_whiteout(status: os.stat_result) -> bool:

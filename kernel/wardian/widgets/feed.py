@@ -30,6 +30,7 @@ from wardian.observe.subject import Subject
 from wardian.observe.surroundings import Surroundings, observe, sampler
 from wardian.observe.wire import Frame
 from wardian.runtime.container import Container
+from wardian.widgets.layer_questions import LayerQuestions
 from wardian.widgets.limiter import Limiter, Wish
 
 PULSE = Pulse()
@@ -108,6 +109,7 @@ class Feed:
         self._watch: Watch[Any] | None = None
         self._viewers: dict[str, float] = {}
         self._sent: Frame | None = None
+        self._questions = LayerQuestions(self._send_json)
 
     def look_once(self, frame: Frame | None = None) -> None:
         """Take one frame at once, in this thread, before anybody looks, unless it is given."""
@@ -131,11 +133,12 @@ class Feed:
         """Take in what the page says. It can be anything, so nothing of it is trusted."""
         if not isinstance(content, dict):
             return
-        kind, viewer, path = (content.get(name) for name in ("kind", "id", "path"))
+        kind, viewer = content.get("kind"), content.get("id")
         if kind == "visible" and isinstance(viewer, str):
             self._notice_viewer(viewer, is_visible=content.get("visible") is True)
-        elif kind == "versions" and isinstance(path, str):
-            self._answer_versions(path)
+        elif isinstance(self._sampler, LayersSampler):
+            if self._watch is not None:
+                self._questions.hear(content, self._watch, self._sampler)
         elif kind == "way":
             self._answer_way(content)
         elif kind == "limit" and (wish := Wish.of(content)) is not None:
@@ -179,6 +182,7 @@ class Feed:
 
     def _rest(self) -> None:
         watch, self._watch = self._watch, None
+        self._questions.close()
         if watch is not None:
             watch.close()
             self._when_resting()
@@ -208,20 +212,6 @@ class Feed:
         frames = list(self.history)[-_HISTORY_FRAMES:]
         columns = {name: [getattr(frame, name) for frame in frames] for name in _HISTORY_FIELDS}
         return [msgspec.json.encode({"kind": "history", "columns": columns})]
-
-    def _answer_versions(self, path: str) -> None:
-        looking, watch = self._sampler, self._watch
-        if watch is None or not isinstance(looking, LayersSampler):
-            return
-
-        def answer() -> None:
-            try:
-                versions = looking.versions(path)
-            except WardianError:
-                return  # it went while the question was on its way: the next frame says so
-            self._send_json({"kind": "versions", **msgspec.to_builtins(versions)})
-
-        watch.ask(answer)
 
     def _answer_way(self, content: dict[str, Any]) -> None:
         """Compute a packet's way from what was seen last."""

@@ -6,7 +6,6 @@ done in a thread, for the layer that was asked for last.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from wardian.observe.frames import Mark
 from wardian.observe.history import History
 from wardian.observe.image import Exhibit
 from wardian.observe.image_frame import ImageFrame, LayerFiles
+from wardian.widgets.errands import Errands
 
 _LETTERS = {Mark.ADDED: "A", Mark.MODIFIED: "M", Mark.DELETED: "D", Mark.UNCHANGED: "U"}
 
@@ -30,9 +30,7 @@ class ImageFeed:
         self.history = History(ImageFrame.view, exhibit.reference)
         self._exhibit = exhibit
         self._send = send
-        self._lock = threading.Lock()
-        self._wanted: int | None = None
-        self._is_reading = False
+        self._reading = Errands("wardian-image")
 
     def look_once(self, frame: ImageFrame | None = None) -> None:
         """Take the frame, unless it is given. Raises WardianError."""
@@ -48,11 +46,11 @@ class ImageFeed:
         if kind == "visible" and content.get("visible") is True:
             self._show()
         elif kind == "files" and isinstance(layer, int) and 0 <= layer < MAX_LAYERS:
-            self._read(layer)
+            self._reading.run("files", lambda: self._read(layer))
 
     def close(self) -> None:
         """Want nothing more."""
-        self._wanted = None
+        self._reading.forget()
 
     def _show(self) -> None:
         try:
@@ -65,24 +63,10 @@ class ImageFeed:
         self._send([wire.full(self.history.last)])
 
     def _read(self, layer: int) -> None:
-        with self._lock:
-            self._wanted = layer
-            if self._is_reading:
-                return
-            self._is_reading = True
-        threading.Thread(target=self._read_wanted, name="wardian-image", daemon=True).start()
-
-    def _read_wanted(self) -> None:
-        while True:
-            with self._lock:
-                layer, self._wanted = self._wanted, None
-                if layer is None:
-                    self._is_reading = False
-                    return
-            try:
-                self._send([_told(self._exhibit.files(layer))])
-            except WardianError as error:
-                self._fail(error)
+        try:
+            self._send([_told(self._exhibit.files(layer))])
+        except WardianError as error:
+            self._fail(error)
 
     def _fail(self, error: WardianError) -> None:
         message = {"kind": "error", "what": error.what, "hint": error.hint}

@@ -1,0 +1,132 @@
+"""What a page asks of a container's layers: versions, contents, directories, and how well they fit.
+
+The sampler is asked in the pulse's thread, as it must be; files are read in another, so that no
+view waits for a container. Answers are no frames: neither recordings nor saved notebooks hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from wardian.errors import NotFound, WardianError
+from wardian.observe.content import Content, Reading, read
+from wardian.observe.folder import MERGED, merged, of_layer
+from wardian.observe.layer_use import layers_use
+from wardian.observe.layers import LayersSampler
+from wardian.observe.pulse import Watch
+from wardian.observe.text_diff import TextDiff, text_diff
+from wardian.widgets.errands import Errands
+
+
+class LayerQuestions:
+    """Answers by ``send``, which may be called from a thread of its own."""
+
+    def __init__(self, send: Callable[[object], None]) -> None:
+        self._send = send
+        self._reading, self._counting = Errands("wardian-files"), Errands("wardian-layers")
+        self._counted = 0
+
+    def hear(self, content: dict[str, Any], watch: Watch[Any], looking: LayersSampler) -> None:
+        """Take in a question. It can be anything, so nothing of it is trusted."""
+        kind, path = content.get("kind"), content.get("path")
+        if kind == "use":
+            watch.ask(lambda: self._count(looking))
+        elif not isinstance(path, str):
+            return
+        elif kind == "versions":
+            watch.ask(lambda: self._tell_versions(looking, path))
+        elif kind == "content":
+            layer, against = content.get("layer"), content.get("against")
+            if layer in looking.directories and (against is None or against in looking.directories):
+                watch.ask(lambda: self._read(looking, path, str(layer), against))
+        elif kind == "folder":
+            tree = content.get("tree")
+            if tree == MERGED or tree in list(looking.directories)[1:]:
+                watch.ask(lambda: self._list(looking, path, str(tree)))
+
+    def close(self) -> None:
+        """Answer nothing more."""
+        self._counted += 1
+        self._reading.forget()
+        self._counting.forget()
+
+    def _tell_versions(self, looking: LayersSampler, path: str) -> None:
+        try:
+            versions = looking.versions(path)
+        except WardianError:
+            return  # it went while the question was on its way: the next frame says so
+        self._send({"kind": "versions", **msgspec.to_builtins(versions)})
+
+    def _read(self, looking: LayersSampler, path: str, layer: str, against: str | None) -> None:
+        try:
+            name = looking.path_of(path)
+        except NotFound:
+            return
+        directories = looking.directories
+
+        def errand() -> None:
+            one = read(layer, directories[layer], name)
+            other = None if against is None else read(against, directories[against], name)
+            content, diff = one.content, None
+            if other is not None:
+                # Uppermost first: the one that comes later in it is the older one.
+                layers = list(directories)
+                pair = sorted((one, other), key=lambda it: -layers.index(it.content.layer))
+                diff = _differing(*pair)
+            self._send(
+                {"kind": "content", "path": path, "against": against, **_told(content, diff)}
+            )
+
+        self._reading.run("content", errand)
+
+    def _list(self, looking: LayersSampler, path: str, tree: str) -> None:
+        try:
+            name = looking.path_of(path)
+            upper = looking.upper_folder(name)
+        except NotFound:
+            return
+        lowers = list(looking.directories.values())[1:]
+
+        def errand() -> None:
+            found = merged(lowers, upper, name) if tree == MERGED else of_layer(lowers, tree, name)
+            self._send({"kind": "folder", **msgspec.to_builtins(found), "path": path})
+
+        self._reading.run((tree, path), errand)
+
+    def _count(self, looking: LayersSampler) -> None:
+        try:
+            upper = looking.upper_now()
+        except NotFound:
+            return
+        lowers, number = list(looking.directories.values())[1:], self._counted
+
+        def ensure_wanted() -> None:
+            if self._counted != number:
+                raise NotFound("nobody looks any more")
+
+        def errand() -> None:
+            try:
+                found = layers_use(lowers, upper, ensure_wanted)
+            except WardianError as error:
+                if self._counted == number:
+                    self._send({"kind": "use", "problem": error.what})
+                return
+            self._send({"kind": "use", "problem": "", "use": msgspec.to_builtins(found)})
+
+        self._counting.run("use", errand)
+
+
+def _differing(old: Reading, new: Reading) -> TextDiff | None:
+    """None if one of them is no text."""
+    if old.lines is None or new.lines is None:
+        return None
+    is_partial = not (old.content.is_whole and new.content.is_whole)
+    since, until = old.content.layer, new.content.layer
+    return text_diff(since, old.lines, until, new.lines, is_partial=is_partial)
+
+
+def _told(content: Content, diff: TextDiff | None) -> dict[str, Any]:
+    return {"content": msgspec.to_builtins(content), "diff": msgspec.to_builtins(diff)}
