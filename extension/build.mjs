@@ -4,7 +4,7 @@
  */
 
 import { build } from "esbuild";
-import { readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -17,25 +17,32 @@ const shared = {
   bundle: true,
   minify: true,
   legalComments: "none",
-  footer: { js: licences("d3-hierarchy", "d3-path", "d3-shape") },
   outdir: join(here, "..", "kernel", "wardian", "widgets", "static"),
   logLevel: "warning",
 };
 
 /** The licences of what is bundled must travel with it. */
-function licences(...packages) {
-  const texts = packages.map((name) => {
+function licences(inputs) {
+  const found = Object.entries(inputs).flatMap(([path, { bytesInOutput }]) => {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1];
+    return name !== undefined && bytesInOutput > 0 ? [name] : [];
+  });
+  const texts = [...new Set(found)].sort().map((name) => {
     const text = readFileSync(join(here, "node_modules", name, "LICENSE"), "utf8");
     return `${name}:\n${text.trim()}`;
   });
-  return `/*\n${texts.join("\n\n")}\n*/`;
+  return texts.length === 0 ? "" : `/*\n${texts.join("\n\n")}\n*/\n`;
 }
 
-await build({
+const { metafile } = await build({
   ...shared,
+  metafile: true,
   entryPoints: views.map((view) => `src/widgets/${view}.ts`),
   outbase: "src/widgets",
   format: "esm",
   target: "es2022",
 });
+for (const [path, { inputs }] of Object.entries(metafile.outputs)) {
+  appendFileSync(join(here, path), licences(inputs));
+}
 await build({ ...shared, entryPoints: ["style/views.css"], outbase: "style" });

@@ -3,13 +3,64 @@
  * WebSocket.
  */
 
-import type { FrameMessage, PathVersion, View } from "./frames.js";
+import type { FrameMessage, Kind, PathVersion, UpperEntry, View } from "./frames.js";
 import type { LimitKind } from "./limit-steps.js";
 
 export interface VersionsMessage {
   kind: "versions";
   path: string;
   versions: PathVersion[];
+}
+
+/** What is in a path of one layer, and what differs from another's text. */
+export interface ContentMessage {
+  kind: "content";
+  path: string;
+  content: {
+    layer: string;
+    form: "text" | "binary" | "target" | "device" | "nothing" | "refused" | "gone";
+    kind: Kind | null;
+    size_bytes: number;
+    read_bytes: number;
+    text: string;
+    is_escaped: boolean;
+  };
+  diff: {
+    since: string;
+    until: string;
+    lines: string[];
+    left_out: number;
+    is_coarse: boolean;
+    is_partial: boolean;
+  } | null;
+}
+
+/** A directory of one layer's tree, or of all merged. */
+export interface FolderMessage {
+  kind: "folder";
+  tree: string;
+  path: string;
+  rows: UpperEntry[];
+  left_out: number;
+  is_refused: boolean;
+}
+
+/** How well a container uses its layers. */
+export interface UseMessage {
+  kind: "use";
+  /** Why it is not known; "" if it is. */
+  problem: string;
+  use?: {
+    time_s: number;
+    efficiency: number;
+    least_bytes: number;
+    total_bytes: number;
+    wasted_bytes: number;
+    wasted: { path: string; total_bytes: number; layers: string[]; is_deleted: boolean }[];
+    left_out: number;
+    has_upper: boolean;
+    unreadable: number;
+  };
 }
 
 /** Past figures of the resources view, one array a series. */
@@ -76,6 +127,9 @@ export interface ErrorMessage {
 export type HostMessage =
   | FrameMessage
   | VersionsMessage
+  | ContentMessage
+  | FolderMessage
+  | UseMessage
   | HistoryMessage
   | WayMessage
   | FilesMessage
@@ -85,6 +139,9 @@ export type HostMessage =
 export type Request =
   | { kind: "visible"; id: string; visible: boolean }
   | { kind: "versions"; path: string }
+  | { kind: "content"; path: string; layer: string; against: string | null }
+  | { kind: "folder"; tree: string; path: string }
+  | { kind: "use" }
   | { kind: "files"; layer: number }
   | { kind: "limit"; what: LimitKind; value: number | null; number: number }
   | { kind: "way"; source: string; destination: string; port: number; protocol: string };

@@ -78,6 +78,7 @@ export const layersSays = /* @__PURE__ */ vocabulary((trans) => ({
   stat: (layer: string) => trans.__("the version of %1", layer),
   whiteout: (layer: string) => trans.__("%1: a whiteout, the character device 0,0", layer),
   diff: (layer: string) => trans.__("what has changed since %1", layer),
+  origin: trans.__("the mark of a file that was copied up: which one it is a copy of"),
   mergedStat: trans.__("what the container sees"),
   mergedGone: trans.__("what the container sees: nothing"),
 }));

@@ -23,6 +23,10 @@ export interface UpperEntry {
   is_opaque: boolean;
   hides: string | null;
   hidden_bytes: number | null;
+  /** It began as a copy of what it hides; recordings made before do not tell. */
+  is_copied_up?: boolean;
+  /** The layer that it is from, in a directory that was asked for. */
+  owner?: string;
 }
 
 export interface LayersFrame {
@@ -41,6 +45,9 @@ export interface LayersFrame {
   upper_bytes: number;
   /** What was recorded before there were several is of an overlay. */
   driver?: "overlay" | "fuse-overlayfs" | "native";
+  /** Files that began as copies of layers' files, and how many bytes were copied at most. */
+  copied_up?: number;
+  copied_up_bytes?: number;
 }
 
 export interface PathVersion {

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { bytes, percent } from "./format.js";
-import { imageWords as words } from "./words.js";
+import { useWords as words } from "./words.js";
 
 export interface Use {
   efficiency: number;

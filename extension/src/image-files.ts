@@ -6,7 +6,7 @@ import { bytes } from "./format.js";
 import type { FileRow, LayerRow, Mark } from "./frames.js";
 import { buildTree, visibleRows, type PathNode, type PathRow } from "./layers-tree.js";
 import { GLYPHS, MarkFilter } from "./mark-filter.js";
-import { keepOneTabStop, moveFocus } from "./rows.js";
+import { keepOneTabStop, onTreeKey } from "./rows.js";
 import { imageWords as words, words as common } from "./words.js";
 
 const LETTERS: Record<string, Mark> = { A: "added", M: "modified", D: "deleted", U: "unchanged" };
@@ -116,22 +116,9 @@ export class Files {
     this.draw();
   }
 
-  /** The keys of a tree (WAI-ARIA Authoring Practices). */
   private onKey(event: KeyboardEvent): void {
-    const line = (event.target as HTMLElement).closest<HTMLElement>(".wd-row");
-    if (line === null) return;
-    const path = line.dataset.path ?? "";
-    const isClosed = line.getAttribute("aria-expanded") === "false";
-    const isOpen = line.getAttribute("aria-expanded") === "true";
-    if (event.key === "ArrowDown") moveFocus(line, line.nextElementSibling);
-    else if (event.key === "ArrowUp") moveFocus(line, line.previousElementSibling);
-    else if (event.key === "ArrowLeft" && isOpen) this.toggle(path);
-    else if (event.key === "ArrowRight" && isClosed) this.toggle(path);
-    else if ((event.key === "Enter" || event.key === " ") && (isOpen || isClosed))
-      this.toggle(path);
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has its own idea of these keys
+    const toggle = (path: string): void => this.toggle(path);
+    onTreeKey(event, toggle, (path, isParent) => isParent && toggle(path));
   }
 }
 

@@ -10,6 +10,8 @@ export interface LayersChoice {
   layer: string | null;
   path: string | null;
   versions: readonly PathVersion[];
+  /** The layers whose versions are compared, the older one first. */
+  compared?: readonly [string, string] | null;
 }
 
 /** A path as one layer has it. */
@@ -26,7 +28,9 @@ export function layersCommands(frame: LayersFrame, choice: LayersChoice): Sectio
   const entry = frame.entries.find((one) => one.path === choice.path);
   const lower = frame.layers.find((one) => one.name === choice.layer);
   return [
-    ...(entry === undefined ? [] : [ofPath(frame, entry, choice.versions)]),
+    ...(choice.path === null || (entry === undefined && choice.versions.length === 0)
+      ? []
+      : [ofPath(frame, choice.path, entry, choice)]),
     ...(lower === undefined ? [] : [ofLower(lower)]),
     ...(isCopy(frame) ? [ofCopy(frame)] : [ofMount(frame), ofUpper(frame)]),
   ];
@@ -112,15 +116,22 @@ function ofLower({ name, host_path }: Layer): Section {
   return { title: name, commands: asRoot(sh`find ${host_path} -mindepth 1`, says.findLower) };
 }
 
-function ofPath(frame: LayersFrame, entry: UpperEntry, told: readonly PathVersion[]): Section {
-  const path = plain(entry.path);
+function ofPath(
+  frame: LayersFrame,
+  shown: string,
+  entry: UpperEntry | undefined,
+  { versions: told, compared }: LayersChoice
+): Section {
+  const path = plain(shown);
   if (path === null || sh`${path}` === null) {
-    return { title: entry.path, commands: [], note: says.noName };
+    return { title: shown, commands: [], note: says.noName };
   }
   const versions = versionsOf(frame, entry, told, path);
-  const [upper, below] = versions;
+  const [upper, below] = compared
+    ? [compared[1], compared[0]].map((name) => versions.find((one) => one.layer === name))
+    : versions;
   return {
-    title: entry.path,
+    title: shown,
     commands: [
       ...versions.flatMap(({ layer, kind, host_path }) =>
         asRoot(sh`stat ${host_path}`, kind === "whiteout" ? says.whiteout(layer) : says.stat(layer))
@@ -131,9 +142,12 @@ function ofPath(frame: LayersFrame, entry: UpperEntry, told: readonly PathVersio
             says.diff(below.layer)
           )
         : []),
+      ...(entry?.is_copied_up === true && upper !== undefined
+        ? asRoot(sh`getfattr -d -m 'overlay[.]origin' -e hex ${upper.host_path}`, says.origin)
+        : []),
       ...asRoot(
         sh`stat ${`${frame.merged_host_path}${path}`}`,
-        entry.mark === "deleted" ? says.mergedGone : says.mergedStat
+        entry?.mark === "deleted" ? says.mergedGone : says.mergedStat
       ),
     ],
   };
@@ -142,12 +156,12 @@ function ofPath(frame: LayersFrame, entry: UpperEntry, told: readonly PathVersio
 /** Uppermost first. A recording knows of those below only which is hidden. */
 function versionsOf(
   frame: LayersFrame,
-  entry: UpperEntry,
+  entry: UpperEntry | undefined,
   told: readonly PathVersion[],
   path: string
 ): Version[] {
   const known: [string, Kind | null][] =
-    told.length > 0
+    told.length > 0 || entry === undefined
       ? told.map(({ layer, kind }) => [layer, kind])
       : [
           ...(isGone(frame, entry) ? [] : [writable(frame, entry)]),

@@ -1,7 +1,5 @@
 /** The paths of a layer as a tree, in the order in which it is shown. */
 
-import { hierarchy, type HierarchyNode } from "d3-hierarchy";
-
 /** What a path needs to be put into a tree. */
 export interface TreeEntry {
   path: string;
@@ -52,29 +50,17 @@ export function visibleRows<E extends TreeEntry>(
   matches: (entry: E) => boolean,
   collapsed: ReadonlySet<string>
 ): PathRow<E>[] {
-  const keep = (node: PathNode<E>): PathNode<E> | null => {
-    const children = node.children.map(keep).filter((child) => child !== null);
+  const rowsOf = (node: PathNode<E>, depth: number): PathRow<E>[] => {
+    const below = [...node.children].sort(compareNames).map((child) => rowsOf(child, depth + 1));
+    const children = below.flatMap(([first]) => (first === undefined ? [] : [first.node]));
     const isMatch = node.entry !== null && matches(node.entry);
-    return isMatch || children.length > 0 ? { ...node, children } : null;
+    if (!isMatch && children.length === 0) return [];
+    const own = node.entry?.size_bytes ?? 0;
+    const bytes = below.reduce((sum, [first]) => sum + (first?.bytes ?? 0), own);
+    const row = { node: { ...node, children }, depth, bytes };
+    return collapsed.has(node.path) ? [row] : [row, ...below.flat()];
   };
-  const kept = keep(root);
-  if (kept === null) {
-    return [];
-  }
-  const tree = hierarchy(kept)
-    .sum((node) => node.entry?.size_bytes ?? 0)
-    .sort((a, b) => compareNames(a.data, b.data));
-  const rows: PathRow<E>[] = [];
-  const walk = (node: HierarchyNode<PathNode<E>>): void => {
-    for (const child of node.children ?? []) {
-      rows.push({ node: child.data, depth: child.depth, bytes: child.value ?? 0 });
-      if (!collapsed.has(child.data.path)) {
-        walk(child);
-      }
-    }
-  };
-  walk(tree);
-  return rows;
+  return rowsOf(root, 0).slice(1);
 }
 
 function compareNames(a: { name: string }, b: { name: string }): number {

@@ -36,3 +36,26 @@ export function moveFocus(from: HTMLElement, to: Element | null): void {
     to.focus();
   }
 }
+
+/**
+ * The keys of a tree (WAI-ARIA Authoring Practices): the arrows move, open and close, Enter and
+ * Space `choose`. A row has its path, and says whether it is open.
+ */
+export function onTreeKey(
+  event: KeyboardEvent,
+  toggle: (path: string) => void,
+  choose: (path: string, isParent: boolean) => void
+): void {
+  const row = (event.target as HTMLElement).closest<HTMLElement>(".wd-row");
+  if (row === null) return;
+  const path = row.dataset.path ?? "";
+  const expanded = row.getAttribute("aria-expanded");
+  if (event.key === "ArrowDown") moveFocus(row, row.nextElementSibling);
+  else if (event.key === "ArrowUp") moveFocus(row, row.previousElementSibling);
+  else if (event.key === "ArrowLeft" && expanded === "true") toggle(path);
+  else if (event.key === "ArrowRight" && expanded === "false") toggle(path);
+  else if (event.key === "Enter" || event.key === " ") choose(path, expanded !== null);
+  else return;
+  event.preventDefault();
+  event.stopPropagation(); // the notebook has its own idea of these keys
+}

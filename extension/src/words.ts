@@ -117,6 +117,40 @@ export const layersWords = /* @__PURE__ */ vocabulary((trans) => ({
   whiteoutHint: trans.__("A whiteout: a character device 0, 0 that hides the name below"),
   hides: (what: string) => trans.__("hides %1", what),
   wasOf: (what: string) => trans.__("was of %1", what),
+  tree: trans.__("Tree"),
+  treeHint: trans.__("Show the tree of this"),
+  thisLayer: trans.__("this layer"),
+  chooseLayer: trans.__("Choose a lower layer first"),
+  reading: trans.__("It is being read …"),
+  refusedIn: (path: string) => trans.__("%1 may not be read by this user", path),
+  moreIn: (path: string, many: number) => trans.__("%1: … %2 more", path, many),
+  copiedUp: (layer: string) => trans.__("copied up from %1", layer),
+  copiedUpSum: (many: number, size: string) =>
+    trans._n("%1 file copied up, %2", "%1 files copied up, %2", many, size),
+  copiedUpHint: trans.__(
+    "At the first change, even of its mode, overlayfs copies a whole file up; one that is truncated without its data, so this is the most it can be."
+  ),
+  onlyLive: trans.__(
+    "What is in files is read by live views alone: neither recordings nor saved notebooks hold it."
+  ),
+  showVersion: trans.__("Show this version, and what differs"),
+  contentOf: (layer: string) => trans.__("Content in %1", layer),
+  differs: (since: string, until: string) => trans.__("Differences %1 → %2", since, until),
+  sameText: trans.__("The texts are the same: only owner, mode or times differ."),
+  moreLines: (many: number) => trans.__("… %1 more lines", many),
+  partial: trans.__("only the beginnings were compared"),
+  coarse: trans.__("coarse: to compare all of it takes too long"),
+  first: (read: string, size: string) => trans.__("the first %1 of %2", read, size),
+  escaped: trans.__("what cannot be seen is escaped"),
+  forms: {
+    text: "",
+    binary: trans.__("binary, not shown"),
+    target: trans.__("where the link leads; it is not followed"),
+    device: trans.__("the device's numbers; it is not opened"),
+    nothing: trans.__("It has no content."),
+    refused: trans.__("This user may not read it."),
+    gone: trans.__("It is not there any more."),
+  },
   leftOut: (many: number) =>
     trans._n(
       "%1 more, changed earlier, is not listed",
@@ -134,6 +168,26 @@ export const layersWords = /* @__PURE__ */ vocabulary((trans) => ({
     socket: trans.__("socket"),
     whiteout: trans.__("whiteout c 0, 0"),
   },
+}));
+
+/** What is said of how well layers are used, by an image or a container. */
+export const useWords = /* @__PURE__ */ vocabulary((trans) => ({
+  efficiency: (share: string) => trans.__("efficiency %1", share),
+  efficiencyHint: trans.__(
+    "dive's score: the least size of each path in any layer, over the sizes in all layers."
+  ),
+  wasted: (size: string) => trans.__("%1 in several layers", size),
+  title: trans.__("How well the layers are used"),
+  counting: trans.__("Every path of the layers is being counted …"),
+  formula: (least: string, all: string) =>
+    trans.__("%1, the least size of each path in any layer, of %2 in all layers", least, all),
+  deleted: (layers: string) => trans.__("deleted, but still in %1", layers),
+  withoutCopy: trans.__("of the image's layers alone: the container is a copy"),
+  notCounted: (many: number) =>
+    trans._n("%1 directory is not counted", "%1 directories are not counted", many),
+  asOf: (when: string) => trans.__("as it was at %1", when),
+  again: trans.__("Count again"),
+  smaller: (many: number) => trans.__("… and %1 smaller ones", many),
 }));
 
 /** What the processes view says. */
@@ -346,11 +400,6 @@ export const imageWords = /* @__PURE__ */ vocabulary((trans) => ({
   shared: (names: string) => trans.__("shared: stored once, also in %1", names),
   relatives: trans.__("Other images here with the same layers"),
   sameLayers: (same: number, all: number) => trans.__("%1 of its %2 layers", same, all),
-  efficiency: (share: string) => trans.__("efficiency %1", share),
-  efficiencyHint: trans.__(
-    "dive's score: the least size of each path in any layer, over the sizes in all layers."
-  ),
-  wasted: (size: string) => trans.__("%1 in several layers", size),
   wastedTitle: (many: number) => trans.__("Paths that several layers have (%1)", many),
   hidden: (size: string) => trans.__("%1 hidden by layers above", size),
   files: (layer: number) => trans.__("What layer %1 does to the file tree", layer),

@@ -1,0 +1,80 @@
+/** The tree of one lower layer, or of all merged: its directories come when they are opened. */
+
+import type { FolderMessage } from "./channel.js";
+import type { UpperEntry } from "./frames.js";
+import { layersWords as words } from "./words.js";
+
+export const ROOT = "/";
+
+export class Folders {
+  /** What is shown: `merged`, or a lower layer's name. */
+  tree: string | null = null;
+  private readonly told = new Map<string, FolderMessage>();
+  private readonly open = new Set<string>();
+
+  constructor(private readonly ask: (tree: string, path: string) => void) {}
+
+  /** Shows another tree, or none. The same directories stay open. */
+  show(tree: string | null): void {
+    if (tree === this.tree) return;
+    this.tree = tree;
+    this.told.clear();
+    this.open.add(ROOT);
+    this.refresh(this.open);
+  }
+
+  hear(message: FolderMessage): void {
+    if (message.tree === this.tree) this.told.set(message.path, message);
+  }
+
+  toggle(path: string): void {
+    if (this.open.delete(path)) return;
+    this.open.add(path);
+    this.refresh([path]);
+  }
+
+  /** Of the upper layer other paths have changed: only what is merged shows them. */
+  notice(before: readonly UpperEntry[], after: readonly UpperEntry[]): void {
+    if (this.tree !== "merged" || before === after) return;
+    const [old, now] = [new Set(before), new Set(after)];
+    const changed = [
+      ...before.filter((one) => !now.has(one)),
+      ...after.filter((one) => !old.has(one)),
+    ];
+    const parents = changed.map(({ path }) => path.slice(0, path.lastIndexOf("/")) || ROOT);
+    this.refresh(new Set([...parents, ...changed.map(({ path }) => path)]));
+  }
+
+  /** What is known, of directories that are open. */
+  get entries(): UpperEntry[] {
+    const below = (path: string): UpperEntry[] =>
+      (this.told.get(path)?.rows ?? []).flatMap((row) => [
+        row,
+        ...(this.open.has(row.path) ? below(row.path) : []),
+      ]);
+    return below(ROOT);
+  }
+
+  get closed(): Set<string> {
+    const paths = this.entries.map((entry) => entry.path);
+    return new Set(paths.filter((path) => !this.open.has(path)));
+  }
+
+  /** Why something is not shown; "" if all is. */
+  get missing(): string {
+    if (!this.told.has(ROOT)) return words.reading;
+    return [...this.told.values()]
+      .filter(({ path }) => this.open.has(path))
+      .flatMap(({ path, left_out, is_refused }) => {
+        if (is_refused) return [words.refusedIn(path)];
+        return left_out > 0 ? [words.moreIn(path, left_out)] : [];
+      })
+      .join(" · ");
+  }
+
+  private refresh(paths: Iterable<string>): void {
+    const { tree } = this;
+    if (tree === null) return;
+    for (const path of paths) if (this.open.has(path)) this.ask(tree, path);
+  }
+}
