@@ -8,14 +8,18 @@ import { layerStyle } from "./layers-stack.js";
 import { button } from "./shell.js";
 import { layersWords as words } from "./words.js";
 
-/** Asks for the content of a version, and what differs from another. */
-export type AskContent = (layer: string, against: string | null) => void;
+/** The content of a version, and what differs from another. */
+interface Asked {
+  path: string;
+  layer: string;
+  against: string | null;
+}
 
 export class Detail {
-  readonly element = h("div", { class: "wd-detail", aria: { live: "polite" } });
+  readonly element = h("div", { class: "wd-detail" });
   /** From the older to the newer version; null if nothing is compared. */
   compared: readonly [string, string] | null = null;
-  private readonly head = h("div", {});
+  private readonly head = h("div", { aria: { live: "polite" } });
   private readonly tabs = h("div", { class: "wd-tabs", role: "group" });
   private readonly text = h("pre", { class: "wd-text", attributes: { tabindex: "0" } });
   private readonly note = h("p", { class: "wd-more" });
@@ -25,22 +29,20 @@ export class Detail {
   private content: ContentMessage | null = null;
 
   constructor(
-    private readonly ask: AskContent,
+    private readonly ask: (asked: Asked) => void,
     private readonly changed: () => void
   ) {
     this.element.hidden = true;
     fill(this.element, this.head, this.tabs, this.text, this.note);
   }
 
-  /** Another path, or none: of a moment that is past nothing can be read. */
-  begin(path: string | null, isLive: boolean): void {
+  /** Another path, or none. */
+  begin(): void {
     this.versions = [];
     this.chosen = this.compared = this.content = null;
     this.showsText = false;
-    this.element.hidden = path === null || isLive;
-    fill(this.head, h("p", { class: "wd-code" }, path ?? ""));
+    this.element.hidden = true;
     this.draw();
-    setText(this.note, words.onlyLive);
   }
 
   show({ path, versions }: VersionsMessage, copied: boolean): void {
@@ -79,7 +81,7 @@ export class Detail {
       h("ol", { class: "wd-versions" }, ...items)
     );
     this.head.querySelectorAll("button")[focused]?.focus();
-    this.read();
+    this.read(path);
   }
 
   hear(message: ContentMessage): void {
@@ -103,7 +105,7 @@ export class Detail {
   }
 
   /** The uppermost is compared with the next file below it, any other with the uppermost. */
-  private read(): void {
+  private read(path: string): void {
     const { current, versions } = this;
     if (current === undefined) return;
     const files = versions.filter((one) => one.kind === "file");
@@ -112,7 +114,7 @@ export class Detail {
     const pair = versions.filter((one) => one === current || one === other);
     const [newer, older] = pair.map((one) => one.layer);
     this.compared = isPair && newer !== undefined && older !== undefined ? [older, newer] : null;
-    this.ask(current.layer, isPair ? other.layer : null);
+    this.ask({ path, layer: current.layer, against: isPair ? other.layer : null });
     this.changed();
   }
 
@@ -131,7 +133,6 @@ export class Detail {
     if (showsDiff) fill(this.text, ...diff.lines.map(diffLine));
     else setText(this.text, content?.text ?? "");
     this.text.hidden = this.text.textContent === "";
-    this.note.hidden = false;
     setText(this.note, this.notes(showsDiff));
   }
 

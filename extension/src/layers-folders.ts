@@ -4,7 +4,9 @@ import type { FolderMessage } from "./channel.js";
 import type { UpperEntry } from "./frames.js";
 import { layersWords as words } from "./words.js";
 
-export const ROOT = "/";
+const ROOT = "/";
+/** Of a directory with so few entries the directories in it are opened, too. */
+const FEW = 8;
 
 export class Folders {
   /** What is shown: `merged`, or a lower layer's name. */
@@ -24,7 +26,13 @@ export class Folders {
   }
 
   hear(message: FolderMessage): void {
-    if (message.tree === this.tree) this.told.set(message.path, message);
+    if (message.tree !== this.tree) return;
+    const isFirst = !this.told.has(message.path);
+    this.told.set(message.path, message);
+    // What a layer has is shown as far as it can be taken in; all that is merged is too much.
+    if (!isFirst || this.tree === "merged" || message.rows.length > FEW) return;
+    const folders = message.rows.filter((row) => row.kind === "directory");
+    for (const { path } of folders) if (!this.open.has(path)) this.toggle(path);
   }
 
   toggle(path: string): void {

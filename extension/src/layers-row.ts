@@ -140,8 +140,9 @@ function badges(entry: UpperEntry | null, copied: boolean): HTMLElement[] {
   } else if (entry.kind !== "file" && entry.kind !== "directory") {
     made.push(h("span", { class: "wd-badge" }, words.kinds[entry.kind]));
   }
-  if (entry.owner !== undefined && entry.owner !== "upper") {
-    made.push(h("span", { class: "wd-hides", style: layerStyle(entry.owner) }, entry.owner));
+  if (entry.owner !== undefined) {
+    const style = layerStyle(entry.owner);
+    made.push(h("span", { class: "wd-hides wd-owner", style }, entry.owner));
   }
   if (entry.hides !== null && entry.kind !== "directory") {
     const size = entry.hidden_bytes === null ? "" : ` · ${bytes(entry.hidden_bytes)}`;

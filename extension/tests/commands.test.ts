@@ -65,6 +65,24 @@ test("a chosen file is looked at in each layer that has it", () => {
   ]);
 });
 
+test("the two versions that are compared are those of the lines, and a copy has its mark", () => {
+  const up = { mark: "modified", hides: "lower 1", is_copied_up: true } as const;
+  const frame = layersFrame([entry("/f", { ...up, hidden_bytes: 4 })]);
+  const version = { size_bytes: 1, mode: 0o644, modified_s: 0, wins: false };
+  const versions = ["upper", "lower 1", "lower 0"].map((layer) => {
+    return { layer, kind: "file", ...version } as const;
+  });
+  const compared = ["lower 0", "upper"] as const;
+  const said = lines(layersCommands(frame, { layer: null, path: "/f", versions, compared }));
+  expect(said).toContain("diff -u --no-dereference /state/0/f /state/upper/f");
+  expect(said).toContain("getfattr -d -m 'overlay[.]origin' -e hex /state/upper/f");
+  const below = { layer: null, path: "/g", versions: versions.slice(2) };
+  expect(lines(layersCommands(frame, below)).slice(0, 2)).toEqual([
+    "stat /state/0/g",
+    "stat /proc/5/root/g",
+  ]);
+});
+
 test("a whiteout has nothing to compare", () => {
   const frame = layersFrame([
     entry("/x", { mark: "deleted", kind: "whiteout", hides: "lower 1", hidden_bytes: 9 }),

@@ -107,6 +107,47 @@ test("the layers view is in Korean", () => {
   expect(one(".wd-wins").textContent).toContain("이김");
 });
 
+test("what the layers view asks for is in Korean", () => {
+  mountView("layers", layersPanel);
+  const up = { mark: "modified", hides: "lower 0", is_copied_up: true } as const;
+  const file = entry("/etc/x", { ...up, hidden_bytes: 4, owner: "upper" });
+  host.show("layers", layersFrame([file], { copied_up: 1, copied_up_bytes: 4 }));
+  one('[data-path="/etc/x"]').click();
+  const version = { kind: "file", size_bytes: 1, mode: 0o644, modified_s: 0 } as const;
+  const versions = ["upper", "lower 0"].map((layer, at) => ({ layer, wins: !at, ...version }));
+  host.say({ kind: "versions", path: "/etc/x", versions });
+  const content = { layer: "upper", form: "text", kind: "file", text: "" } as const;
+  const cut = { size_bytes: 9, read_bytes: 4, is_escaped: true };
+  const rest = { left_out: 3, is_coarse: true, is_partial: true };
+  const diff = { since: "lower 0", until: "upper", lines: [], ...rest };
+  host.say({ kind: "content", path: "/etc/x", content: { ...content, ...cut }, diff });
+  expect(english(one(".wd-view"))).toEqual([]);
+  all(".wd-tabs button")[1]?.click();
+  expect(english(one(".wd-view"))).toEqual([]);
+  for (const form of ["binary", "target", "device", "nothing", "refused", "gone"] as const) {
+    host.say({
+      kind: "content",
+      path: "/etc/x",
+      content: { ...content, ...cut, form },
+      diff: null,
+    });
+    expect(english(one(".wd-view"))).toEqual([]);
+  }
+  one(".wd-wasted").dispatchEvent(new Event("toggle"));
+  const row = { path: "/etc/x", total_bytes: 3, layers: ["lower 0"], is_deleted: true };
+  const sums = { efficiency: 0.5, least_bytes: 1, total_bytes: 2, wasted_bytes: 1 };
+  const missing = { left_out: 1, has_upper: false, unreadable: 2 };
+  host.say({ kind: "use", problem: "", use: { time_s: 1, ...sums, ...missing, wasted: [row] } });
+  all(".wd-trees button")[2]?.click();
+  expect(english(one(".wd-view"))).toEqual([]);
+  const folder = { kind: "folder", tree: "merged", path: "/", rows: [file] } as const;
+  host.say({ ...folder, rows: [file], left_out: 2, is_refused: false });
+  expect(english(one(".wd-view"))).toEqual([]);
+  host.say({ ...folder, rows: [], left_out: 0, is_refused: true });
+  one(".wd-toggle").click();
+  expect(english(one(".wd-view"))).toEqual([]);
+});
+
 test("the processes view is in Korean", () => {
   mountView("processes", processesPanel);
   const states = "R S D T t Z I ?".split(" ").map((state, at) => row(200 + at, { state }));

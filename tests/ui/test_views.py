@@ -92,6 +92,7 @@ EVIL_FILE = f"open('/srv/{EVIL}', 'w')"
 EVIL_PROCESS = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', '{EVIL}'])"
 DELETING = "import os; os.remove('/etc/passwd')"
 WRITING = "open('/srv/a', 'w')"
+CHANGING = f"open('/etc/profile', 'a').write('{EVIL}')"
 LOOPING = "import subprocess; loop = subprocess.Popen(['sh', '-c', 'while :; do :; done'])"
 STOPPING = "loop.kill(); loop.wait()"
 LISTING = "%containers"
@@ -101,7 +102,7 @@ FROM wardian/base
 RUN echo fern > /srv/name && touch '/srv/{EVIL}'
 CMD ["true"]"""
 CELLS = [*SHOW, MOVING, EVIL_FILE, EVIL_PROCESS, DELETING, WRITING, LOOPING, STOPPING]
-CELLS += [LISTING, BUILDING]
+CELLS += [LISTING, BUILDING, CHANGING]
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,28 @@ def test_views_move_while_a_cell_runs(notebook: NotebookPage) -> None:
     row.click()
     expect(notebook.view("layers").locator(".wd-wins")).to_contain_text("upper")
     expect(notebook.cell(cell).locator(".jp-InputArea-prompt")).to_have_text("[*]:")
+
+
+def test_what_is_in_a_file_is_text_and_other_trees_load_as_they_are_opened(
+    notebook: NotebookPage,
+) -> None:
+    run(notebook, CHANGING)
+    layers, row = notebook.view("layers"), layer_row(notebook, "/etc/profile")
+    expect(row).to_contain_text("copied up from")
+    row.click()
+    expect(layers.locator('.wd-text [data-sign="added"]')).to_contain_text(EVIL)
+    layers.get_by_role("button", name="Content in upper").click()
+    expect(layers.locator(".wd-text")).to_contain_text(EVIL)
+    layers.get_by_role("button", name="Tree: merged").click()
+    etc = layer_row(notebook, "/etc")
+    expect(etc).to_have_attribute("aria-expanded", "false")
+    etc.focus()
+    notebook.page.keyboard.press("ArrowRight")
+    expect(row.locator(".wd-owner")).to_have_text("upper")
+    assert faults(notebook.page, ".wd-layers") == []
+    layers.get_by_role("button", name="Tree: upper").click()
+    row.click()
+    expect(layers.locator(".wd-versions")).to_be_hidden()
 
 
 def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> None:

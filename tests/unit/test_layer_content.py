@@ -9,7 +9,9 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,6 +22,8 @@ from wardian.observe.frames import Kind, Mark
 from wardian.observe.layer_use import UpperNow, layers_use
 from wardian.observe.text_diff import MOST_LINES, text_diff
 from wardian.observe.upper import UpperTree
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -83,10 +87,30 @@ def test_device_is_told_by_its_numbers_and_not_opened(layer: Path) -> None:
     assert (content.form, content.text) == (Form.DEVICE, "b 1, 3")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_that_may_not_be_read_says_so(layer: Path) -> None:
-    (layer / "f").touch(mode=0)
-    assert read("upper", layer, "f").content.form is Form.REFUSED
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Root gives up its rights meanwhile."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
+def test_file_that_may_not_be_read_says_so() -> None:
+    with TemporaryDirectory() as made:
+        layer = Path(made)
+        layer.chmod(0o755)
+        (layer / "f").touch(mode=0)
+        (layer / "closed").mkdir(mode=0)
+        with an_ordinary_user():
+            content = read("upper", layer, "f").content
+            inside = read("upper", layer, "closed/f").content
+            folder = of_layer((layer,), "lower 0", "closed")
+        assert (content.form, content.kind) == (Form.REFUSED, Kind.FILE)
+        assert (inside.form, folder.is_refused) == (Form.REFUSED, True)
 
 
 def diff(old: str, new: str, **how: float) -> list[str]:

@@ -27,7 +27,7 @@ class LayerQuestions:
     def __init__(self, send: Callable[[object], None]) -> None:
         self._send = send
         self._reading, self._counting = Errands("wardian-files"), Errands("wardian-layers")
-        self._counted = 0
+        self._turn = 0  # nobody hears what was asked for in another
 
     def hear(self, content: dict[str, Any], watch: Watch[Any], looking: LayersSampler) -> None:
         """Take in a question. It can be anything, so nothing of it is trusted."""
@@ -40,16 +40,17 @@ class LayerQuestions:
             watch.ask(lambda: self._tell_versions(looking, path))
         elif kind == "content":
             layer, against = content.get("layer"), content.get("against")
-            if layer in looking.directories and (against is None or against in looking.directories):
+            known = [*looking.directories]
+            if layer in known and against in [*known, None]:
                 watch.ask(lambda: self._read(looking, path, str(layer), against))
         elif kind == "folder":
             tree = content.get("tree")
-            if tree == MERGED or tree in list(looking.directories)[1:]:
+            if tree in [MERGED, *[*looking.directories][1:]]:
                 watch.ask(lambda: self._list(looking, path, str(tree)))
 
     def close(self) -> None:
         """Answer nothing more."""
-        self._counted += 1
+        self._turn += 1
         self._reading.forget()
         self._counting.forget()
 
@@ -65,7 +66,7 @@ class LayerQuestions:
             name = looking.path_of(path)
         except NotFound:
             return
-        directories = looking.directories
+        directories, turn = looking.directories, self._turn
 
         def errand() -> None:
             one = read(layer, directories[layer], name)
@@ -76,9 +77,7 @@ class LayerQuestions:
                 layers = list(directories)
                 pair = sorted((one, other), key=lambda it: -layers.index(it.content.layer))
                 diff = _differing(*pair)
-            self._send(
-                {"kind": "content", "path": path, "against": against, **_told(content, diff)}
-            )
+            self._tell(turn, {"kind": "content", "path": path, **_told(content, diff)})
 
         self._reading.run("content", errand)
 
@@ -88,11 +87,11 @@ class LayerQuestions:
             upper = looking.upper_folder(name)
         except NotFound:
             return
-        lowers = list(looking.directories.values())[1:]
+        lowers, turn = list(looking.directories.values())[1:], self._turn
 
         def errand() -> None:
             found = merged(lowers, upper, name) if tree == MERGED else of_layer(lowers, tree, name)
-            self._send({"kind": "folder", **msgspec.to_builtins(found), "path": path})
+            self._tell(turn, {"kind": "folder", **msgspec.to_builtins(found), "path": path})
 
         self._reading.run((tree, path), errand)
 
@@ -101,22 +100,25 @@ class LayerQuestions:
             upper = looking.upper_now()
         except NotFound:
             return
-        lowers, number = list(looking.directories.values())[1:], self._counted
+        lowers, turn = list(looking.directories.values())[1:], self._turn
 
         def ensure_wanted() -> None:
-            if self._counted != number:
+            if self._turn != turn:
                 raise NotFound("nobody looks any more")
 
         def errand() -> None:
             try:
                 found = layers_use(lowers, upper, ensure_wanted)
             except WardianError as error:
-                if self._counted == number:
-                    self._send({"kind": "use", "problem": error.what})
+                self._tell(turn, {"kind": "use", "problem": error.what})
                 return
-            self._send({"kind": "use", "problem": "", "use": msgspec.to_builtins(found)})
+            self._tell(turn, {"kind": "use", "problem": "", "use": msgspec.to_builtins(found)})
 
         self._counting.run("use", errand)
+
+    def _tell(self, turn: int, message: object) -> None:
+        if self._turn == turn:
+            self._send(message)
 
 
 def _differing(old: Reading, new: Reading) -> TextDiff | None:

@@ -60,7 +60,7 @@ def text(frame: Frame) -> str:
 def _lines(frame: Frame, *, is_recorded: bool) -> list[str]:
     """Each is HTML, with no tag but ``<s>``."""
     if isinstance(frame, LayersFrame):
-        return _layers(frame)
+        return [*_layers(frame), *(_copies(frame) if is_recorded else ())]
     if isinstance(frame, ProcessesFrame):
         return _processes(frame, with_pids=is_recorded)
     if isinstance(frame, ImageFrame):
@@ -98,6 +98,13 @@ def _layers(frame: LayersFrame) -> list[str]:
     entries = sorted(changed, key=lambda entry: entry.path)
     verb = "was of" if is_copy else "hides"
     return [head, *_capped([_entry(entry, verb) for entry in entries])]
+
+
+def _copies(frame: LayersFrame) -> list[str]:
+    """What overlayfs copied up, if it was recorded."""
+    if not frame.copied_up:
+        return []
+    return [f"copied up: {frame.copied_up} files, {size(frame.copied_up_bytes)} at most"]
 
 
 def _entry(entry: UpperEntry, verb: str) -> str:
