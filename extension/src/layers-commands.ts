@@ -143,7 +143,7 @@ function ofPath(
           )
         : []),
       ...(entry?.is_copied_up === true && upper !== undefined
-        ? asRoot(sh`getfattr -d -m 'overlay[.]origin' -e hex ${upper.host_path}`, says.origin)
+        ? asRoot(sh`getfattr -d -m 'overlay.*origin' -e hex ${upper.host_path}`, says.origin)
         : []),
       ...asRoot(
         sh`stat ${`${frame.merged_host_path}${path}`}`,

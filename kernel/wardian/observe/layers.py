@@ -135,8 +135,8 @@ class LayersSampler:
 
     def upper_folder(self, path: str) -> UpperFolder:
         """What the upper layer has in a directory at this moment. Raises NotFound."""
-        if self._tree is None:
-            raise NotFound("nobody looks any more")
+        if self._tree is None or not self._subject.driver.has_upper:
+            raise NotFound("there is no upper layer, or nobody looks any more")
         return UpperFolder(
             name=self._layers[0].name,
             facts=self._tree.children(path),

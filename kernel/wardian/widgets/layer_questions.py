@@ -84,13 +84,13 @@ class LayerQuestions:
     def _list(self, looking: LayersSampler, path: str, tree: str) -> None:
         try:
             name = looking.path_of(path)
-            upper = looking.upper_folder(name)
+            upper = looking.upper_folder(name) if tree == MERGED else None
         except NotFound:
             return
         lowers, turn = list(looking.directories.values())[1:], self._turn
 
         def errand() -> None:
-            found = merged(lowers, upper, name) if tree == MERGED else of_layer(lowers, tree, name)
+            found = merged(lowers, upper, name) if upper else of_layer(lowers, tree, name)
             self._tell(turn, {"kind": "folder", **msgspec.to_builtins(found), "path": path})
 
         self._reading.run((tree, path), errand)
