@@ -140,7 +140,7 @@ export type Request =
   | { kind: "visible"; id: string; visible: boolean }
   | { kind: "versions"; path: string }
   | { kind: "content"; path: string; layer: string; against: string | null }
-  | { kind: "folder"; tree: string; path: string }
+  | { kind: "folder"; tree: string; path: string; most: number }
   | { kind: "use" }
   | { kind: "files"; layer: number }
   | { kind: "limit"; what: LimitKind; value: number | null; number: number }

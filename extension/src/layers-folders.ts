@@ -5,6 +5,9 @@ import type { UpperEntry } from "./frames.js";
 import { layersWords as words } from "./words.js";
 
 const ROOT = "/";
+/** How many rows of a directory the host tells at first, and at all. */
+const ROWS = 500;
+const MOST_ROWS = 8000;
 /** Of a directory with so few entries the directories in it are opened, too. */
 const FEW = 8;
 
@@ -13,8 +16,9 @@ export class Folders {
   tree: string | null = null;
   private readonly told = new Map<string, FolderMessage>();
   private readonly open = new Set<string>();
+  private readonly most = new Map<string, number>();
 
-  constructor(private readonly ask: (tree: string, path: string) => void) {}
+  constructor(private readonly ask: (tree: string, path: string, most: number) => void) {}
 
   /** Shows another tree, or none. The same directories stay open. */
   show(tree: string | null): void {
@@ -39,6 +43,23 @@ export class Folders {
     if (this.open.delete(path)) return;
     this.open.add(path);
     this.refresh([path]);
+  }
+
+  /** Directories of which more can be shown. */
+  private get cut(): FolderMessage[] {
+    return [...this.told.values()].filter(({ path, left_out, rows }) => {
+      return left_out > 0 && rows.length < MOST_ROWS && this.open.has(path);
+    });
+  }
+
+  get isCut(): boolean {
+    return this.cut.length > 0;
+  }
+
+  more(): void {
+    const { cut } = this;
+    for (const { path, rows } of cut) this.most.set(path, 4 * rows.length);
+    this.refresh(cut.map(({ path }) => path));
   }
 
   /** Of the upper layer other paths have changed: only what is merged shows them. */
@@ -83,6 +104,7 @@ export class Folders {
   private refresh(paths: Iterable<string>): void {
     const { tree } = this;
     if (tree === null) return;
-    for (const path of paths) if (this.open.has(path)) this.ask(tree, path);
+    for (const path of paths)
+      if (this.open.has(path)) this.ask(tree, path, this.most.get(path) ?? ROWS);
   }
 }

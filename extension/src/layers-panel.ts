@@ -41,6 +41,7 @@ export class LayersPanel implements Panel<LayersFrame> {
   });
   private readonly empty = h("p", { class: "wd-empty" });
   private readonly more = h("p", { class: "wd-more" });
+  private readonly further = button("wd-chip", () => this.loaded?.more(), "", words.showMore);
   private readonly rows = new RowList<PathRow<UpperEntry>, TreeRow>(
     this.tree,
     (row) => new TreeRow(row, this.frame?.time_s ?? 0, this),
@@ -73,6 +74,7 @@ export class LayersPanel implements Panel<LayersFrame> {
         this.empty,
         this.tree,
         this.more,
+        this.further,
         this.past,
         tools?.detail.element,
         tools?.use.element
@@ -193,6 +195,7 @@ export class LayersPanel implements Panel<LayersFrame> {
     setText(this.empty, isNone ? words.noChanges : common.noMatch);
     this.more.hidden = missing === "";
     setText(this.more, missing);
+    this.further.hidden = loaded?.isCut !== true;
   }
 
   /** upper | the chosen lower layer | merged: only a live view can ask for the latter two. */

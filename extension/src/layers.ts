@@ -15,7 +15,7 @@ export function layersPanel(
 ): Panel<LayersFrame> {
   return new LayersPanel(channel, announce, chosen, {
     detail: new Detail((request) => channel.send({ kind: "content", ...request }), chosen),
-    folders: new Folders((tree, path) => channel.send({ kind: "folder", tree, path })),
+    folders: new Folders((tree, path, most) => channel.send({ kind: "folder", tree, path, most })),
     use: new Use(() => channel.send({ kind: "use" })),
   });
 }

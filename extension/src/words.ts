@@ -124,6 +124,7 @@ export const layersWords = /* @__PURE__ */ vocabulary((trans) => ({
   reading: trans.__("It is being read …"),
   refusedIn: (path: string) => trans.__("%1 may not be read by this user", path),
   moreIn: (path: string, many: number) => trans.__("%1: … %2 more", path, many),
+  showMore: trans.__("Show more"),
   copiedUp: (layer: string) => trans.__("copied up from %1", layer),
   copiedUpSum: (many: number, size: string) =>
     trans._n("%1 file copied up, %2", "%1 files copied up, %2", many, size),

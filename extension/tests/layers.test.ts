@@ -141,7 +141,7 @@ test("merged is loaded as it is opened, each row with its layer", () => {
   mountView("layers", layersPanel);
   host.show("layers", layersFrame([]));
   all(".wd-trees button")[2]?.click();
-  expect(host.asked("folder")).toEqual([{ kind: "folder", tree: "merged", path: "/" }]);
+  expect(host.asked("folder")).toEqual([{ kind: "folder", tree: "merged", path: "/", most: 500 }]);
   host.say(folderOf("merged", "/", directory("/etc", "upper"), entry("/f", { owner: "lower 0" })));
   expect(one('[data-path="/f"] .wd-owner').textContent).toBe("lower 0");
   expect(one('[data-path="/etc"]').getAttribute("aria-expanded")).toBe("false");
@@ -157,8 +157,12 @@ test("merged is loaded as it is opened, each row with its layer", () => {
   const asked = host.asked("folder").length;
   host.say({ kind: "delta", view: "layers", set: {}, put: [entry("/etc/b")], drop: [] });
   expect(host.asked("folder").slice(asked)).toEqual([
-    { kind: "folder", tree: "merged", path: "/etc" },
+    { kind: "folder", tree: "merged", path: "/etc", most: 500 },
   ]);
+  one(".wd-more + .wd-chip").click();
+  expect(host.asked("folder").at(-1)).toMatchObject({ path: "/etc", most: 4 });
+  host.say(answer);
+  expect(one(".wd-more + .wd-chip").hidden).toBe(true);
   press("ArrowLeft");
   expect(all(".wd-row").map((each) => each.dataset.path)).toEqual(["/etc", "/f"]);
 });
@@ -172,8 +176,8 @@ test("a lower layer's tree is that of the plate that is chosen", () => {
   layer?.click();
   host.say(folderOf("lower 1", "/", directory("/etc", "lower 1")));
   expect(host.asked("folder")).toEqual([
-    { kind: "folder", tree: "lower 1", path: "/" },
-    { kind: "folder", tree: "lower 1", path: "/etc" }, // little enough to be opened at once
+    { kind: "folder", tree: "lower 1", path: "/", most: 500 },
+    { kind: "folder", tree: "lower 1", path: "/etc", most: 500 }, // little enough to be opened at once
   ]);
   one('[data-layer="lower 0"] .wd-plate-name').click();
   expect(host.asked("folder")[2]).toMatchObject({ tree: "lower 0" });

@@ -28,6 +28,14 @@ printf hello > "$(printf '/srv/two\\nlines')"
 dd if=/dev/zero of=/srv/sparse bs=1 count=0 seek=1G 2>/dev/null
 """
 
+# What no page of ours asks: it is passed over.
+ODD: tuple[dict[str, object], ...] = (
+    {"path": []},
+    {"path": "/../srv", "layer": "upper", "tree": "merged"},
+    {"path": "/srv/\\x00", "layer": [], "tree": {}},
+    {"path": "\ud800", "layer": "upper", "tree": "merged", "most": "x"},
+)
+
 
 class Page:
     """Asks as a page does, and waits for what it is told."""
@@ -129,6 +137,8 @@ def test_write_copies_a_whole_file_up_and_its_bytes_are_counted(box: Container, 
     assert (frame.copied_up, frame.copied_up_bytes) == (1, 8 * MIB)
     shell(box, "cp /etc/group /tmp/group; mv -f /tmp/group /etc/group; chmod 600 /etc/passwd")
     frame = page.see("/etc/passwd", is_copied_up=True)
+    rows = page.ask("folder", tree="merged", path="/etc")["rows"]
+    assert [row["path"] for row in rows if row["is_copied_up"]] == ["/etc/passwd"]
     replaced = next(entry for entry in frame.entries if entry.path == "/etc/group")
     assert (replaced.mark.value, replaced.is_copied_up) == ("modified", False)
 
@@ -158,5 +168,8 @@ def test_trees_of_a_layer_and_of_all_are_loaded_directory_by_directory(
     rows = page.ask("folder", tree=second, path="/etc")["rows"]
     (row,) = rows
     assert (row["path"], row["mark"], row["hides"]) == ("/etc/passwd", "modified", base)
+    for odd in ODD:
+        for kind in ("versions", "content", "folder"):
+            page.feed.hear({"kind": kind, **odd})
     versions = page.ask("versions", path="/srv/page/leaf")["versions"]
     assert [(one["layer"], one["wins"]) for one in versions] == [(base, True)]

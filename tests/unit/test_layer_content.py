@@ -206,6 +206,8 @@ def test_large_directory_is_cut_and_what_is_left_out_counted(layer: Path) -> Non
     above = UpperFolder("upper", {}, frozenset(), hides=False)
     folder = merged((layer,), above, "")
     assert (len(folder.rows), folder.left_out) == (500, 120)
+    folder = merged((layer,), above, "", 1000)
+    assert (len(folder.rows), folder.left_out) == (620, 0)
 
 
 def never() -> None:

@@ -22,7 +22,7 @@ from wardian.storage.stack import LayerStack
 from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
 
 MERGED = "merged"
-MOST_ROWS = 500
+ROWS, MOST_ROWS = 500, 8000  # at first, and at all
 
 
 class FolderRow(UpperEntry, frozen=True, kw_only=True):
@@ -45,9 +45,10 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpperFolder(msgspec.Struct, frozen=True):
-    """What the upper layer has in a directory, by names, and which of it is opaque (paths).
+    """What the upper layer has in a directory, by names.
 
-    ``hides``: nothing of the layers below shows in the directory.
+    ``opaque`` and ``copied_up`` are paths of those that are so. ``hides``: nothing of the layers
+    below shows in the directory.
     """
 
     name: str
@@ -55,12 +56,13 @@ class UpperFolder(msgspec.Struct, frozen=True):
     opaque: frozenset[str]
     hides: bool
     is_unreadable: bool = False
+    copied_up: frozenset[str] = frozenset()
 
 
-def of_layer(directories: Sequence[Path], layer: str, path: str) -> Folder:
+def of_layer(directories: Sequence[Path], layer: str, path: str, most: int = ROWS) -> Folder:
     """What a lower layer has in a directory, with what it does to those below it.
 
-    ``directories`` are those of all lower layers, uppermost first.
+    ``directories`` are those of all lower layers, uppermost first; ``most`` rows are told.
     """
     place = Lowers.names_of(len(directories)).index(layer)
     try:
@@ -79,8 +81,8 @@ def of_layer(directories: Sequence[Path], layer: str, path: str) -> Folder:
             with LayerStack(directories[place:]) as stack:
                 is_merged = len(stack.visible_in(path)) > 1
             names = sorted(os.listdir(fd))
-            rows = _rows_of_layer(fd, names[:MOST_ROWS], path, layer, below if is_merged else None)
-            return _folder(layer, path, tuple(rows), len(names))
+            rows = _rows_of_layer(fd, names[:most], path, layer, below if is_merged else None)
+            return _folder(layer, path, tuple(rows), len(names) - most)
         finally:
             below.close()
     finally:
@@ -102,7 +104,7 @@ def _rows_of_layer(
         yield _row(child, facts, hidden, layer, is_opaque=is_opaque, is_gone=is_gone)
 
 
-def merged(directories: Sequence[Path], upper: UpperFolder, path: str) -> Folder:
+def merged(directories: Sequence[Path], upper: UpperFolder, path: str, most: int = ROWS) -> Folder:
     """What the container sees in a directory, each name with the layer that it is from."""
     if upper.is_unreadable:
         return Folder(tree=MERGED, path=label(f"/{path}"), is_refused=True)
@@ -112,9 +114,9 @@ def merged(directories: Sequence[Path], upper: UpperFolder, path: str) -> Folder
             seen = _seen(stack, () if upper.hides else stack.visible_in(path), path, upper)
         rows = [
             _merged_row(path, name, found, lowers, upper)
-            for name, found in sorted(seen.items())[:MOST_ROWS]
+            for name, found in sorted(seen.items())[:most]
         ]
-        return _folder(MERGED, path, tuple(rows), len(seen))
+        return _folder(MERGED, path, tuple(rows), len(seen) - most)
     except (OSError, KernelRefused):
         return Folder(tree=MERGED, path=label(f"/{path}"), is_refused=True)
     finally:
@@ -151,7 +153,8 @@ def _merged_row(
         row = _row(child, facts, None, lowers.names[number], is_opaque=False)
         return msgspec.structs.replace(row, mark=Mark.UNCHANGED)
     hidden = None if upper.hides else lowers.winner(child)
-    return _row(child, facts, hidden, upper.name, is_opaque=child in upper.opaque)
+    row = _row(child, facts, hidden, upper.name, is_opaque=child in upper.opaque)
+    return msgspec.structs.replace(row, is_copied_up=child in upper.copied_up)
 
 
 def _row(
@@ -178,9 +181,8 @@ def _row(
     )
 
 
-def _folder(tree: str, path: str, rows: tuple[FolderRow, ...], names: int) -> Folder:
-    left_out = max(0, names - MOST_ROWS)
-    return Folder(tree=tree, path=label(f"/{path}"), rows=rows, left_out=left_out)
+def _folder(tree: str, path: str, rows: tuple[FolderRow, ...], left_out: int) -> Folder:
+    return Folder(tree=tree, path=label(f"/{path}"), rows=rows, left_out=max(0, left_out))
 
 
 def _is_opaque(fd: int, name: str) -> bool:

@@ -137,13 +137,20 @@ class LayersSampler:
         """What the upper layer has in a directory at this moment. Raises NotFound."""
         if self._tree is None or not self._subject.driver.has_upper:
             raise NotFound("there is no upper layer, or nobody looks any more")
+        facts = self._tree.children(path)
+        paths = (f"{path}/{name}" if path else name for name in facts)
         return UpperFolder(
             name=self._layers[0].name,
-            facts=self._tree.children(path),
+            facts=facts,
+            copied_up=frozenset(one for one in paths if self._began_as_a_copy(one)),
             opaque=frozenset(name for name in self._tree.opaque if os.path.dirname(name) == path),
             hides=self._hides(path) or path in self._tree.opaque,
             is_unreadable=path in self._tree.unreadable,
         )
+
+    def _began_as_a_copy(self, path: str) -> bool:
+        entry = self._entries.get(label(f"/{path}"))
+        return entry is not None and entry.is_copied_up
 
     def upper_now(self) -> UpperNow | None:
         """All of the upper layer at this moment; None for a copy. Raises NotFound."""

@@ -44,12 +44,12 @@ class _Matcher(difflib.SequenceMatcher[str]):
         super().__init__(None, one, other)
 
     def find_longest_match(
-        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+        self, a_from: int = 0, a_to: int | None = None, b_from: int = 0, b_to: int | None = None
     ) -> difflib.Match:
         if self.is_late or time.monotonic() > self._until_s:
             self.is_late = True
-            return difflib.Match(alo, blo, 0)
-        return super().find_longest_match(alo, ahi, blo, bhi)
+            return difflib.Match(a_from, b_from, 0)
+        return super().find_longest_match(a_from, a_to, b_from, b_to)
 
 
 def text_diff(

@@ -13,7 +13,7 @@ import msgspec
 
 from wardian.errors import NotFound, WardianError
 from wardian.observe.content import Content, Reading, read
-from wardian.observe.folder import MERGED, merged, of_layer
+from wardian.observe.folder import MERGED, MOST_ROWS, ROWS, merged, of_layer
 from wardian.observe.layer_use import layers_use
 from wardian.observe.layers import LayersSampler
 from wardian.observe.pulse import Watch
@@ -44,9 +44,10 @@ class LayerQuestions:
             if layer in known and against in [*known, None]:
                 watch.ask(lambda: self._read(looking, path, str(layer), against))
         elif kind == "folder":
-            tree = content.get("tree")
+            tree, most = content.get("tree"), content.get("most")
             if tree in [MERGED, *[*looking.directories][1:]]:
-                watch.ask(lambda: self._list(looking, path, str(tree)))
+                rows = min(max(ROWS, most), MOST_ROWS) if isinstance(most, int) else ROWS
+                watch.ask(lambda: self._list(looking, path, str(tree), rows))
 
     def close(self) -> None:
         """Answer nothing more."""
@@ -81,7 +82,7 @@ class LayerQuestions:
 
         self._reading.run("content", errand)
 
-    def _list(self, looking: LayersSampler, path: str, tree: str) -> None:
+    def _list(self, looking: LayersSampler, path: str, tree: str, most: int) -> None:
         try:
             name = looking.path_of(path)
             upper = looking.upper_folder(name) if tree == MERGED else None
@@ -90,7 +91,10 @@ class LayerQuestions:
         lowers, turn = list(looking.directories.values())[1:], self._turn
 
         def errand() -> None:
-            found = merged(lowers, upper, name) if upper else of_layer(lowers, tree, name)
+            if upper is None:
+                found = of_layer(lowers, tree, name, most)
+            else:
+                found = merged(lowers, upper, name, most)
             self._tell(turn, {"kind": "folder", **msgspec.to_builtins(found), "path": path})
 
         self._reading.run((tree, path), errand)
