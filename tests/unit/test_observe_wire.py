@@ -41,6 +41,7 @@ entries = st.builds(
     is_opaque=st.booleans(),
     hides=st.none() | st.just("lower 0"),
     hidden_bytes=st.none() | st.integers(0, 1 << 40),
+    is_copied_up=st.booleans(),
 )
 layers_frames = st.builds(
     LayersFrame,
@@ -57,6 +58,8 @@ layers_frames = st.builds(
     modified=st.integers(0, 9),
     deleted=st.integers(0, 9),
     upper_bytes=st.integers(0, 1 << 40),
+    copied_up=st.integers(0, 9),
+    copied_up_bytes=st.integers(0, 1 << 40),
 )
 NAMED: dict[str, Any] = {
     "family": st.just("inet"),
@@ -188,6 +191,25 @@ def test_a_counter_of_a_rule_is_all_that_a_delta_says_of_it() -> None:
     after = replace(before, networks=(replace(network, rules=(replace(rule, packets=2),)),))
     message = json.loads(wire.delta(before, after))
     assert (message["set"], message["patch"]) == ({}, [[["networks", 0, "rules", 0, "packets"], 2]])
+
+
+@given(layers_frames)
+def test_layers_that_were_recorded_before_copies_were_counted_can_be_read(
+    frame: LayersFrame,
+) -> None:
+    message = json.loads(wire.full(frame))
+    for name in ("copied_up", "copied_up_bytes"):
+        del message["frame"][name]
+    for row in message["frame"]["entries"]:
+        del row["is_copied_up"]
+    replica = Replica("layers")
+    replica.take(message)
+    read = replica.frame
+    assert isinstance(read, LayersFrame)
+    assert (read.copied_up, {entry.path for entry in read.entries}) == (
+        0,
+        {entry.path for entry in frame.entries},
+    )
 
 
 def test_a_history_keeps_the_latest_frames() -> None:

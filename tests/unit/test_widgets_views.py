@@ -11,16 +11,19 @@ from typing import Any
 import comm
 import pytest
 from comm.base_comm import BaseComm
+from msgspec.structs import replace
 
 from tests.unit.test_observe_processes import Members
 from wardian import widgets
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, InvalidInput, NotFound
+from wardian.observe.frames import LayersFrame
 from wardian.observe.subject import Subject
 from wardian.widgets import ContainerView, LayersView, ProcessesView, ResourcesView
 from wardian.widgets import page as page_comm
 from wardian.widgets.feed import PULSE, Feed
 from wardian.widgets.limiter import Wish
+from wardian.widgets.still import text
 
 PATIENCE_S = 60.0
 UNUSED: Any = None
@@ -112,6 +115,16 @@ def test_static_layers_show_what_changed(subject: Subject) -> None:
     assert "+ /&lt;script&gt;" in html
 
 
+def test_recorded_layers_tell_what_was_copied_up_where_they_know(subject: Subject) -> None:
+    view = LayersView(lambda: subject)
+    frame = view.last
+    assert isinstance(frame, LayersFrame)
+    told = text(replace(frame, copied_up=2, copied_up_bytes=64 << 20))
+    assert told.splitlines()[-1] == "copied up: 2 files, 64 MiB at most"
+    assert "copied up" not in text(frame) + bundle(view)["text/html"]
+    view.close()
+
+
 def test_state_holds_a_frame_before_anybody_looks(view: ContainerView) -> None:
     message = json.loads(view.frame)
     assert (message["kind"], message["view"]) == ("full", view.view)
@@ -145,6 +158,10 @@ def test_sampling_goes_on_while_one_of_two_looks(view: ContainerView) -> None:
         {"kind": "versions"},
         {"kind": "versions", "path": ["/etc"]},
         {"kind": "versions", "path": "/../../etc/shadow"},
+        {"kind": "content", "path": "/base", "layer": ["upper"], "against": {}},
+        {"kind": "content", "path": "/base", "layer": "lower 7", "against": None},
+        {"kind": "folder", "path": "/../..", "tree": "merged", "most": "all"},
+        {"kind": "folder", "path": "/", "tree": ["merged"]},
         {"kind": "unheard of", "path": "/base"},
         {"kind": "limit"},
         {"kind": "limit", "what": "memory", "value": 1 << 30},
