@@ -50,17 +50,35 @@ export function visibleRows<E extends TreeEntry>(
   matches: (entry: E) => boolean,
   collapsed: ReadonlySet<string>
 ): PathRow<E>[] {
-  const rowsOf = (node: PathNode<E>, depth: number): PathRow<E>[] => {
-    const below = [...node.children].sort(compareNames).map((child) => rowsOf(child, depth + 1));
-    const children = below.flatMap(([first]) => (first === undefined ? [] : [first.node]));
-    const isMatch = node.entry !== null && matches(node.entry);
-    if (!isMatch && children.length === 0) return [];
-    const own = node.entry?.size_bytes ?? 0;
-    const bytes = below.reduce((sum, [first]) => sum + (first?.bytes ?? 0), own);
-    const row = { node: { ...node, children }, depth, bytes };
-    return collapsed.has(node.path) ? [row] : [row, ...below.flat()];
+  const keep = (node: PathNode<E>, depth: number): Kept<E> | null => {
+    const below: Kept<E>[] = [];
+    let bytes = node.entry?.size_bytes ?? 0;
+    for (const child of node.children) {
+      const kept = keep(child, depth + 1);
+      if (kept === null) continue;
+      below.push(kept);
+      bytes += kept.row.bytes;
+    }
+    if (below.length === 0 && (node.entry === null || !matches(node.entry))) return null;
+    below.sort((one, other) => compareNames(one.row.node, other.row.node));
+    const children = below.map(({ row }) => row.node);
+    return { row: { node: { ...node, children }, depth, bytes }, below };
   };
-  return rowsOf(root, 0).slice(1);
+  const rows: PathRow<E>[] = [];
+  const walk = ({ below }: Kept<E>): void => {
+    for (const child of below) {
+      rows.push(child.row);
+      if (!collapsed.has(child.row.node.path)) walk(child);
+    }
+  };
+  const kept = keep(root, 0);
+  if (kept !== null) walk(kept);
+  return rows;
+}
+
+interface Kept<E extends TreeEntry> {
+  row: PathRow<E>;
+  below: Kept<E>[];
 }
 
 function compareNames(a: { name: string }, b: { name: string }): number {
