@@ -45,7 +45,8 @@ class LayersSampler:
         self._path_of: dict[str, str] = {}
         self._hidden: dict[str, tuple[str, os.stat_result] | None] = {}
         self._counts = dict.fromkeys(Mark, 0)
-        self._bytes = self._copied_up = self._copied_up_bytes = 0
+        self._bytes = self._copied_bytes = 0
+        self._copied: set[str] = set()  # the paths of what was copied up
         self._is_first = True
         self._layers = _layers(subject)
 
@@ -64,7 +65,8 @@ class LayersSampler:
         self._path_of.clear()
         self._hidden.clear()
         self._counts = dict.fromkeys(Mark, 0)
-        self._bytes = self._copied_up = self._copied_up_bytes = 0
+        self._bytes = self._copied_bytes = 0
+        self._copied.clear()
         assert self._tree is not None
         self._take(self._tree.facts)
 
@@ -137,20 +139,14 @@ class LayersSampler:
         """What the upper layer has in a directory at this moment. Raises NotFound."""
         if self._tree is None or not self._subject.driver.has_upper:
             raise NotFound("there is no upper layer, or nobody looks any more")
-        facts = self._tree.children(path)
-        paths = (f"{path}/{name}" if path else name for name in facts)
         return UpperFolder(
             name=self._layers[0].name,
-            facts=facts,
-            copied_up=frozenset(one for one in paths if self._began_as_a_copy(one)),
+            facts=self._tree.children(path),
+            copied_up=frozenset(name for name in self._copied if os.path.dirname(name) == path),
             opaque=frozenset(name for name in self._tree.opaque if os.path.dirname(name) == path),
             hides=self._hides(path) or path in self._tree.opaque,
             is_unreadable=path in self._tree.unreadable,
         )
-
-    def _began_as_a_copy(self, path: str) -> bool:
-        entry = self._entries.get(label(f"/{path}"))
-        return entry is not None and entry.is_copied_up
 
     def upper_now(self) -> UpperNow | None:
         """All of the upper layer at this moment; None for a copy. Raises NotFound."""
@@ -186,6 +182,7 @@ class LayersSampler:
     def _put(self, path: str, shown: str, entry: UpperEntry | None) -> None:
         """What there is to tell of a path now; None for nothing."""
         before = self._entries.pop(shown, None)
+        self._copied.discard(path)
         if before is not None:
             self._count(before, -1)
         if entry is None:
@@ -194,6 +191,8 @@ class LayersSampler:
         self._entries[shown] = entry  # last in the dict: the latest changed
         self._path_of[shown] = path
         self._count(entry, 1)
+        if entry.is_copied_up:
+            self._copied.add(path)
 
     def _entry(self, path: str, shown: str, facts: os.stat_result) -> UpperEntry:
         assert self._tree is not None
@@ -238,8 +237,7 @@ class LayersSampler:
     def _count(self, entry: UpperEntry, sign: int) -> None:
         self._counts[entry.mark] += sign
         self._bytes += sign * entry.size_bytes
-        self._copied_up += sign * entry.is_copied_up
-        self._copied_up_bytes += sign * entry.copied_up_bytes
+        self._copied_bytes += sign * entry.copied_up_bytes
 
     def _frame(self) -> LayersFrame:
         assert self._tree is not None
@@ -259,8 +257,8 @@ class LayersSampler:
             deleted=self._counts[Mark.DELETED],
             upper_bytes=self._bytes,
             driver=self._subject.driver.value,
-            copied_up=self._copied_up,
-            copied_up_bytes=self._copied_up_bytes,
+            copied_up=len(self._copied),
+            copied_up_bytes=self._copied_bytes,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable
 
 _MOST_WAITING = 64
@@ -14,11 +15,12 @@ class Errands:
     """Of those with the same key only what was asked for last is done.
 
     Too many are none that a person has asked for: the oldest are forgotten. The thread ends when
-    nothing is left to do.
+    nothing is left to do. It takes no more than ``share`` of a core.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, share: float = 1.0) -> None:
         self._name = name
+        self._rests = 1 / share - 1  # for so many times as long as it has worked
         self._lock = threading.Lock()
         self._waiting: dict[Hashable, Callable[[], None]] = {}
         self._is_running = False
@@ -47,7 +49,9 @@ class Errands:
                     self._is_running = False
                     return
                 errand = self._waiting.pop(next(iter(self._waiting)))
+            begun_s = time.thread_time()
             try:
                 errand()
             except Exception:  # noqa: BLE001  # logged; others wait to be done
                 _log.exception("what a view asked for failed")
+            time.sleep(self._rests * (time.thread_time() - begun_s))

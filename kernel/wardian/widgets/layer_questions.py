@@ -20,13 +20,17 @@ from wardian.observe.pulse import Watch
 from wardian.observe.text_diff import TextDiff, text_diff
 from wardian.widgets.errands import Errands
 
+_READING_SHARE = 0.2
+
 
 class LayerQuestions:
     """Answers by ``send``, which may be called from a thread of its own."""
 
     def __init__(self, send: Callable[[object], None]) -> None:
         self._send = send
-        self._reading, self._counting = Errands("wardian-files"), Errands("wardian-layers")
+        # A file that changes all the time is read again each time.
+        self._reading = Errands("wardian-files", share=_READING_SHARE)
+        self._counting = Errands("wardian-layers")
         self._turn = 0  # nobody hears what was asked for in another
 
     def hear(self, content: dict[str, Any], watch: Watch[Any], looking: LayersSampler) -> None:
