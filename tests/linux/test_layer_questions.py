@@ -15,8 +15,10 @@ from tests.linux.conftest import shell
 from wardian.observe.frames import LayersFrame
 from wardian.observe.recording import of_frames
 from wardian.observe.subject import Subject
+from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec
+from wardian.storage.driver import VARIABLE, Driver
 from wardian.widgets.feed import PULSE, Feed
 
 PATIENCE_S = 60.0
@@ -93,6 +95,12 @@ def spec(busybox_layer: Path, tmp_path: Path) -> ContainerSpec:
     (tmp_path / "second/etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
     lowers = (str(tmp_path / "second"), str(busybox_layer))
     return ContainerSpec(name="box", image="two", lowers=lowers)
+
+
+@pytest.fixture
+def native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state root of the test has this driver."""
+    monkeypatch.setenv(VARIABLE, Driver.NATIVE.value)
 
 
 @pytest.fixture
@@ -173,3 +181,21 @@ def test_trees_of_a_layer_and_of_all_are_loaded_directory_by_directory(
             page.feed.hear({"kind": kind, **odd})
     versions = page.ask("versions", path="/srv/page/leaf")["versions"]
     assert [(one["layer"], one["wins"]) for one in versions] == [(base, True)]
+
+
+@pytest.mark.usefixtures("native")
+def test_a_copy_is_read_beside_the_layers_that_it_is_of(
+    client: Client, spec: ContainerSpec
+) -> None:
+    box = client.run(spec)
+    page = Page(box)
+    shell(box, "echo plant:x:1000:1000::/:/bin/sh >> /etc/passwd")
+    frame = page.see("/etc/passwd", is_copied_up=False)
+    second = frame.layers[1].name
+    told = page.read("/etc/passwd", layer="copy", against=second)
+    assert told["diff"]["lines"][-1] == "+plant:x:1000:1000::/:/bin/sh"
+    assert page.ask("folder", tree=second, path="/etc")["rows"][0]["path"] == "/etc/passwd"
+    use = page.ask("use")["use"]
+    assert (use["has_upper"], [row["path"] for row in use["wasted"]]) == (False, ["/etc/passwd"])
+    page.feed.close()
+    assert PULSE.wait_stopped(PATIENCE_S)
