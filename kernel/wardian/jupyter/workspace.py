@@ -179,6 +179,14 @@ class Workspace:
             return self.place.limit(limits)
         return list(self.container.update(limits).warnings)
 
+    def pause(self) -> None:
+        """Freeze every process. Blocks. Raises WardianError."""
+        self.container.pause()
+
+    def unpause(self) -> None:
+        """Thaw every process. Blocks. Raises WardianError."""
+        self.container.unpause()
+
     @property
     def cgroup(self) -> Cgroup | None:
         """The container's group, for its figures; None if it cannot be told. Blocks."""

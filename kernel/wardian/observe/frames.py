@@ -164,7 +164,9 @@ class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
     NSpid); empty if it ended before they could be read. ``uid`` is the user inside the container,
     ``host_uid`` the same user outside. ``cpu_percent`` is of one core since the figure before.
     ``ended_s`` is set once it has exited: such rows stay a few seconds. ``exit_status`` is its exit
-    code, or 128 + the signal's number.
+    code, or 128 + the signal's number. ``namespaces`` has the inode of each that is another than
+    its container's, by kind; None where it may not be known. ``ignored`` are the signals (of
+    `process_facts.SIGNALS`) that the kernel would not deliver to it.
     """
 
     host_pid: int
@@ -181,6 +183,8 @@ class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
     cpu_percent: float | None
     ended_s: float | None = None
     exit_status: int | None = None
+    namespaces: dict[str, int] | None = None
+    ignored: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -188,10 +192,21 @@ class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.host_pid}:{self.start_ticks}"
 
 
+class Ancestor(msgspec.Struct, frozen=True, kw_only=True):
+    """A process of the host that one of the container's descends from: no more than its name."""
+
+    host_pid: int
+    parent_host_pid: int
+    comm: str
+
+
 class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     """The processes of a container; its init is ``init_host_pid``.
 
     Where it is no container they are plain processes of this host below that init.
+    ``namespaces`` are the container's and ``host_namespaces`` those of who looks: inodes by kind.
+    ``ancestors`` are those of the rows without a parent here, as far as they may be read.
+    ``is_frozen``: whether the freezer holds them all, None where there is none.
     """
 
     view: ClassVar[str] = "processes"
@@ -205,6 +220,10 @@ class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int
     running: int
     is_container: bool = True
+    namespaces: dict[str, int] = msgspec.field(default_factory=dict)
+    host_namespaces: dict[str, int] = msgspec.field(default_factory=dict)
+    ancestors: tuple[Ancestor, ...] = ()
+    is_frozen: bool | None = None
 
 
 class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,12 @@ any moment: a process that is gone is None, never an error.
 from __future__ import annotations
 
 import os
+import signal
+from contextlib import suppress
 
 import msgspec
 
+from wardian.linux.namespaces import KINDS
 from wardian.linux.proc import Stat, Status, read
 from wardian.observe.frames import State
 from wardian.observe.label import label
@@ -18,6 +21,11 @@ CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _MAX_ARGS_CHARS = 300
 _MAX_ARGS_BYTES = 4096  # the container says how long its command lines are
 _STATES = {state.value: state for state in State}
+SIGNALS = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
+    *(signal.SIGUSR2, signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL),
+)  # that a view offers
+_FORCED = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)  # from an ancestor namespace
 
 
 class Activity(msgspec.Struct, frozen=True):
@@ -33,11 +41,12 @@ class Activity(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """What only a fork, exec or set*id changes. ``ns_pids`` begins with the host's."""
+    """What a process rarely changes. ``ns_pids`` begins with the host's."""
 
     ns_pids: tuple[int, ...]
     host_uid: int
     args: str
+    ignored: tuple[int, ...] = ()
 
 
 def read_activity(proc: str, host_pid: int) -> Activity | None:
@@ -61,7 +70,43 @@ def read_identity(proc: str, host_pid: int) -> Identity | None:
     status = Status.from_proc(host_pid, proc=proc)
     if status is None:
         return None
-    return Identity(status.ns_pids, status.uids[1], read_args(proc, host_pid))
+    args = read_args(proc, host_pid)
+    return Identity(status.ns_pids, status.uids[1], args, ignored_by(status))
+
+
+def ignored_by(status: Status) -> tuple[int, ...]:
+    """Those of `SIGNALS` that the kernel would not deliver to it from here.
+
+    PID 1 of a namespace gets from above only what it has a handler for, but SIGKILL and SIGSTOP
+    are forced upon it (pid_namespaces(7)), and SIGCONT wakes whom it is sent to (signal(7)).
+    """
+    if len(status.ns_pids) > 1 and status.ns_pids[-1] == 1:
+        caught = status.masks.get("SigCgt", 0)
+        return tuple(int(n) for n in SIGNALS if n not in _FORCED and not _is_in(caught, n))
+    ignored = status.masks.get("SigIgn", 0)
+    return tuple(int(number) for number in SIGNALS if _is_in(ignored, number))
+
+
+def _is_in(mask: int, number: int) -> bool:
+    return bool(mask >> (number - 1) & 1)
+
+
+def read_namespaces(proc: str, host_pid: int | str) -> dict[str, int]:
+    """The inode of each namespace that a process is in, by kind.
+
+    Empty if it is gone or we may not know (ptrace(2): PTRACE_MODE_READ).
+    """
+    found = {}
+    for kind in KINDS:
+        try:
+            link = os.readlink(f"{proc}/{host_pid}/ns/{kind}")
+        except FileNotFoundError:  # a kernel without this kind
+            continue
+        except OSError:
+            return {}
+        with suppress(ValueError):
+            found[kind] = int(link.partition("[")[2].rstrip("]"))
+    return found
 
 
 def read_args(proc: str, host_pid: int) -> str:

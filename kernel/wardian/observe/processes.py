@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
+from wardian.cgroups.freezer import is_frozen
 from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
-from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
+from wardian.observe.frames import Ancestor, ProcessesFrame, ProcessRow, Source, State
 from wardian.observe.process_facts import (
     CLOCK_TICKS_PER_S,
     SAME_USERS,
@@ -25,6 +27,7 @@ from wardian.observe.process_facts import (
     UserMap,
     read_activity,
     read_identity,
+    read_namespaces,
 )
 from wardian.observe.pulse import Notice
 from wardian.observe.subject import Subject
@@ -36,6 +39,9 @@ _LIST_S = 1.0
 _NAP_S = 0.004
 _MAX_GHOSTS = 200
 _MAX_STATS = 400  # a look; with more processes their figures take turns
+_MAX_IDENTITIES = 4  # a look: what the kernel tells of no change of
+_MAX_ANCESTORS = 16
+_SAME: dict[str, int] = {}  # as thousands of processes have it, once
 
 
 class _Process(msgspec.Struct):
@@ -60,11 +66,14 @@ class ProcessesSampler:
         self._use_connector = use_connector
         self._connector: ProcConnector | None = None
         self._users = UserMap(())
+        self._namespaces: dict[str, int] = {}
+        self._host_namespaces: dict[str, int] = {}
+        self._ancestors: tuple[Ancestor, ...] = ()
         self._alive: dict[int, _Process] = {}
         self._ghosts: deque[tuple[float, ProcessRow]] = deque(maxlen=_MAX_GHOSTS)
         self._turn: deque[int] = deque()
         self._next_list_s = self._next_figures_s = 0.0
-        self._shown: tuple[ProcessRow, ...] | None = None
+        self._shown: object = None
 
     @property
     def period_s(self) -> float:
@@ -79,6 +88,8 @@ class ProcessesSampler:
             self._users = UserMap.from_proc(self._proc, self._subject.init_host_pid)
         else:
             self._users = SAME_USERS
+        self._host_namespaces = read_namespaces(self._proc, "self")
+        self._namespaces = read_namespaces(self._proc, self._subject.init_host_pid)
         self._alive.clear()
         self._ghosts.clear()
         self._turn.clear()
@@ -118,6 +129,7 @@ class ProcessesSampler:
         now = time.monotonic()
         if self._connector is None or now >= self._next_list_s:
             self._list()
+            self._ancestors = self._read_ancestors()
             self._next_list_s = now + _LIST_S
         self._bury()
         if now >= self._next_figures_s:
@@ -157,13 +169,16 @@ class ProcessesSampler:
             assert parent is not None or stat is not None
             row = _vanished(host_pid, stat, parent)
         else:
-            row = self._row(host_pid, stat, identity)
+            told = self._differing(host_pid) if parent is None else parent.namespaces
+            row = self._row(stat, identity, host_pid, told)
         self._alive[host_pid] = _Process(
             row, 0 if stat is None else stat.cpu_ticks, time.monotonic()
         )
         self._turn.append(host_pid)
 
-    def _row(self, host_pid: int, stat: Activity, identity: Identity) -> ProcessRow:
+    def _row(
+        self, stat: Activity, identity: Identity, host_pid: int, namespaces: dict[str, int] | None
+    ) -> ProcessRow:
         return ProcessRow(
             host_pid=host_pid,
             start_ticks=stat.start_ticks,
@@ -177,26 +192,73 @@ class ProcessesSampler:
             threads=stat.threads,
             rss_bytes=stat.rss_bytes,
             cpu_percent=None,
+            namespaces=namespaces,
+            ignored=identity.ignored,
         )
+
+    def _differing(self, host_pid: int) -> dict[str, int] | None:
+        """Its namespaces that are not the container's.
+
+        Where init does not show its own to an ordinary user, the first process that does stands
+        for it.
+        """
+        found = read_namespaces(self._proc, host_pid)
+        if not found:
+            return None
+        self._namespaces = ours = self._namespaces or found
+        return {kind: inode for kind, inode in found.items() if inode != ours.get(kind)} or _SAME
 
     def _rename(self, process: _Process) -> None:
         """After an exec it has another name, and may have another user."""
         row = process.row
         stat = read_activity(self._proc, row.host_pid)
-        identity = read_identity(self._proc, row.host_pid)
-        if stat is None or identity is None:  # it has ended: nobody can say what it was
+        if stat is None or not self._identify(process, stat):  # it has ended, whatever it was
             process.row = replace(row, comm=UNKNOWN_NAME, args="")
-        else:
-            fresh = self._row(row.host_pid, stat, identity)
-            process.row = replace(fresh, cpu_percent=row.cpu_percent)
+
+    def _identify(self, process: _Process, stat: Activity) -> bool:
+        """Take in what it is now: its user, namespaces, command line; whether that can be read."""
+        before = process.row
+        identity = read_identity(self._proc, before.host_pid)
+        if identity is None:
+            return False
+        told = self._differing(before.host_pid)
+        row = self._row(stat, identity, before.host_pid, told)
+        row = replace(row, cpu_percent=before.cpu_percent)
+        if row != before:
+            process.row = row
+        return True
 
     def _list(self) -> None:
         """Compare what we follow with what the cgroup says."""
         members = set(self._subject.group.processes())
-        for host_pid in members - self._alive.keys():
+        for host_pid in sorted(members - self._alive.keys()):
             self._adopt(host_pid, None)
         for host_pid in self._alive.keys() - members:
             self._alive[host_pid].is_exiting = True
+
+    def _read_ancestors(self) -> tuple[Ancestor, ...]:
+        """Of those whose parent is not one of ours: the keeper, whoever entered from outside."""
+        found: dict[int, Ancestor] = {}
+        outside = (
+            process.row.parent_host_pid
+            for process in self._alive.values()
+            if process.row.parent_host_pid not in self._alive
+        )
+        for first in dict.fromkeys(outside):
+            found |= self._line_up(first or 0, known=found)
+        return tuple(found.values())[:_MAX_ANCESTORS]
+
+    def _line_up(self, host_pid: int, known: Collection[int]) -> dict[int, Ancestor]:
+        """A process of the host, its parent, and so on, up to one that is known."""
+        found: dict[int, Ancestor] = {}
+        while host_pid and host_pid not in known and host_pid not in self._alive:
+            stat = read_activity(self._proc, host_pid)
+            if stat is None or len(found) >= _MAX_ANCESTORS:
+                break
+            parent = stat.parent_host_pid
+            found[host_pid] = Ancestor(host_pid=host_pid, parent_host_pid=parent, comm=stat.comm)
+            host_pid = parent
+        return found
 
     def _bury(self) -> None:
         """Make ghosts of the processes that have gone, and let old ghosts go."""
@@ -227,7 +289,7 @@ class ProcessesSampler:
         self._ghosts.append((time.monotonic(), ghost))
 
     def _read_figures(self, now: float) -> None:
-        for _ in range(min(_MAX_STATS, len(self._turn))):
+        for number in range(min(_MAX_STATS, len(self._turn))):
             host_pid = self._turn.popleft()
             process = self._alive.get(host_pid)
             if process is None:
@@ -238,6 +300,9 @@ class ProcessesSampler:
                 process.is_exiting = True
                 continue
             self._update(process, stat, now)
+            if number < _MAX_IDENTITIES and stat.state is not State.ZOMBIE:
+                self._identify(process, stat)
+        self._turn.rotate(-_MAX_IDENTITIES)  # where there are few, others come first the next time
 
     def _update(self, process: _Process, stat: Activity, now: float) -> None:
         elapsed_s = now - process.read_s
@@ -261,9 +326,11 @@ class ProcessesSampler:
     def _frame(self) -> ProcessesFrame | None:
         rows = (*(p.row for p in self._alive.values()), *(row for _, row in self._ghosts))
         shown = rows[: self.max_rows]
-        if shown == self._shown:
+        frozen = is_frozen(self._subject.cgroup_host_paths)
+        seen = (shown, self._ancestors, frozen)
+        if seen == self._shown:
             return None
-        self._shown = shown
+        self._shown = seen
         return ProcessesFrame(
             time_s=time.time(),
             container=self._subject.name,
@@ -273,6 +340,10 @@ class ProcessesSampler:
             left_out=len(rows) - len(shown),
             running=len(self._alive),
             is_container=self._subject.is_container,
+            namespaces=self._namespaces,
+            host_namespaces=self._host_namespaces,
+            ancestors=self._ancestors,
+            is_frozen=frozen,
         )
 
 

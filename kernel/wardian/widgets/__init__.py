@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wardian.observe.recording import Recording
     from wardian.widgets.limiter import Limiter
     from wardian.widgets.recording_view import RecordingView
+    from wardian.widgets.signaller import Freezer
     from wardian.widgets.view import (
         BuildView,
         ContainersView,
@@ -67,11 +68,18 @@ def layers(container: Target, *, period_s: float = 0.0) -> LayersView:
     return LayersView(_locator(container), period_s=period_s)
 
 
-def processes(container: Target, *, period_s: float = 0.0) -> ProcessesView:
-    """The processes of a container, live, with their pids on both sides."""
+def processes(
+    container: Target, *, freezer: Freezer | None = None, period_s: float = 0.0
+) -> ProcessesView:
+    """The processes of a container, live, with their pids on both sides; it can signal them.
+
+    A container can be frozen in the view; where it is none the ``freezer`` does that.
+    """
     from wardian.widgets.view import ProcessesView
 
-    return ProcessesView(_locator(container), period_s=period_s)
+    if freezer is None and isinstance(container, Container):
+        freezer = container
+    return ProcessesView(_locator(container), freezer=freezer, period_s=period_s)
 
 
 def resources(

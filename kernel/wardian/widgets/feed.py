@@ -32,6 +32,7 @@ from wardian.observe.wire import Frame
 from wardian.runtime.container import Container
 from wardian.widgets.layer_questions import LayerQuestions
 from wardian.widgets.limiter import Limiter, Wish
+from wardian.widgets.signaller import Freezer, Freezing, Order
 
 PULSE = Pulse()
 SILENT_S = 60.0  # a view that is seen speaks every 15 s (extension/src/attention.ts)
@@ -84,7 +85,7 @@ class Feed:
     ``locate`` finds what is looked at (`sight`) anew each time that somebody begins to look, since
     it may have been restarted meanwhile. ``send`` takes messages to the page; ``rest`` is told when
     nobody looks any more. Both may be called from the pulse's thread. With ``period_s`` a view
-    looks no more often. With a ``limiter`` the page can change limits.
+    looks no more often. With a ``limiter`` the page can change limits, with a ``freezer`` freeze.
     """
 
     def __init__(
@@ -95,10 +96,12 @@ class Feed:
         rest: Callable[[], None] = lambda: None,
         *,
         limiter: Limiter | None = None,
+        freezer: Freezer | None = None,
         period_s: float = 0.0,
     ) -> None:
         self.history = History(view, "")
         self._limiter = limiter
+        self._freezer = freezer
         self._limiting = threading.Lock()  # one wish after another: each is put over what there is
         self._view = view
         self._locate = locate
@@ -144,6 +147,10 @@ class Feed:
         elif kind == "limit" and (wish := Wish.of(content)) is not None:
             # Not in this thread, which is the kernel's: to lower a memory limit, pages are freed.
             threading.Thread(target=self._fulfil, args=(wish,), daemon=True).start()
+        elif kind == "signal" and (order := Order.of(content)) is not None:
+            threading.Thread(target=self._signal, args=(order,), daemon=True).start()
+        elif kind == "freeze" and (freezing := Freezing.of(content)) is not None:
+            threading.Thread(target=self._freeze, args=(freezing,), daemon=True).start()
 
     def close(self) -> None:
         """Stop sampling."""
@@ -258,6 +265,36 @@ class Feed:
                 said = "; ".join(warnings) if is_missed else problem
                 told = {"kind": "limited", "what": wish.what, "number": wish.number}
                 self._send_json({**told, "problem": said})
+
+        watch.ask(answer)
+
+    def _signal(self, order: Order) -> None:
+        def act() -> None:
+            found = self._locate()
+            assert isinstance(found, Subject)
+            order.carry_out(found)
+
+        self._obey(order.number, act)
+
+    def _freeze(self, freezing: Freezing) -> None:
+        self._obey(freezing.number, lambda: freezing.carry_out(self._freezer))
+
+    def _obey(self, number: int, act: Callable[[], None]) -> None:
+        """Do something to the processes; the page is told after a frame that shows what came."""
+        watch, looking = self._watch, self._sampler
+        if watch is None or not isinstance(looking, ProcessesSampler):
+            return
+        problem = ""
+        try:
+            act()
+        except WardianError as error:
+            problem = f"{error.what} ({error.hint})" if error.hint else error.what
+
+        def answer() -> None:
+            with suppress(WardianError):  # it has ended: the watch says so itself
+                if (frame := looking.sample()) is not None:
+                    self._publish(frame)
+            self._send_json({"kind": "obeyed", "number": number, "problem": problem})
 
         watch.ask(answer)
 

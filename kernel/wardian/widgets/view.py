@@ -24,6 +24,7 @@ from wardian.widgets.feed import AnyFeed, Feed, Sight
 from wardian.widgets.image_feed import ImageFeed
 from wardian.widgets.language import words_asked_for
 from wardian.widgets.limiter import Limiter
+from wardian.widgets.signaller import Freezer
 from wardian.widgets.still import still
 
 STATIC = Path(__file__).parent / "static"
@@ -94,7 +95,7 @@ class ContainerView(FrameView):
     """A live view of one container.
 
     ``locate`` finds what is looked at; ``frame`` is a first look that was taken already.
-    ``limiter`` puts limits in force that are changed in the view.
+    ``limiter`` puts limits in force that are changed in the view, ``freezer`` freezes.
     """
 
     def __init__(
@@ -103,10 +104,17 @@ class ContainerView(FrameView):
         *,
         frame: Frame | None = None,
         limiter: Limiter | None = None,
+        freezer: Freezer | None = None,
         period_s: float = 0.0,
     ) -> None:
         feed = Feed(
-            self.view, locate, self._send_bytes, self._rest, limiter=limiter, period_s=period_s
+            self.view,
+            locate,
+            self._send_bytes,
+            self._rest,
+            limiter=limiter,
+            freezer=freezer,
+            period_s=period_s,
         )
         feed.look_once(frame)
         super().__init__(feed)

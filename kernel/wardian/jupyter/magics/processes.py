@@ -50,7 +50,7 @@ class Ps(Magic):
         if options.text or options.pids:
             call.print(text)
         else:
-            show_view(call, "processes", text)
+            show_view(call, "processes", text, freezer=call.workspace)
 
 
 def read_rows(group: Group) -> list[Row]:

@@ -20,6 +20,7 @@ from wardian.runtime.paths import state_root
 from wardian.widgets.feed import AnyFeed, Feed, Sight, sight
 from wardian.widgets.image_feed import ImageFeed
 from wardian.widgets.limiter import LimitsByName
+from wardian.widgets.signaller import FreezerByName
 
 RESOURCE = "wardian"
 SLOWEST_S = 3600.0
@@ -90,6 +91,7 @@ class ViewSocket(FeedSocket):
             lambda: located(view, name),
             send,
             limiter=LimitsByName(name),
+            freezer=FreezerByName(name),
             period_s=self.period_s or 0.0,
         )
 
