@@ -117,6 +117,14 @@ export interface LimitedMessage {
   problem: string;
 }
 
+/** An answer to an order: a frame with what came of it has come before it. */
+export interface ObeyedMessage {
+  kind: "obeyed";
+  number: number;
+  /** Why it was not carried out; "" if it was. */
+  problem: string;
+}
+
 /** The container has ended, or can't be observed. */
 export interface ErrorMessage {
   kind: "error";
@@ -134,6 +142,7 @@ export type HostMessage =
   | WayMessage
   | FilesMessage
   | LimitedMessage
+  | ObeyedMessage
   | ErrorMessage;
 
 export type Request =
@@ -143,6 +152,16 @@ export type Request =
   | { kind: "folder"; tree: string; path: string; most: number }
   | { kind: "use" }
   | { kind: "files"; layer: number }
+  | {
+      kind: "signal";
+      number: number;
+      signal: number;
+      host_pid: number;
+      start_ticks: number;
+      is_tree: boolean;
+      is_confirmed: boolean;
+    }
+  | { kind: "freeze"; number: number; freeze: boolean }
   | { kind: "limit"; what: LimitKind; value: number | null; number: number }
   | { kind: "way"; source: string; destination: string; port: number; protocol: string };
 

@@ -105,6 +105,11 @@ export const processesSays = /* @__PURE__ */ vocabulary((trans) => ({
   ),
   killNow: trans.__("ends it. Of PID 1 that ends the whole PID namespace"),
   killCall: trans.__("the same by kill(2)"),
+  pidfd: trans.__("the same by a descriptor, which never is another process's"),
+  nsenter: trans.__("a shell in its namespaces, by setns(2)"),
+  frozen: trans.__("whether they are frozen"),
+  freeze: trans.__("freezes them all"),
+  thaw: trans.__("lets them go on"),
   ended: trans.__("It has ended: the kernel knows nothing of it any more."),
 }));
 

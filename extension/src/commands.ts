@@ -21,7 +21,7 @@ export interface Section {
 }
 
 function command(line: string | null, says: string, by: Caller, changes = false): Command[] {
-  return line === null ? [] : [{ line, says, by, changes }];
+  return line ? [{ line, says, by, changes }] : [];
 }
 
 /** Lines that need root's rights; none where a name can be no word of a line. */

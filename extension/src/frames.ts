@@ -74,6 +74,17 @@ export interface ProcessRow {
   cpu_percent: number | null;
   ended_s: number | null;
   exit_status: number | null;
+  /** Inodes, by kind, of those that are not the container's; null where they may not be known. */
+  namespaces?: Record<string, number> | null;
+  /** Signals that the kernel would not deliver to it. */
+  ignored?: number[];
+}
+
+/** A process of the host that one of the container's descends from. */
+export interface Ancestor {
+  host_pid: number;
+  parent_host_pid: number;
+  comm: string;
 }
 
 export interface ProcessesFrame {
@@ -86,6 +97,13 @@ export interface ProcessesFrame {
   rows: ProcessRow[];
   left_out: number;
   running: number;
+  /** The container's, and those of who looks: inodes by kind. */
+  namespaces?: Record<string, number>;
+  host_namespaces?: Record<string, number>;
+  ancestors?: Ancestor[];
+  /** Null where nothing can freeze them. */
+  is_frozen?: boolean | null;
+  freezer_host_path?: string;
 }
 
 export interface ResourcesFrame {
@@ -423,7 +441,8 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
   if (before === null) {
     return null;
   }
-  const after = { ...before, ...message.set } as Frame;
+  const changed = { ...before, ...message.set } as Frame;
+  const after = (message.patch ?? []).reduce<Frame>(patched, changed);
   switch (message.view) {
     case "layers": {
       const frame = after as LayersFrame;
@@ -443,9 +462,8 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
     }
     case "resources":
     case "image":
-      return after;
     case "network":
-      return (message.patch ?? []).reduce<Frame>(patched, after);
+      return after;
   }
 }
 

@@ -8,11 +8,15 @@ import { sh } from "./quoting.js";
 export function processesCommands(frame: ProcessesFrame, chosen: string | null): Section[] {
   const row = frame.rows.find((one) => processKey(one) === chosen);
   const isContainer = frame.is_container !== false;
-  const all = isContainer ? ofContainer(frame.init_host_pid) : ofProcesses(frame);
+  const all = isContainer ? ofContainer(frame) : ofProcesses(frame);
   return row === undefined ? [all] : [isContainer ? ofRow(row) : ofPlainRow(row), all];
 }
 
-function ofContainer(init: number): Section {
+function ofContainer({
+  init_host_pid: init,
+  freezer_host_path: file = "",
+}: ProcessesFrame): Section {
+  const isV1 = file.endsWith("freezer.state");
   return {
     title: says.all,
     commands: [
@@ -20,6 +24,9 @@ function ofContainer(init: number): Section {
       ...asRoot(sh`lsns -p ${init}`, says.lsns),
       ...asAnybody(sh`cat /proc/${init}/cgroup`, says.cgroup),
       ...asRootChanging(sh`nsenter -t ${init} -p -m ps`, says.nsenterPs),
+      ...asRoot(file && sh`cat ${file}`, says.frozen),
+      ...asRootChanging(file && sh`echo ${isV1 ? "FROZEN" : "1"} > ${file}`, says.freeze),
+      ...asRootChanging(file && sh`echo ${isV1 ? "THAWED" : "0"} > ${file}`, says.thaw),
     ],
   };
 }
@@ -49,11 +56,12 @@ function ofRow(row: ProcessRow): Section {
       ...asAnybody(sh`grep NSpid /proc/${host_pid}/status`, says.nspid),
       ...facts(row),
       ...asAnybody(sh`cat /proc/${host_pid}/uid_map`, says.uidMap),
-      ...asRoot(sh`ls -l /proc/${host_pid}/ns`, says.namespaces),
+      ...asRoot(sh`readlink /proc/${host_pid}/ns/*`, says.namespaces),
       ...asRoot(sh`lsns -p ${host_pid}`, says.lsnsOne),
+      ...asRootChanging(sh`nsenter -t ${host_pid} -a`, says.nsenter),
       ...asRootChanging(sh`kill -s TERM ${host_pid}`, inside === 1 ? says.killInit : says.kill),
       ...asRootChanging(sh`kill -s KILL ${host_pid}`, says.killNow),
-      ...asCall(`kill(${host_pid}, SIGTERM);`, says.killCall),
+      ...asCall(`pidfd_send_signal(pidfd_open(${host_pid}, 0), SIGTERM, NULL, 0);`, says.pidfd),
     ],
   };
 }

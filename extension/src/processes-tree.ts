@@ -1,10 +1,11 @@
 /** The processes as the tree that their parents make. */
 
-import { hierarchy } from "d3-hierarchy";
-import { processKey, type ProcessRow } from "./frames.js";
+import { processKey, type Ancestor, type ProcessesFrame, type ProcessRow } from "./frames.js";
 
 export interface TreeItem {
   row: ProcessRow;
+  /** The row that it hangs on. */
+  parent: ProcessRow | null;
   depth: number;
   /** For each ancestor level, whether its line goes on below this row. */
   lines: boolean[];
@@ -15,13 +16,6 @@ interface Branch {
   row: ProcessRow;
   children: Branch[];
 }
-
-interface Root {
-  row: null;
-  children: Branch[];
-}
-
-type Node = Branch | Root;
 
 /**
  * Parents before children. A process whose parent is not of the container (its init, or one that
@@ -37,24 +31,55 @@ export function treeItems(rows: readonly ProcessRow[]): TreeItem[] {
       alive.set(row.host_pid, node);
     }
   }
-  const root: Root = { row: null, children: [] };
+  const roots: Branch[] = [];
   for (const node of nodes) {
-    const { row } = node;
-    const parent = alive.get(row.parent_host_pid ?? -1);
-    (parent !== undefined && !isBelow(parent, node, alive) ? parent : root).children.push(node);
+    const parent = alive.get(node.row.parent_host_pid ?? -1);
+    const isBranch = parent !== undefined && !isBelow(parent, node, alive);
+    (isBranch ? parent.children : roots).push(node);
   }
-  const tree = hierarchy<Node>(root).sort((a, b) => age(a.data) - age(b.data));
+  return laidOut(roots);
+}
+
+/** Without recursion: a container can make its tree as deep as it likes. */
+function laidOut(roots: Branch[]): TreeItem[] {
   const items: TreeItem[] = [];
-  tree.eachBefore((node) => {
-    if (node.data.row === null) return;
-    const lines = node
-      .ancestors()
-      .slice(1, -1)
-      .map((ancestor) => !isLastChild(ancestor))
-      .reverse();
-    items.push({ row: node.data.row, depth: node.depth, lines, isLast: isLastChild(node) });
-  });
+  const waiting: [Branch, TreeItem | null, boolean][] = [];
+  const wait = (branches: Branch[], parent: TreeItem | null): void => {
+    const sorted = branches.sort((a, b) => age(b.row) - age(a.row));
+    sorted.forEach((branch, at) => waiting.push([branch, parent, at === 0]));
+  };
+  wait(roots, null);
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [{ row, children }, parent, isLast] = next;
+    const lines = parent === null ? [] : [...parent.lines, !parent.isLast];
+    const item = {
+      row,
+      parent: parent?.row ?? null,
+      depth: (parent?.depth ?? 0) + 1,
+      lines,
+      isLast,
+    };
+    items.push(item);
+    wait(children, item);
+  }
   return items;
+}
+
+/** The host's tree: what they descend from hangs above them. */
+export function hostTree({ rows, ancestors = [] }: ProcessesFrame): TreeItem[] {
+  return treeItems([...ancestors.map(stranger), ...rows]);
+}
+
+/** The container's own: who was started from outside has no parent in there. */
+export function containerTree({ rows }: ProcessesFrame): TreeItem[] {
+  return treeItems(rows.filter((row) => row.container_pids.length > 0));
+}
+
+/** Of a process of the host no more is known than its name. */
+function stranger(one: Ancestor): ProcessRow {
+  const unknown = { uid: null, host_uid: null, threads: null, rss_bytes: null, cpu_percent: null };
+  const alive = { ended_s: null, exit_status: null, state: "", args: "" };
+  return { ...one, ...unknown, ...alive, start_ticks: 0, container_pids: [] };
 }
 
 /** Whether `node` is itself an ancestor of `parent`: hostile or reused pids must make no ring. */
@@ -67,14 +92,9 @@ function isBelow(parent: Branch, node: Branch, alive: ReadonlyMap<number, Branch
   return current !== undefined;
 }
 
-function isLastChild(node: { parent: { children?: unknown[] } | null }): boolean {
-  const siblings = node.parent?.children ?? [];
-  return siblings[siblings.length - 1] === node;
-}
-
-function age(node: Node): number {
+function age(row: ProcessRow): number {
   // Ghosts that were never read have no start time: by pid they come where they belong.
-  return node.row === null ? 0 : node.row.start_ticks * 1e7 + node.row.host_pid;
+  return row.start_ticks * 1e7 + row.host_pid;
 }
 
 export { processKey };

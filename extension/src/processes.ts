@@ -1,145 +1,156 @@
 /** The processes view: one row a process, with its pid on both sides of the glass. */
 
-import type { Channel } from "./channel.js";
+import type { Channel, HostMessage } from "./channel.js";
 import type { Section } from "./commands.js";
-import { h, fill, RowList, setAttribute, setText } from "./dom.js";
-import { bytes, count, percent, UNKNOWN } from "./format.js";
+import { fill, h, setText, type Child } from "./dom.js";
+import { count, UNKNOWN } from "./format.js";
 import { processKey, type ProcessesFrame, type ProcessRow } from "./frames.js";
-import { glow, keepOneTabStop, moveFocus } from "./rows.js";
+import { allBadges, containerBadges } from "./namespace-badges.js";
+import { ending, innermost, stateWords } from "./process-line.js";
+import { ProcessTable, type Told } from "./process-table.js";
 import { processesCommands } from "./processes-commands.js";
-import { treeItems, type TreeItem } from "./processes-tree.js";
-import type { Announce, Panel } from "./shell.js";
-import { processesWords as words, words as common } from "./words.js";
+import { containerTree, hostTree, treeItems } from "./processes-tree.js";
+import { button, type Announce, type Panel } from "./shell.js";
+import { processesWords as words } from "./words.js";
 
-const SIGNALS: Record<number, string> = {
-  1: "SIGHUP",
-  2: "SIGINT",
-  3: "SIGQUIT",
-  4: "SIGILL",
-  6: "SIGABRT",
-  7: "SIGBUS",
-  8: "SIGFPE",
-  9: "SIGKILL",
-  11: "SIGSEGV",
-  13: "SIGPIPE",
-  14: "SIGALRM",
-  15: "SIGTERM",
-};
-const FIGURES = ["user", "state", "cpu", "memory", "threads"] as const;
-
-export function processesPanel(
-  _channel: Channel,
-  _announce: Announce,
-  chosen: () => void
-): Panel<ProcessesFrame> {
-  return new ProcessesPanel(chosen);
+/** What can be asked of the processes, where they live and somebody can be asked. */
+export interface Orders {
+  /** For the chosen process. */
+  readonly element: HTMLElement;
+  /** For all of them. */
+  readonly freezer: HTMLElement;
+  show(frame: ProcessesFrame, row: ProcessRow | undefined, isLive: boolean): void;
+  focus(): void;
+  hear(message: HostMessage): void;
 }
 
-class ProcessesPanel implements Panel<ProcessesFrame> {
+/** One that only shows them, as of a recording. */
+export function processesPanel(
+  _channel: Channel,
+  announce: Announce,
+  chosen: () => void
+): Panel<ProcessesFrame> {
+  return new ProcessesPanel(announce, chosen, null);
+}
+
+export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
   readonly element: HTMLElement;
-  private readonly body = h("div", { class: "wd-rows", role: "rowgroup" });
+  private readonly host = new ProcessTable(this);
+  private readonly inside = new ProcessTable(this);
+  private readonly trees: HTMLElement;
+  private readonly spaces = h("span", { class: "wd-badges" });
+  private readonly frozen = h("span", { class: "wd-frozen" }, words.frozen);
+  private readonly both: HTMLElement;
   private readonly empty = h("p", { class: "wd-empty" }, words.noProcesses);
   private readonly more = h("p", { class: "wd-more" });
-  private readonly detail = h("div", { class: "wd-detail", aria: { live: "polite" } });
-  private readonly rows: RowList<TreeItem, ProcessLine>;
+  private readonly name = h("h4", {});
+  private readonly facts = h("dl", { class: "wd-facts", aria: { live: "polite" } });
+  private readonly detail = h("div", { class: "wd-detail" }, this.name, this.facts);
   private selected: string | null = null;
+  private hasBoth = false;
+  private isLive = false;
   private frame: ProcessesFrame | null = null;
 
-  constructor(private readonly chosen: () => void) {
-    this.rows = new RowList(
-      this.body,
-      (_item: TreeItem, key) => new ProcessLine(key, this.frame, () => this.select(key)),
-      isShownAlike
-    );
+  constructor(
+    private readonly announce: Announce,
+    private readonly select: () => void,
+    private readonly orders: Orders | null
+  ) {
+    this.both = button("wd-chip", () => this.toggle(), words.bothHint, words.both);
     this.detail.hidden = true;
-    this.element = h(
-      "div",
-      { class: "wd-body wd-main" },
-      h(
-        "div",
-        {
-          class: "wd-table",
-          role: "treegrid",
-          aria: { label: common.processes },
-          on: { keydown: (event) => this.onKey(event) },
-        },
-        h(
-          "div",
-          { class: "wd-line wd-headings", role: "row" },
-          h("span", { role: "columnheader" }, words.process),
-          h(
-            "span",
-            { class: "wd-pids", role: "columnheader", title: words.pidHint },
-            h("span", {}, words.hostPid),
-            h("span", { class: "wd-twin" }, "⇄"),
-            h("span", {}, words.containerPid)
-          ),
-          ...FIGURES.map((name) => h("span", { role: "columnheader" }, words[name]))
-        ),
-        this.body
-      ),
-      this.empty,
-      this.more,
-      this.detail
-    );
+    this.trees = h("div", { class: "wd-trees" }, this.host.element, this.inside.element);
+    if (orders !== null) this.detail.append(orders.element);
+    const { empty, more, detail, trees, spaces, frozen, both } = this;
+    const tools = h("div", { class: "wd-tools" }, spaces, frozen, both, orders?.freezer);
+    this.element = h("div", { class: "wd-body wd-main" }, tools, trees, empty, more, detail);
+  }
+
+  turn(isLive: boolean): void {
+    this.isLive = isLive;
   }
 
   show(frame: ProcessesFrame): void {
-    const items = treeItems(frame.rows);
-    const isFirst = this.frame === null;
-    this.rows.show(items.map((item) => [processKey(item.row), item]));
     this.frame = frame;
-    if (isFirst) {
-      for (const row of this.body.children) row.classList.remove("wd-glow");
-    }
-    this.empty.hidden = items.length > 0;
+    const isContainer = frame.is_container !== false;
+    const hasBoth = this.hasBoth && isContainer;
+    this.host.show(
+      frame,
+      hasBoth ? hostTree(frame) : treeItems(frame.rows),
+      hasBoth ? words.hostTree : words.process
+    );
+    if (hasBoth) this.inside.show(frame, containerTree(frame), words.containerTree);
+    this.inside.element.hidden = !hasBoth;
+    this.trees.classList.toggle("wd-both", hasBoth);
+    this.both.hidden = !isContainer;
+    this.both.setAttribute("aria-pressed", String(hasBoth));
+    fill(this.spaces, ...containerBadges(frame));
+    this.frozen.hidden = frame.is_frozen !== true;
+    this.empty.hidden = frame.rows.length > 0;
     this.more.hidden = frame.left_out === 0;
     setText(this.more, words.leftOut(frame.left_out));
-    keepOneTabStop([...this.body.children] as HTMLElement[]);
-    this.showDetail();
+    this.showDetail(frame);
   }
 
   commands(): Section[] {
     return this.frame === null ? [] : processesCommands(this.frame, this.selected);
   }
 
-  private select(key: string): void {
+  hear(message: HostMessage): void {
+    this.orders?.hear(message);
+  }
+
+  chosen(key: string): void {
+    if (key === "" || this.frame === null) return;
     this.selected = this.selected === key ? null : key;
-    this.showDetail();
-    this.chosen();
+    this.showDetail(this.frame);
+    this.select();
   }
 
-  private showDetail(): void {
-    const rows = this.frame?.rows ?? [];
-    const row = rows.find((candidate) => processKey(candidate) === this.selected);
-    for (const line of this.body.children) {
-      const isSelected = row !== undefined && (line as HTMLElement).dataset.key === this.selected;
-      setAttribute(line, "aria-selected", String(isSelected));
-    }
+  met(key: string): void {
+    for (const table of [this.host, this.inside]) table.mark(this.hasBoth ? key : "");
+  }
+
+  crossed(key: string): void {
+    if (!this.hasBoth) return;
+    const isInside = this.inside.element.contains(document.activeElement);
+    (isInside ? this.host : this.inside).focus(key);
+  }
+
+  signalled(key: string): void {
+    if (this.selected !== key) this.chosen(key);
+    this.orders?.focus();
+  }
+
+  adopted(row: ProcessRow): void {
+    this.announce(`${twin(row)}: ${words.adopted}`);
+  }
+
+  private toggle(): void {
+    this.hasBoth = !this.hasBoth;
+    if (this.frame !== null) this.show(this.frame);
+  }
+
+  private showDetail(frame: ProcessesFrame): void {
+    const row = frame.rows.find((candidate) => processKey(candidate) === this.selected);
+    for (const table of [this.host, this.inside])
+      table.select(row === undefined ? null : this.selected);
     this.detail.hidden = row === undefined;
-    if (row !== undefined) {
-      const parent = rows.find((candidate) => candidate.host_pid === row.parent_host_pid);
-      fill(
-        this.detail,
-        h("h4", {}, row.comm),
-        facts(row, parent, this.frame?.is_container !== false)
-      );
-    }
-  }
-
-  private onKey(event: KeyboardEvent): void {
-    const line = (event.target as HTMLElement).closest<HTMLElement>(".wd-line");
-    if (line === null) return;
-    if (event.key === "ArrowDown") moveFocus(line, line.nextElementSibling);
-    else if (event.key === "ArrowUp") moveFocus(line, line.previousElementSibling);
-    else if (event.key === "Enter" || event.key === " ") this.select(line.dataset.key ?? "");
-    else return;
-    event.preventDefault();
-    event.stopPropagation(); // the notebook has its own idea of these keys
+    this.orders?.show(frame, row, this.isLive);
+    if (row === undefined) return;
+    setText(this.name, row.comm);
+    fill(
+      this.facts,
+      ...facts(row, frame).flatMap(([name, value]) => [
+        h("dt", {}, name),
+        h("dd", {}, ...[value].flat()),
+      ])
+    );
   }
 }
 
-function facts(row: ProcessRow, parent: ProcessRow | undefined, isContainer: boolean): HTMLElement {
+function facts(row: ProcessRow, frame: ProcessesFrame): [string, Child | Child[]][] {
+  const isContainer = frame.is_container !== false;
+  const parent = frame.rows.find((candidate) => candidate.host_pid === row.parent_host_pid);
   const pids = [row.host_pid, ...row.container_pids].join(" ⇄ ");
   const levels = row.container_pids.length > 1 ? ` ${words.inner}` : "";
   const inside = row.uid === null ? words.noUserInside : words.userInside(row.uid);
@@ -150,128 +161,25 @@ function facts(row: ProcessRow, parent: ProcessRow | undefined, isContainer: boo
       ? `${host}, ${inside}`
       : `${inside}, ${host}`;
   const outside = isContainer ? words.outside : words.notOfThese;
-  const pairs: [string, string][] = [
+  const stranger = frame.ancestors?.find((one) => one.host_pid === row.parent_host_pid);
+  const who =
+    parent !== undefined ? twin(parent) : stranger && `${stranger.comm} ${stranger.host_pid}`;
+  const badges = allBadges(row, frame);
+  return [
     [isContainer ? `${words.hostPid} ⇄ ${words.containerPid}` : words.pid, pids + levels],
     [words.commandLine, row.args || UNKNOWN],
-    [words.parent, parent === undefined ? outside : twin(parent)],
+    [words.parent, parent === undefined ? [who, who && ": ", outside] : twin(parent)],
     [words.user, user],
-    [words.state, row.ended_s === null ? stateWords(row.state) : ending(row)],
+    [words.state, row.ended_s === null ? stateOf(row, who) : ending(row)],
+    ...(badges.length > 0 ? [[words.namespaces, badges] as [string, Child[]]] : []),
   ];
-  return h(
-    "dl",
-    { class: "wd-facts" },
-    ...pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])
-  );
 }
 
-function twin(row: ProcessRow): string {
-  const inside = row.container_pids[row.container_pids.length - 1];
-  return `${row.comm} ${row.host_pid} ⇄ ${inside ?? UNKNOWN}`;
+function stateOf(row: ProcessRow, parent: string | undefined): string {
+  const isAwaited = row.state === "Z" && parent !== undefined;
+  return stateWords(row.state) + (isAwaited ? ` (${words.awaits(parent)})` : "");
 }
 
-/** How a process ended, in the shell's numbers. */
-export function ending(row: ProcessRow): string {
-  const status = row.exit_status;
-  if (status === null) return words.ended;
-  if (status > 128) return words.killedBy(SIGNALS[status - 128] ?? words.signal(status - 128));
-  return words.exit(status);
-}
-
-class ProcessLine {
-  readonly element: HTMLElement;
-  private readonly lines = h("span", { class: "wd-lines", aria: { hidden: "true" } });
-  private readonly comm = h("span", { class: "wd-name" });
-  private readonly args = h("span", { class: "wd-args" });
-  private readonly hostPid = h("span", { class: "wd-host-pid" });
-  private readonly containerPid = h("span", { class: "wd-container-pid" });
-  private readonly user = h("span", { class: "wd-user", role: "gridcell" });
-  private readonly state = h("span", { class: "wd-state", role: "gridcell" });
-  private readonly meter = h("span", { class: "wd-meter", aria: { hidden: "true" } });
-  private readonly cpu = h("span", { class: "wd-figure" });
-  private readonly memory = h("span", { class: "wd-figure", role: "gridcell" });
-  private readonly threads = h("span", { class: "wd-figure", role: "gridcell" });
-
-  constructor(key: string, before: ProcessesFrame | null, onSelect: () => void) {
-    this.element = h(
-      "div",
-      {
-        class: "wd-line",
-        role: "row",
-        data: { key },
-        aria: { selected: "false" },
-        attributes: { tabindex: "-1" },
-        on: { click: onSelect },
-      },
-      h("span", { class: "wd-process", role: "gridcell" }, this.lines, this.comm, this.args),
-      h(
-        "span",
-        { class: "wd-pids", role: "gridcell" },
-        this.hostPid,
-        h("span", { class: "wd-twin", aria: { hidden: "true" } }, "⇄"),
-        this.containerPid
-      ),
-      this.user,
-      this.state,
-      h("span", { class: "wd-cpu", role: "gridcell" }, this.meter, this.cpu),
-      this.memory,
-      this.threads
-    );
-    if (before !== null) {
-      glow(this.element);
-    }
-  }
-
-  update(item: TreeItem): void {
-    const { row } = item;
-    this.element.setAttribute("aria-level", String(item.depth));
-    this.element.dataset.state = row.ended_s === null ? row.state : "X";
-    drawLines(this.lines, item);
-    setText(this.comm, row.comm);
-    setText(this.args, argumentsOf(row));
-    this.args.title = row.args;
-    setText(this.hostPid, String(row.host_pid));
-    setText(this.containerPid, row.container_pids.join(" ⇄ ") || UNKNOWN);
-    setText(this.user, row.uid === 0 ? "root" : count(row.uid));
-    this.user.title = words.uids(count(row.uid), count(row.host_uid));
-    setText(this.state, row.ended_s === null ? shortState(row.state) : ending(row));
-    this.state.title = stateWords(row.state);
-    this.meter.style.setProperty("--wd-share", String(Math.min(100, row.cpu_percent ?? 0)));
-    setText(this.cpu, row.ended_s === null ? percent(row.cpu_percent) : "");
-    setText(this.memory, row.ended_s === null ? bytes(row.rss_bytes) : "");
-    setText(this.threads, row.ended_s === null ? count(row.threads) : "");
-  }
-}
-
-function isShownAlike(one: TreeItem, other: TreeItem): boolean {
-  return (
-    one.row === other.row &&
-    one.depth === other.depth &&
-    one.isLast === other.isLast &&
-    one.lines.every((line, at) => line === other.lines[at])
-  );
-}
-
-function drawLines(place: HTMLElement, item: TreeItem): void {
-  const through = item.lines.map((goesOn) => (goesOn ? "wd-through" : "wd-gap"));
-  const own = item.depth > 1 ? [item.isLast ? "wd-corner" : "wd-branch"] : [];
-  const wanted = [...through, ...own].join(" ");
-  if (place.dataset.lines !== wanted) {
-    place.dataset.lines = wanted;
-    fill(place, ...[...through, ...own].map((kind) => h("i", { class: kind })));
-  }
-}
-
-/** By the letter of proc(5). */
-function stateWords(letter: string): string {
-  return (words.states as Record<string, string>)[letter] ?? letter;
-}
-
-function shortState(letter: string): string {
-  return letter === "Z" || letter === "D" ? words.short[letter] : stateWords(letter);
-}
-
-/** The command line without its first word where that only repeats the name. */
-function argumentsOf(row: ProcessRow): string {
-  const [first = "", ...rest] = row.args.split(" ");
-  return first.slice(first.lastIndexOf("/") + 1) === row.comm ? rest.join(" ") : row.args;
+export function twin(row: ProcessRow): string {
+  return `${row.comm} ${row.host_pid} ⇄ ${innermost(row) ?? UNKNOWN}`;
 }

@@ -214,6 +214,19 @@ export const processesWords = /* @__PURE__ */ vocabulary((trans) => ({
   uids: (inside: string, outside: string) =>
     trans.__("uid %1 in the container, %2 on the host", inside, outside),
   outside: trans.__("outside the container"),
+  namespaces: trans.__("namespaces"),
+  whose: {
+    host: trans.__("shared with the host"),
+    container: trans.__("the container's own"),
+    another: trans.__("neither the container's nor the host's"),
+  },
+  both: trans.__("Both trees"),
+  bothHint: trans.__("The host's tree beside the container's; ← and → go to the twin"),
+  hostTree: trans.__("on the host"),
+  containerTree: trans.__("in the container"),
+  frozen: trans.__("frozen: no process runs"),
+  adopted: trans.__("adopted by PID 1"),
+  awaits: (parent: string) => trans.__("until %1 calls wait()", parent),
   notOfThese: trans.__("not one of these"),
   ended: trans.__("ended"),
   exit: (status: number) => trans.__("exit %1", status),
@@ -231,6 +244,36 @@ export const processesWords = /* @__PURE__ */ vocabulary((trans) => ({
     "?": trans.__("unknown"),
   },
   short: { Z: trans.__("zombie"), D: trans.__("waiting") },
+}));
+
+/** What can be asked of live processes. */
+export const ordersWords = /* @__PURE__ */ vocabulary((trans) => ({
+  signals: trans.__("Signals"),
+  tree: trans.__("kill tree"),
+  does: {
+    0: trans.__("SIGKILL for it and all below it"),
+    1: trans.__("its terminal is gone"),
+    2: trans.__("as Ctrl+C does"),
+    3: trans.__("ends it with a core dump"),
+    9: trans.__("ends it at once"),
+    10: trans.__("what the program makes of it"),
+    12: trans.__("what the program makes of it"),
+    15: trans.__("asks it to end"),
+    18: trans.__("lets it go on"),
+    19: trans.__("stops it where it is"),
+  },
+  zombie: trans.__("It has ended already: no signal takes it away, only its parent's wait()."),
+  ignores: (signal: string) => trans.__("It ignores %1 (SigIgn): the kernel drops it.", signal),
+  unhandled: (signal: string) =>
+    trans.__("PID 1 gets only signals that it has a handler for: the kernel drops %1.", signal),
+  endsAll: trans.__("This is the first process: all others in here end with it."),
+  anyway: trans.__("Kill it all the same"),
+  leaveIt: trans.__("Leave it"),
+  sent: (what: string, whom: string) => trans.__("%1: sent to %2", what, whom),
+  freeze: trans.__("Freeze"),
+  freezeHint: trans.__("Stops every process where it is, by the freezer"),
+  thaw: trans.__("Thaw"),
+  thawHint: trans.__("Lets them go on"),
 }));
 
 /** What the resources view says. */

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from wardian.network.ruleset import Rule
 from wardian.observe import wire
 from wardian.observe.frames import (
+    Ancestor,
     Kind,
     Layer,
     LayersFrame,
@@ -81,6 +82,14 @@ rows = st.builds(
     threads=st.none() | st.integers(1, 9),
     rss_bytes=st.none() | st.integers(0, 1 << 40),
     cpu_percent=st.none() | st.floats(0, 400),
+    namespaces=st.none() | st.dictionaries(st.sampled_from(["net", "uts"]), st.integers(1, 3)),
+    ignored=st.lists(st.integers(1, 19), max_size=2).map(tuple),
+)
+ancestors = st.builds(
+    Ancestor,
+    host_pid=st.integers(1, 3),
+    parent_host_pid=st.integers(0, 3),
+    comm=st.sampled_from(["keeper", "systemd"]),
 )
 processes_frames = st.builds(
     ProcessesFrame,
@@ -91,6 +100,8 @@ processes_frames = st.builds(
     rows=st.lists(rows, unique_by=lambda row: row.key).map(tuple),
     left_out=st.integers(0, 9),
     running=st.integers(0, 9),
+    ancestors=st.lists(ancestors, max_size=3).map(tuple),
+    is_frozen=st.none() | st.booleans(),
 )
 
 

@@ -50,7 +50,7 @@ def events_of(data: bytes) -> Events:
 def process(pid: int, **changes: Any) -> ProcessRow:
     facts: dict[str, Any] = dict.fromkeys(ProcessRow.__struct_fields__)
     facts |= {"host_pid": 4000 + pid, "start_ticks": 1, "container_pids": (pid,), "args": "x"}
-    facts |= {"state": State.SLEEPING, "comm": f"process-{pid}"}
+    facts |= {"state": State.SLEEPING, "comm": f"process-{pid}", "ignored": ()}
     return ProcessRow(**(facts | changes))
 
 

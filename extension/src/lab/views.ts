@@ -88,8 +88,8 @@ async function mounted(
       return mount(view, host, beginning, channel, layersPanel);
     }
     case "processes": {
-      const { processesPanel } = await import("../processes.js");
-      return mount(view, host, beginning, channel, processesPanel);
+      const { orderedProcesses } = await import("../processes-orders.js");
+      return mount(view, host, beginning, channel, orderedProcesses);
     }
     case "resources": {
       const { resourcesPanel } = await import("../resources.js");

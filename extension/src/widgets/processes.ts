@@ -1,4 +1,4 @@
-import { processesPanel } from "../processes.js";
+import { orderedProcesses } from "../processes-orders.js";
 import { widget } from "./anywidget.js";
 
-export default widget("processes", processesPanel);
+export default widget("processes", orderedProcesses);

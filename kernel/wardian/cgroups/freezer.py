@@ -1,4 +1,7 @@
-"""Whether a group is frozen (cgroups.rst: cgroup.events; freezer-subsystem.rst: freezer.state)."""
+"""A group's freezer (cgroup-v2.rst: cgroup.freeze; freezer-subsystem.rst): which file, which state.
+
+Wherever a group is of both versions it is frozen by that of v2.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,25 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+_FILES = (
+    ("unified", "cgroup.freeze", "cgroup.events", "frozen 1"),
+    ("freezer", "freezer.state", "freezer.state", "FROZEN"),
+)
+
+
+def freezer_file(directories: Mapping[str, str]) -> str:
+    """The file that freezes a group with these directories by controller; "" where there is none."""
+    for controller, file, _, _ in _FILES:
+        if controller in directories:
+            return f"{directories[controller]}/{file}"
+    return ""
+
 
 def is_frozen(directories: Mapping[str, str]) -> bool | None:
-    """Of the group with these directories by controller; None where nothing can freeze it."""
-    for controller, file, word in (
-        ("unified", "cgroup.events", "frozen 1"),
-        ("freezer", "freezer.state", "FROZEN"),
-    ):
-        if (directory := directories.get(controller)) is not None:
+    """Whether its processes stand still; None where nobody can tell."""
+    for controller, _, file, word in _FILES:
+        if controller in directories:
             with suppress(OSError):
-                return word in Path(directory, file).read_text().splitlines()
+                return word in Path(directories[controller], file).read_text().splitlines()
+            return None
     return None

@@ -206,7 +206,8 @@ class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     Where it is no container they are plain processes of this host below that init.
     ``namespaces`` are the container's and ``host_namespaces`` those of who looks: inodes by kind.
     ``ancestors`` are those of the rows without a parent here, as far as they may be read.
-    ``is_frozen``: whether the freezer holds them all, None where there is none.
+    ``is_frozen``: whether the freezer holds them all, None where there is none;
+    ``freezer_host_path`` is its file.
     """
 
     view: ClassVar[str] = "processes"
@@ -224,6 +225,7 @@ class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     host_namespaces: dict[str, int] = msgspec.field(default_factory=dict)
     ancestors: tuple[Ancestor, ...] = ()
     is_frozen: bool | None = None
+    freezer_host_path: str = ""
 
 
 class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):

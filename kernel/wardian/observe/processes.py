@@ -16,7 +16,7 @@ from typing import ClassVar
 import msgspec
 from msgspec.structs import replace
 
-from wardian.cgroups.freezer import is_frozen
+from wardian.cgroups.freezer import freezer_file, is_frozen
 from wardian.linux.proc_connector import ProcConnector, ProcEvent, What
 from wardian.observe.frames import Ancestor, ProcessesFrame, ProcessRow, Source, State
 from wardian.observe.process_facts import (
@@ -344,6 +344,7 @@ class ProcessesSampler:
             host_namespaces=self._host_namespaces,
             ancestors=self._ancestors,
             is_frozen=frozen,
+            freezer_host_path=freezer_file(self._subject.cgroup_host_paths),
         )
 
 

@@ -1,0 +1,44 @@
+/** Namespaces as badges: by name, and whose they are by their looks. */
+
+import { h } from "./dom.js";
+import type { ProcessesFrame, ProcessRow } from "./frames.js";
+import { processesWords as words } from "./words.js";
+
+export const KINDS = ["pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"] as const;
+type Inodes = Record<string, number>;
+
+/** Those of the container. */
+export function containerBadges(frame: ProcessesFrame): HTMLElement[] {
+  return badges(frame.namespaces ?? {}, frame);
+}
+
+/** Those that a process has beside its container's. */
+export function differingBadges(row: ProcessRow, frame: ProcessesFrame): HTMLElement[] {
+  return badges(row.namespaces ?? {}, frame);
+}
+
+/** All that a process is in; none where that may not be known. */
+export function allBadges(row: ProcessRow, frame: ProcessesFrame): HTMLElement[] {
+  return row.namespaces ? badges({ ...frame.namespaces, ...row.namespaces }, frame) : [];
+}
+
+function badges(inodes: Inodes, frame: ProcessesFrame): HTMLElement[] {
+  return KINDS.filter((kind) => kind in inodes).map((kind) => {
+    const inode = inodes[kind];
+    const isOwn = inode === frame.namespaces?.[kind];
+    const whose =
+      inode === frame.host_namespaces?.[kind] ? "host" : isOwn ? "container" : "another";
+    const says = `${kind}: ${words.whose[whose]}`;
+    return h(
+      "span",
+      {
+        class: "wd-badge wd-ns",
+        role: "img",
+        title: `${says}; ${kind}:[${inode}]`,
+        aria: { label: says },
+        data: { kind, whose },
+      },
+      kind
+    );
+  });
+}
