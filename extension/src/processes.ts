@@ -56,7 +56,8 @@ export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
     private readonly select: () => void,
     private readonly orders: Orders | null
   ) {
-    this.both = button("wd-chip", () => this.toggle(), words.bothHint, words.both);
+    this.both = button("wd-chip", () => this.toggle(), "", words.both);
+    this.both.title = words.bothHint;
     this.detail.hidden = true;
     this.trees = h("div", { class: "wd-trees" }, this.host.element, this.inside.element);
     if (orders !== null) this.detail.append(orders.element);
@@ -83,7 +84,8 @@ export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
     this.trees.classList.toggle("wd-both", hasBoth);
     this.both.hidden = !isContainer;
     this.both.setAttribute("aria-pressed", String(hasBoth));
-    fill(this.spaces, ...containerBadges(frame));
+    const badges = containerBadges(frame);
+    fill(this.spaces, ...(badges.length > 0 ? [words.namespaces, ...badges] : []));
     this.frozen.hidden = frame.is_frozen !== true;
     this.empty.hidden = frame.rows.length > 0;
     this.more.hidden = frame.left_out === 0;
