@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import type { ProcessesFrame, ProcessRow } from "./frames.js";
 import { processesWords as words } from "./words.js";
 
-export const KINDS = ["pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"] as const;
+export const KINDS = ["mnt", "pid", "net", "uts", "ipc", "user", "cgroup", "time"] as const;
 type Inodes = Record<string, number>;
 
 /** Those of the container. */

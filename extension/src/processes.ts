@@ -129,6 +129,7 @@ export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
 
   private toggle(): void {
     this.hasBoth = !this.hasBoth;
+    this.met("");
     if (this.frame !== null) this.show(this.frame);
   }
 

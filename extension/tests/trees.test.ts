@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { buildTree, visibleRows } from "../src/layers-tree.js";
-import { treeItems } from "../src/processes-tree.js";
-import { entry, row } from "./frames.js";
+import { containerTree, hostTree, treeItems, type TreeItem } from "../src/processes-tree.js";
+import { entry, processesFrame, row } from "./frames.js";
 
 const all = (): boolean => true;
 
@@ -69,4 +69,44 @@ test("a ghost does not take the children of the process that has its pid now", (
     ["new", 1],
     ["p102", 2],
   ]);
+});
+
+test("the container's tree has who was started from outside beside its PID 1", () => {
+  const frame = {
+    ...processesFrame([
+      row(101, { container_pids: [1], parent_host_pid: 50 }),
+      row(102, { container_pids: [7, 1], parent_host_pid: 101 }),
+      row(103, { container_pids: [9], parent_host_pid: 60 }),
+      row(104, { container_pids: [], parent_host_pid: 60 }),
+    ]),
+    ancestors: [
+      { host_pid: 50, parent_host_pid: 1, comm: "keeper" },
+      { host_pid: 1, parent_host_pid: 0, comm: "systemd" },
+    ],
+  };
+  const drawn = (items: TreeItem[]): [string, number][] => items.map((i) => [i.row.comm, i.depth]);
+  expect(drawn(containerTree(frame))).toEqual([
+    ["p101", 1],
+    ["p102", 2],
+    ["p103", 1],
+  ]);
+  expect(drawn(hostTree(frame))).toEqual([
+    ["systemd", 1],
+    ["keeper", 2],
+    ["p101", 3],
+    ["p102", 4],
+    ["p103", 1],
+    ["p104", 1],
+  ]);
+});
+
+test("a line goes on beside a row as long as an ancestor has younger siblings", () => {
+  const [, below, last] = treeItems([
+    row(101, {}),
+    row(102, { parent_host_pid: 101 }),
+    row(103, { parent_host_pid: 102 }),
+    row(104, {}),
+  ]);
+  expect([below?.lines, below?.isLast]).toEqual([[true], true]);
+  expect([last?.lines, last?.isLast]).toEqual([[true, false], true]);
 });

@@ -148,18 +148,23 @@ def spec(busybox_layer: os.PathLike[str]) -> ContainerSpec:
 
 
 def test_namespaces_of_its_own_are_told_from_the_containers(box: Container, viewer: Viewer) -> None:
-    with shell(box, "exec unshare -n -u /bin/sleep 1000") as process:
-        frame: ProcessesFrame = viewer.see(
-            lambda f: any(r.comm == "sleep" and r.namespaces for r in f.rows)
-        )
-        own = {
-            kind: os.stat(f"/proc/{process.host_pid}/ns/{kind}").st_ino for kind in ("net", "uts")
-        }
-        assert row(frame, "sleep").namespaces == own
-        assert row(frame, "wardian-init").namespaces == {}
-        assert frame.namespaces["mnt"] == os.stat(f"/proc/{box.info.host_pid}/ns/mnt").st_ino
-        assert frame.host_namespaces["mnt"] == os.stat("/proc/self/ns/mnt").st_ino
-        assert not own.items() & {**frame.namespaces, **frame.host_namespaces}.items()
+    """An ordinary user is not shown init's: there the first process that is stands for it."""
+    with shell(box, "exec /bin/cat /dev/zero") as plain:
+        viewer.see(has_row("cat", namespaces={}))
+        with shell(box, "exec unshare -n -u /bin/sleep 1000") as process:
+            frame: ProcessesFrame = viewer.see(
+                lambda f: any(r.comm == "sleep" and r.namespaces for r in f.rows)
+            )
+            own = {kind: inode(process.host_pid, kind) for kind in ("net", "uts")}
+            assert row(frame, "sleep").namespaces == own
+            assert row(frame, "cat").namespaces == {}
+            assert frame.namespaces["mnt"] == inode(plain.host_pid, "mnt")
+            assert frame.host_namespaces["mnt"] == inode("self", "mnt")
+            assert not own.items() & {**frame.namespaces, **frame.host_namespaces}.items()
+
+
+def inode(host_pid: int | str, kind: str) -> int:
+    return os.stat(f"/proc/{host_pid}/ns/{kind}").st_ino
 
 
 def test_ancestors_of_init_lead_to_the_keeper_and_beyond(box: Container, viewer: Viewer) -> None:

@@ -31,6 +31,7 @@ USER_TESTS = (
     "tests/linux/test_limit_hits.py",
     "tests/linux/test_namespaces.py",
     "tests/linux/test_rootfs.py",
+    "tests/linux/test_signaller.py",
     "tests/linux/test_snapshotter_conformance.py",
     # Lessons that look at files of layers, at networks and at cgroups from the user's side.
     *(

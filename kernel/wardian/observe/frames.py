@@ -205,6 +205,8 @@ class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
 
     Where it is no container they are plain processes of this host below that init.
     ``namespaces`` are the container's and ``host_namespaces`` those of who looks: inodes by kind.
+    To an ordinary user init does not show its own: there they are those of the first process that
+    does.
     ``ancestors`` are those of the rows without a parent here, as far as they may be read.
     ``is_frozen``: whether the freezer holds them all, None where there is none;
     ``freezer_host_path`` is its file.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape, unescape
 
+from wardian.linux.namespaces import KINDS
 from wardian.observe.build_frame import BuildFrame, BuildStep
 from wardian.observe.frames import (
     Kind,
@@ -122,15 +123,24 @@ def _processes(frame: ProcessesFrame, *, with_pids: bool) -> list[str]:
     for row in sorted(alive, key=lambda row: (row.start_ticks, row.host_pid)):
         parent = row.parent_host_pid if row.parent_host_pid in pids else None
         children.setdefault(parent, []).append(row)
-    lines: list[str] = []
+    lines: list[str] = _namespaces(frame) if with_pids else []
     width = _PIDS_WIDTH if with_pids else 0
     queue = [(row, 0) for row in reversed(children.get(None, []))]
     while queue:
         row, depth = queue.pop()
         twins = " ⇄ ".join(map(str, (row.host_pid, *row.container_pids))) if with_pids else ""
-        lines.append(f"{twins.ljust(width)}{'  ' * depth}{escape(row.comm)}")
+        others = [kind for kind in KINDS if kind in (row.namespaces or {})]
+        badges = f"  [{' '.join(others)}]" if others else ""
+        lines.append(f"{twins.ljust(width)}{'  ' * depth}{escape(row.comm)}{badges}")
         queue.extend((child, depth + 1) for child in reversed(children.get(row.host_pid, [])))
     return _capped(lines)
+
+
+def _namespaces(frame: ProcessesFrame) -> list[str]:
+    """The container's own; what a process has beside them stands behind its name."""
+    inodes, shared = frame.namespaces, frame.host_namespaces
+    own = [kind for kind in KINDS if kind in inodes and inodes[kind] != shared.get(kind)]
+    return [f"namespaces of its own: {' '.join(own)}"] if own else []
 
 
 def _resources(frame: ResourcesFrame) -> list[str]:
