@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.linux.conftest import shell
+from tests.linux.conftest import shell, wait_until
 from tests.linux.program import IMAGE
 from tests.linux.shown_commands import Shown, run, say
 from wardian.cgroups.limits import Limits
@@ -120,8 +120,15 @@ def test_a_process_is_known_by_the_same_pids(box: Container, shown: Shown) -> No
         assert str(row.host_pid) in say(lines, "ps -o ").split()
         assert f"{row.host_pid} " in say(lines, "pgrep ")
         assert "pid" in say(lines, "lsns ", end=f" {row.host_pid}").split()
-        inside = [line.split() for line in say(lines, "nsenter ").splitlines()]
+        inside = [line.split() for line in say(lines, "nsenter ", end=" ps").splitlines()]
         assert [str(process.container_pid), "/bin/sleep"] in [[w[0], w[-2]] for w in inside if w]
+        spaces = say(lines, "readlink ").splitlines()
+        assert {f"{kind}:[{inode}]" for kind, inode in frame.namespaces.items()} <= {*spaces}
+        freeze, thaw = (line for line in lines if line.startswith("echo "))
+        run(["/bin/sh", "-c", freeze])
+        wait_until(lambda: bool(frame_of(ProcessesSampler, box).is_frozen))
+        run(["/bin/sh", "-c", thaw])
+        wait_until(lambda: not frame_of(ProcessesSampler, box).is_frozen)
         say(lines, "kill -s TERM")
         assert process.wait(30) == 128 + 15
 

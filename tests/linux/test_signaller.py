@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,6 +22,8 @@ from wardian.observe.processes import ProcessesSampler
 from wardian.observe.subject import Subject
 from wardian.runtime.container import Container, ContainerProcess
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
+from wardian.runtime.state import Status
+from wardian.widgets.feed import PULSE, Feed
 from wardian.widgets.signaller import Freezing, Order
 
 SLEEP = ProcessSpec(argv=("/bin/sleep", "1000"))
@@ -49,6 +55,41 @@ def test_signal_reaches_the_process_that_it_is_for(box: Container) -> None:
         order(process.host_pid).carry_out(Subject.of(box.info))
         assert process.wait(30) == 128 + TERM
         assert start_ticks(other.host_pid) is not None
+
+
+def test_a_page_is_told_what_came_of_its_order(box: Container) -> None:
+    """After a frame that shows it."""
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def send(messages: Sequence[bytes]) -> None:
+        for message in messages:
+            told.put(json.loads(message))
+
+    def answer() -> dict[str, Any]:
+        while (message := told.get(timeout=60))["kind"] != "obeyed":
+            pass
+        return message
+
+    feed = Feed("processes", lambda: Subject.of(box.info), send, freezer=box)
+    feed.hear({"kind": "visible", "id": "a", "visible": True})
+    with box.spawn(SLEEP) as process:
+        asked = msgspec.to_builtins(order(process.host_pid))
+        feed.hear({"kind": "signal", **asked, "start_ticks": asked["start_ticks"] + 1})
+        assert answer() == {
+            "kind": "obeyed",
+            "number": 1,
+            "problem": "nothing was sent: the process has ended",
+        }
+        feed.hear({"kind": "signal", **asked, "number": 2})
+        assert answer() == {"kind": "obeyed", "number": 2, "problem": ""}
+        assert process.wait(30) == 128 + TERM
+    feed.hear({"kind": "freeze", "number": 3, "freeze": True})
+    assert answer()["problem"] == ""
+    assert box.info.status is Status.PAUSED
+    feed.hear({"kind": "freeze", "number": 4, "freeze": False})
+    assert answer()["problem"] == ""
+    feed.close()
+    assert PULSE.wait_stopped(60)
 
 
 def test_process_of_the_host_is_refused(box: Container) -> None:

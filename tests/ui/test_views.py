@@ -90,6 +90,7 @@ MOVING = "import time\nfor n in range(40):\n open(f'/srv/f{n}', 'w'); time.sleep
 EVIL = "<img src=x onerror=alert(1)>"
 EVIL_FILE = f"open('/srv/{EVIL}', 'w')"
 EVIL_PROCESS = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 1000; :', '{EVIL}'])"
+SLEEPING = "import subprocess; sleeper = subprocess.Popen(['sleep', '4242'])"
 DELETING = "import os; os.remove('/etc/passwd')"
 WRITING = "open('/srv/a', 'w')"
 CHANGING = f"open('/etc/profile', 'a').write('{EVIL}')"
@@ -102,7 +103,7 @@ FROM wardian/base
 RUN echo fern > /srv/name && touch '/srv/{EVIL}'
 CMD ["true"]"""
 CELLS = [*SHOW, MOVING, EVIL_FILE, EVIL_PROCESS, DELETING, WRITING, LOOPING, STOPPING]
-CELLS += [LISTING, BUILDING, CHANGING]
+CELLS += [LISTING, BUILDING, CHANGING, SLEEPING]
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +180,25 @@ def test_names_from_the_container_are_never_markup(notebook: NotebookPage) -> No
     args = notebook.view("processes").locator(".wd-args", has_text="onerror")
     expect(args.first).to_contain_text(EVIL)  # the shell is two for a moment, when it forks
     assert notebook.page.locator(".wd-view img").count() == 0
+
+
+def test_a_process_is_signalled_from_its_row(notebook: NotebookPage) -> None:
+    run(notebook, SLEEPING)
+    view = notebook.view("processes")
+    row = view.locator(".wd-line[data-key]", has_text=re.compile("^sleep4242"))
+    row.press("Enter")
+    row.press("k")
+    expect(view.get_by_role("button", name="TERM", exact=True)).to_be_focused()
+    view.get_by_role("button", name="Both trees").click()
+    twins = view.locator(".wd-line[data-key]", has_text=re.compile("^sleep4242"))
+    twins.nth(1).hover()
+    expect(twins.first).to_have_attribute("data-twin", "")
+    assert faults(notebook.page, ".wd-processes") == []
+    notebook.picture("processes", PICTURES / "both-trees.png")
+    view.get_by_role("button", name="TERM", exact=True).click()
+    expect(view.locator(".wd-orders")).to_contain_text("TERM: sent to sleep")
+    expect(twins.first).to_have_attribute("data-state", "Z")
+    view.get_by_role("button", name="Both trees").click()
 
 
 def test_views_are_saved_as_pictures(notebook: NotebookPage) -> None:

@@ -15,6 +15,7 @@ from wardian.observe.frames import ProcessesFrame, ProcessRow, Source, State
 from wardian.observe.process_facts import SAME_USERS, UserMap, read_activity, read_identity
 from wardian.observe.processes import ProcessesSampler
 from wardian.observe.subject import Subject
+from wardian.widgets.still import text
 
 STAT = (
     "{pid} ({comm}) {state} {parent} {pid} {pid} 0 -1 4194560 100 0 0 0 {utime} 3 0 0 20 0 "
@@ -150,6 +151,46 @@ def test_rows_show_both_pids_and_both_users(proc: FixtureProc) -> None:
     assert (row.uid, row.host_uid) == (33, 100_033)
     assert frame is not None
     assert frame.source is Source.POLLING
+
+
+def test_what_is_ignored_is_read_from_the_masks(proc: FixtureProc) -> None:
+    """Of PID 1 also what it has no handler for: it has one for SIGHUP, and ignores SIGTERM."""
+    for host_pid, pids in ((500, (1,)), (501, (2,)), (502, (9, 1))):
+        proc.put(host_pid, ns_pids=pids)
+        status = proc.root / str(host_pid) / "status"
+        status.write_text(f"{status.read_text()}SigIgn:\t{1 << 14:016x}\nSigCgt:\t{1:016x}\n")
+    ignored = {
+        pid: row.ignored
+        for pid, row in rows(sampler_of(proc, Members(500, 501, 502)).sample()).items()
+    }
+    assert ignored[501] == (15,)
+    assert ignored[500] == ignored[502] == (15, 2, 3, 10, 12)
+
+
+def test_namespaces_are_held_against_inits(proc: FixtureProc) -> None:
+    for host_pid, net in (("self", 1), (500, 2), (501, 2), (502, 3)):
+        (proc.root / str(host_pid)).mkdir()
+        if host_pid != "self":
+            proc.put(int(host_pid))
+        (proc.root / str(host_pid) / "ns").mkdir()
+        for kind, inode in (("net", net), ("uts", 9)):
+            (proc.root / str(host_pid) / "ns" / kind).symlink_to(f"{kind}:[{inode}]")
+    frame = sampler_of(proc, Members(500, 501, 502)).sample()
+    assert frame is not None
+    assert (frame.namespaces, frame.host_namespaces["net"]) == ({"net": 2, "uts": 9}, 1)
+    told = {pid: row.namespaces for pid, row in rows(frame).items()}
+    assert told == {500: {}, 501: {}, 502: {"net": 3}}
+    static = text(frame).splitlines()
+    assert static[0] == "namespaces of its own: net"
+    assert [line.endswith("  [net]") for line in static[1:]] == [False, False, True]
+
+
+def test_ancestors_end_where_they_may_not_be_read(proc: FixtureProc) -> None:
+    proc.put(500, parent=400)
+    proc.put(400, comm="keeper", parent=300)
+    frame = sampler_of(proc, Members(500)).sample()
+    assert frame is not None
+    assert [(one.host_pid, one.comm) for one in frame.ancestors] == [(400, "keeper")]
 
 
 def test_ended_process_stays_as_a_ghost(proc: FixtureProc) -> None:

@@ -16,7 +16,7 @@ _FILES = (
 
 
 def freezer_file(directories: Mapping[str, str]) -> str:
-    """The file that freezes a group with these directories by controller; "" where there is none."""
+    """The file that freezes a group with these directories, by controller; "" if none does."""
     for controller, file, _, _ in _FILES:
         if controller in directories:
             return f"{directories[controller]}/{file}"
