@@ -22,23 +22,15 @@ export function allBadges(row: ProcessRow, frame: ProcessesFrame): HTMLElement[]
   return row.namespaces ? badges({ ...frame.namespaces, ...row.namespaces }, frame) : [];
 }
 
-function badges(inodes: Inodes, frame: ProcessesFrame): HTMLElement[] {
+function badges(
+  inodes: Inodes,
+  { namespaces = {}, host_namespaces = {} }: ProcessesFrame
+): HTMLElement[] {
   return KINDS.filter((kind) => kind in inodes).map((kind) => {
     const inode = inodes[kind];
-    const isOwn = inode === frame.namespaces?.[kind];
-    const whose =
-      inode === frame.host_namespaces?.[kind] ? "host" : isOwn ? "container" : "another";
-    const says = `${kind}: ${words.whose[whose]}`;
-    return h(
-      "span",
-      {
-        class: "wd-badge wd-ns",
-        role: "img",
-        title: `${says}; ${kind}:[${inode}]`,
-        aria: { label: says },
-        data: { kind, whose },
-      },
-      kind
-    );
+    const isOwn = inode === namespaces[kind];
+    const whose = inode === host_namespaces[kind] ? "host" : isOwn ? "container" : "another";
+    const title = `${kind}: ${words.whose[whose]}, ${kind}:[${inode}]`;
+    return h("span", { class: "wd-badge wd-ns", role: "img", title, data: { kind, whose } }, kind);
   });
 }

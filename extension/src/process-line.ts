@@ -21,7 +21,7 @@ export function signalName(number: number): string | undefined {
 
 /** The last of its pids, which it has in its own PID namespace. */
 export function innermost(row: ProcessRow): number | undefined {
-  return row.container_pids[row.container_pids.length - 1];
+  return row.container_pids.at(-1);
 }
 
 /** How a process ended, in the shell's numbers. */
@@ -115,6 +115,14 @@ export class ProcessLine {
     setText(this.memory, isThere ? bytes(row.rss_bytes) : "");
     setText(this.threads, isThere ? count(row.threads) : "");
     this.notice(item, isThere);
+    if (this.hasEntered(item)) setText(this.note, words.entered);
+  }
+
+  /** Whether it was started from outside: it has a parent, and none that is seen in there. */
+  private hasEntered({ row, parent }: TreeItem): boolean {
+    const { init_host_pid, ancestors = [] } = this.frame() ?? { init_host_pid: 0 };
+    const isInit = row.host_pid === init_host_pid;
+    return !isInit && !parent && ancestors.some((one) => one.host_pid === row.parent_host_pid);
   }
 
   private mark(row: ProcessRow): void {

@@ -68,7 +68,7 @@ class LiveOrders implements Orders {
     const isFrozen = frame.is_frozen === true;
     this.freezer.hidden = !isLive || !frame.freezer_host_path;
     setText(this.freeze, isFrozen ? words.thaw : words.freeze);
-    this.freeze.title = isFrozen ? words.thawHint : words.freezeHint;
+    this.freeze.title = isFrozen ? "" : words.freezeHint;
     const key = row === undefined ? "" : processKey(row);
     if (key !== this.key) {
       setText(this.says, "");
@@ -82,7 +82,7 @@ class LiveOrders implements Orders {
       const signal = OFFERED[at] ?? TREE;
       const why = this.whyNot(row, signal);
       chip.setAttribute("aria-disabled", String(why !== ""));
-      chip.title = why || words.does[signal as keyof typeof words.does];
+      chip.title = why || ((words.does as Record<number, string | undefined>)[signal] ?? "");
     });
   }
 

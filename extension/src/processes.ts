@@ -58,6 +58,7 @@ export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
   ) {
     this.both = button("wd-chip", () => this.toggle(), "", words.both);
     this.both.title = words.bothHint;
+    this.both.role = "switch";
     this.detail.hidden = true;
     this.trees = h("div", { class: "wd-trees" }, this.host.element, this.inside.element);
     if (orders !== null) this.detail.append(orders.element);
@@ -83,7 +84,7 @@ export class ProcessesPanel implements Panel<ProcessesFrame>, Told {
     this.inside.element.hidden = !hasBoth;
     this.trees.classList.toggle("wd-both", hasBoth);
     this.both.hidden = !isContainer;
-    this.both.setAttribute("aria-pressed", String(hasBoth));
+    this.both.setAttribute("aria-checked", String(hasBoth));
     const badges = containerBadges(frame);
     fill(this.spaces, ...(badges.length > 0 ? [words.namespaces, ...badges] : []));
     this.frozen.hidden = frame.is_frozen !== true;

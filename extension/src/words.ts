@@ -221,11 +221,12 @@ export const processesWords = /* @__PURE__ */ vocabulary((trans) => ({
     another: trans.__("neither the container's nor the host's"),
   },
   both: trans.__("Both trees"),
-  bothHint: trans.__("The host's tree beside the container's; ← and → go to the twin"),
+  bothHint: trans.__("← and → go to the twin"),
   hostTree: trans.__("on the host"),
   containerTree: trans.__("in the container"),
   frozen: trans.__("frozen: no process runs"),
   adopted: trans.__("adopted by PID 1"),
+  entered: trans.__("parent 0: from outside"),
   awaits: (parent: string) => trans.__("until %1 calls wait()", parent),
   notOfThese: trans.__("not one of these"),
   ended: trans.__("ended"),
@@ -256,8 +257,6 @@ export const ordersWords = /* @__PURE__ */ vocabulary((trans) => ({
     2: trans.__("as Ctrl+C does"),
     3: trans.__("ends it with a core dump"),
     9: trans.__("ends it at once"),
-    10: trans.__("what the program makes of it"),
-    12: trans.__("what the program makes of it"),
     15: trans.__("asks it to end"),
     18: trans.__("lets it go on"),
     19: trans.__("stops it where it is"),
@@ -271,9 +270,8 @@ export const ordersWords = /* @__PURE__ */ vocabulary((trans) => ({
   leaveIt: trans.__("Leave it"),
   sent: (what: string, whom: string) => trans.__("%1: sent to %2", what, whom),
   freeze: trans.__("Freeze"),
-  freezeHint: trans.__("Stops every process where it is, by the freezer"),
+  freezeHint: trans.__("stops every process where it is, by the freezer"),
   thaw: trans.__("Thaw"),
-  thawHint: trans.__("Lets them go on"),
 }));
 
 /** What the resources view says. */

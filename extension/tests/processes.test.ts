@@ -166,6 +166,16 @@ test("both trees show the same processes, and a row its twin", () => {
   expect(one(".wd-trees").lastElementChild).toHaveProperty("hidden", true);
 });
 
+test("who was started from outside has no parent in the container", () => {
+  const rows = [...ROWS, row(104, { parent_host_pid: 60 }), row(105, { parent_host_pid: 61 })];
+  look([{ ...INIT, parent_host_pid: 60 }, ...rows.slice(1)], {
+    ancestors: [{ host_pid: 60, parent_host_pid: 1, comm: "nsenter" }],
+  });
+  expect(all(".wd-note").map((note) => note.textContent)).toEqual([
+    ...["", "", "", "parent 0: from outside", ""],
+  ]);
+});
+
 test("an orphan is seen to be adopted, and only then", () => {
   look();
   host.say({ kind: "delta", view: "processes", set: {}, alter: { "103:1030": { rss_bytes: 1 } } });

@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from tests.linux.conftest import wait_until
 from tests.linux.test_observe import Viewer, has_row, row
+from wardian.bare.figures import PlainGroup
 from wardian.errors import FailedPrecondition, NotFound
 from wardian.linux.process import start_ticks
 from wardian.observe.frames import ProcessesFrame, ProcessRow
@@ -162,6 +164,35 @@ def test_freezing_holds_all_processes_until_they_are_thawed(box: Container, view
     viewer.see(lambda f: f.is_frozen is False and f.time_s > held.time_s)
     with pytest.raises(FailedPrecondition):
         Freezing(3, freeze=True).carry_out(None)
+
+
+def test_plain_processes_are_signalled_as_well_and_only_these(tmp_path: Path) -> None:
+    script = "/bin/sleep 1000 & /bin/sleep 1000 & wait $!"
+    with (
+        subprocess.Popen(["/bin/sh", "-c", script]) as parent,
+        subprocess.Popen(["/bin/sleep", "1000"]) as stranger,
+    ):
+        group = PlainGroup(parent.pid)
+        subject = Subject(
+            name="none",
+            init_host_pid=parent.pid,
+            lowers=(),
+            upper=tmp_path,
+            work=tmp_path,
+            group=group,
+            is_container=False,
+        )
+        wait_until(lambda: len(group.processes()) == 3)
+        first, second = group.processes()[1:]
+        replace(order(first), is_tree=True).carry_out(subject)
+        order(second).carry_out(subject)
+        with pytest.raises(NotFound):
+            order(stranger.pid).carry_out(subject)
+        with pytest.raises(FailedPrecondition):
+            order(parent.pid, KILL).carry_out(subject)
+        assert parent.wait(30) in (128 + KILL, 128 + TERM)
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_process_is_signalled_from_its_row(notebook: NotebookPage) -> None:
     row.press("Enter")
     row.press("k")
     expect(view.get_by_role("button", name="TERM", exact=True)).to_be_focused()
-    view.get_by_role("button", name="Both trees").click()
+    view.get_by_role("switch", name="Both trees").click()
     twins = view.locator(".wd-line[data-key]", has_text=re.compile("^sleep4242"))
     twins.nth(1).hover()
     expect(twins.first).to_have_attribute("data-twin", "")
@@ -198,7 +198,7 @@ def test_a_process_is_signalled_from_its_row(notebook: NotebookPage) -> None:
     view.get_by_role("button", name="TERM", exact=True).click()
     expect(view.locator(".wd-orders")).to_contain_text("TERM: sent to sleep")
     expect(twins.first).to_have_attribute("data-state", "Z")
-    view.get_by_role("button", name="Both trees").click()
+    view.get_by_role("switch", name="Both trees").click()
 
 
 def test_views_are_saved_as_pictures(notebook: NotebookPage) -> None:

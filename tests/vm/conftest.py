@@ -23,6 +23,7 @@ GUEST_TESTS = (
     "tests/linux/test_network_of_two.py",
     "tests/linux/test_observe.py",
     "tests/linux/test_security_labels.py",
+    "tests/linux/test_signaller.py::test_freezing_holds_all_processes_until_they_are_thawed",
     # What the kernel's overlayfs and FUSE do; the rest of the suite is the same on every kernel.
     *(
         f"tests/linux/test_snapshotter_conformance.py::test_{name}"
