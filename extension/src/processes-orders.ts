@@ -65,10 +65,8 @@ class LiveOrders implements Orders {
 
   show(frame: ProcessesFrame, row: ProcessRow | undefined, isLive: boolean): void {
     this.frame = frame;
-    const isFrozen = frame.is_frozen === true;
     this.freezer.hidden = !isLive || !frame.freezer_host_path;
-    setText(this.freeze, isFrozen ? words.thaw : words.freeze);
-    this.freeze.title = isFrozen ? "" : words.freezeHint;
+    setText(this.freeze, frame.is_frozen === true ? words.thaw : words.freeze);
     const key = row === undefined ? "" : processKey(row);
     if (key !== this.key) {
       setText(this.says, "");

@@ -12,6 +12,12 @@ export interface TreeItem {
   isLast: boolean;
 }
 
+const UNKNOWN = {
+  ...{ uid: null, host_uid: null, threads: null, rss_bytes: null, cpu_percent: null },
+  ...{ ended_s: null, exit_status: null, start_ticks: 0, state: "", args: "" },
+  container_pids: [],
+};
+
 interface Branch {
   row: ProcessRow;
   children: Branch[];
@@ -77,9 +83,7 @@ export function containerTree({ rows }: ProcessesFrame): TreeItem[] {
 
 /** Of a process of the host no more is known than its name. */
 function stranger(one: Ancestor): ProcessRow {
-  const unknown = { uid: null, host_uid: null, threads: null, rss_bytes: null, cpu_percent: null };
-  const alive = { ended_s: null, exit_status: null, state: "", args: "" };
-  return { ...one, ...unknown, ...alive, start_ticks: 0, container_pids: [] };
+  return { ...UNKNOWN, ...one };
 }
 
 /** Whether `node` is itself an ancestor of `parent`: hostile or reused pids must make no ring. */

@@ -253,9 +253,7 @@ export const ordersWords = /* @__PURE__ */ vocabulary((trans) => ({
   tree: trans.__("kill tree"),
   does: {
     0: trans.__("SIGKILL for it and all below it"),
-    1: trans.__("its terminal is gone"),
     2: trans.__("as Ctrl+C does"),
-    3: trans.__("ends it with a core dump"),
     9: trans.__("ends it at once"),
     15: trans.__("asks it to end"),
     18: trans.__("lets it go on"),
@@ -270,7 +268,6 @@ export const ordersWords = /* @__PURE__ */ vocabulary((trans) => ({
   leaveIt: trans.__("Leave it"),
   sent: (what: string, whom: string) => trans.__("%1: sent to %2", what, whom),
   freeze: trans.__("Freeze"),
-  freezeHint: trans.__("stops every process where it is, by the freezer"),
   thaw: trans.__("Thaw"),
 }));
 
