@@ -531,9 +531,7 @@ def test_group_without_controllers_tells_nothing_rather_than_zero(group: Cgroup)
         cpu_user_usec=usage.cpu_user_usec,
         cpu_system_usec=usage.cpu_system_usec,
         hugetlb_bytes=usage.hugetlb_bytes,  # that controller may be in the v2 half
-        cpu_pressure_percent=usage.cpu_pressure_percent,  # PSI needs no controller
-        memory_pressure_percent=usage.memory_pressure_percent,
-        io_pressure_percent=usage.io_pressure_percent,
+        pressure=usage.pressure,  # PSI needs no controller
     )
     assert group.events() == Events()
 
@@ -810,13 +808,9 @@ def test_last_folder_of_ours_takes_the_one_above_with_it(hierarchy: Hierarchy) -
 def test_pressure_is_told_where_the_kernel_counts_it(group: Cgroup) -> None:
     usage = group.usage()
     has_psi = bool(told(group, "cpu.pressure"))
-    for figure in (
-        usage.cpu_pressure_percent,
-        usage.memory_pressure_percent,
-        usage.io_pressure_percent,
-    ):
-        assert (figure is not None) is has_psi
-        assert figure is None or 0 <= figure <= 100
+    assert set(usage.pressure) == ({"cpu", "memory", "io"} if has_psi else set())
+    for pressure in usage.pressure.values():
+        assert pressure.some_10 is not None and 0 <= pressure.some_10 <= 100
 
 
 # --- devices ---------------------------------------------------------------------------------

@@ -15,16 +15,22 @@ from wardian.cgroups.devices import DeviceRule
 from wardian.cgroups.files import Files, write
 from wardian.cgroups.hierarchy import Hierarchy, Version, own_group
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.pressure import Pressure
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup, weight_of_shares
 from wardian.errors import KernelRefused, SetupError
 
+PAGE = os.sysconf("SC_PAGESIZE")
 V1_FILES = {
     "memory/box": {
         "memory.usage_in_bytes": "5242880\n",
         "memory.max_usage_in_bytes": "6291456\n",
         "memory.limit_in_bytes": "67108864\n",
         "memory.kmem.usage_in_bytes": "131072\n",
+        "memory.kmem.slabinfo": "slabinfo - version: 2.1\n"
+        "# name <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables\n"
+        "dentry    10  42  192   21    1 : tunables    0    0    0 : slabdata    2    2    0\n"
+        "inode      1  30  544   30    4 : tunables    0    0    0 : slabdata    1    1    0\n",
         "memory.failcnt": "17\n",
         "memory.stat": "cache 4096\nrss 8192\ntotal_cache 12288\ntotal_rss 16384\n",
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
@@ -53,7 +59,7 @@ V2_FILES = {
         "memory.current": "5242880\n",
         "memory.peak": "6291456\n",
         "memory.max": "67108864\n",
-        "memory.stat": "anon 16384\nfile 12288\nkernel 131072\nslab 7\n",
+        "memory.stat": f"anon 16384\nfile 12288\nkernel 131072\nslab {6 * PAGE}\n",
         "memory.events": "low 0\nhigh 0\nmax 17\noom 5\noom_kill 3\noom_group_kill 0\n",
         "cpu.stat": "usage_usec 3500000\nuser_usec 2500000\nsystem_usec 1000000\n"
         "nr_periods 100\nnr_throttled 40\nthrottled_usec 2000000\n",
@@ -73,6 +79,7 @@ USAGE = Usage(
     memory_anon_bytes=16384,
     memory_file_bytes=12288,
     memory_kernel_bytes=131072,
+    memory_slab_bytes=6 * PAGE,
     cpu_usage_usec=3500000,
     cpu_user_usec=2500000,
     cpu_system_usec=1000000,
@@ -83,6 +90,7 @@ USAGE = Usage(
     pids_current=4,
     pids_peak=9,
     pids_limit=100,
+    pids_refused=2,
     io_read_bytes=4196,
     io_written_bytes=8192,
     oom_kill=3,
@@ -123,9 +131,11 @@ def test_pressure_and_huge_pages_are_read_in_both(tmp_path: Path) -> None:
     top = make(tmp_path, {"box": files})
     for group in (V2Cgroup(top, "box"), V1Cgroup({"unified": top}, "box")):
         usage = group.usage()
-        assert usage.cpu_pressure_percent == 12.5
-        assert usage.memory_pressure_percent == 0.25
-        assert usage.io_pressure_percent is None
+        assert usage.pressure == {
+            "cpu": Pressure(some_10=12.5, some_60=1.0),
+            "memory": Pressure(some_10=0.25, some_60=0.0),
+            "io": Pressure(full_10=9.0, full_60=0.0),
+        }
         if Path("/sys/kernel/mm/hugepages/hugepages-2048kB").exists():
             assert usage.hugetlb_bytes == 4194304
 
@@ -150,6 +160,18 @@ def test_bytes_that_v1_does_not_count_are_unknown(tmp_path: Path) -> None:
     make(tmp_path, {"blkio/box": {"blkio.throttle.io_service_bytes": "Total 0\n"}})
     usage = v1(tmp_path, ["blkio"]).usage()
     assert (usage.io_read_bytes, usage.io_written_bytes) == (None, None)
+
+
+def test_slabs_that_v1_does_not_list_are_unknown(tmp_path: Path) -> None:
+    make(tmp_path, {"memory/box": {"memory.kmem.slabinfo": ""}})
+    assert v1(tmp_path, ["memory"]).usage().memory_slab_bytes is None
+
+
+def test_high_memory_is_no_limit_until_it_is_set(tmp_path: Path) -> None:
+    group = V2Cgroup(make(tmp_path, {"box": {"memory.high": "max\n"}}), "box")
+    assert group.usage().memory_high_bytes is None
+    (tmp_path / "box/memory.high").write_text("50331648\n")
+    assert group.usage().memory_high_bytes == 48 << 20
 
 
 def test_no_limit_is_none(tmp_path: Path) -> None:

@@ -72,6 +72,18 @@ def test_throttling_is_that_of_the_last_second(group: Readings, sampler: Resourc
     assert frame.throttled_percent == 0.0
 
 
+def test_io_is_what_was_read_and_written_in_a_second(
+    group: Readings, sampler: ResourcesSampler
+) -> None:
+    group.next = Usage(io_read_bytes=0, io_written_bytes=1000)
+    assert sampler.sample().io_read_rate is None
+    group.now_s += 0.5
+    group.next = Usage(io_read_bytes=4096, io_written_bytes=1000)
+    frame = sampler.sample()
+    assert (frame.io_read_rate, frame.io_written_rate) == (8192, 0)
+    assert frame.io_read_bytes == 4096
+
+
 def test_what_the_kernel_does_not_say_is_unknown(
     group: Readings, sampler: ResourcesSampler
 ) -> None:
@@ -82,6 +94,8 @@ def test_what_the_kernel_does_not_say_is_unknown(
     assert frame.cpu_percent is None
     assert frame.throttled_percent is None
     assert frame.pids_current is None
+    assert frame.io_read_rate is None
+    assert (frame.pressure, frame.hits) == ({}, ())
 
 
 def test_limits_and_figures_are_passed_on(group: Readings, sampler: ResourcesSampler) -> None:

@@ -181,7 +181,7 @@ def resources_frame(**changes: Any) -> ResourcesFrame:
         if name not in ("view", "rows_field", "source")
     )
     figures |= {"time_s": 1.0, "container": "web", "source": Source.POLLING, "cgroup": "v1"}
-    figures |= {"is_container": True, "cgroup_host_paths": {}}
+    figures |= {"is_container": True, "cgroup_host_paths": {}, "pressure": {}, "hits": ()}
     return ResourcesFrame(**(figures | changes))
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import msgspec
 
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.pressure import Pressure
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a group uses now. None is unknown on this host (never 0), or, for limits, unlimited.
 
-    Pressure is the share of the last ten seconds in which some process had to wait for it
-    ("some avg10" of Documentation/accounting/psi.rst).
+    ``memory_slab_bytes`` is a part of ``memory_kernel_bytes``. ``pids_refused`` counts the forks
+    that ``pids_limit`` refused. ``pressure`` is by resource (`pressure.RESOURCES`), empty without
+    PSI.
     """
 
     memory_current_bytes: int | None = None
@@ -24,6 +26,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     memory_anon_bytes: int | None = None
     memory_file_bytes: int | None = None
     memory_kernel_bytes: int | None = None
+    memory_slab_bytes: int | None = None
+    memory_high_bytes: int | None = None
     cpu_usage_usec: int | None = None
     cpu_user_usec: int | None = None
     cpu_system_usec: int | None = None
@@ -34,13 +38,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     pids_current: int | None = None
     pids_peak: int | None = None
     pids_limit: int | None = None
+    pids_refused: int | None = None
     io_read_bytes: int | None = None
     io_written_bytes: int | None = None
     oom_kill: int | None = None
     hugetlb_bytes: int | None = None
-    cpu_pressure_percent: float | None = None
-    memory_pressure_percent: float | None = None
-    io_pressure_percent: float | None = None
+    pressure: Mapping[str, Pressure] = msgspec.field(default_factory=dict)
 
 
 class Load(msgspec.Struct, frozen=True):

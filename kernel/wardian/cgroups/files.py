@@ -104,17 +104,21 @@ def figure(path: Path, name: str = "") -> int | None:
     return int(text) if text.strip().isdigit() else None
 
 
-_PRESSURE = re.compile(r"^some avg10=([0-9.]{1,10}) ", re.MULTILINE)
+_SLABS = re.compile(r"^\S+ +\d+ +\d+ +\d+ +\d+ +(\d+) :.* : slabdata +\d+ +(\d+) ", re.MULTILINE)
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
 class Files:
     """The readable files of one group, kept open: a reading costs one pread(2)."""
 
     def __init__(self) -> None:
-        self._fds: dict[Path, int] = {}
+        self._fds: dict[str | Path, int] = {}
 
-    def text(self, path: Path) -> str | None:
-        """The file's text; None if the kernel has no such file (any more)."""
+    def text(self, path: str | Path) -> str | None:
+        """The file's text; None if the kernel has no such file (any more).
+
+        For what is read ten times a second: a path that is put together as text costs a tenth.
+        """
         fd = self._fds.get(path)
         try:
             if fd is None:
@@ -123,25 +127,34 @@ class Files:
         except OSError:
             return None
 
-    def number(self, path: Path) -> int | None:
+    def number(self, path: str | Path) -> int | None:
         """A file of one number; None for ``max`` and for no file."""
         text = self.text(path)
         return int(text) if text and text.strip().lstrip("-").isdigit() else None
 
-    def table(self, path: Path) -> dict[str, int]:
+    def table(self, path: str | Path) -> dict[str, int]:
         """A flat-keyed file: ``key value`` lines."""
         pairs = (line.split() for line in (self.text(path) or "").splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
-    def pressure(self, group: Path, resource: str) -> float | None:
-        """How many percent of the last ten seconds some process waited; None without PSI."""
-        found = _PRESSURE.search(self.text(group / f"{resource}.pressure") or "")
-        return float(found[1]) if found else None
+    def slab_bytes(self, path: Path) -> int | None:
+        """Bytes in slabs by a file like /proc/slabinfo (slabinfo(5)); None if it lists none.
+
+        v1's is empty since Linux 5.9 (mem_cgroup_slab_show in mm/slab_common.c). It is read as a
+        whole, where it is kept open the kernel gives a page of it at a time.
+        """
+        if not self.text(path):
+            return None
+        try:
+            slabs = _SLABS.findall(path.read_text())
+        except OSError:
+            return None
+        return sum(int(pages) * int(count) for pages, count in slabs) * _PAGE_BYTES or None
 
     def huge_pages_bytes(self, group: Path) -> int | None:
         """Bytes in huge pages of all sizes; None without the controller."""
         found = [
-            self.number(group / f"hugetlb.{size}.{name}")
+            self.number(f"{group}/hugetlb.{size}.{name}")
             for size in _huge_page_sizes()
             for name in ("current", "usage_in_bytes")
         ]

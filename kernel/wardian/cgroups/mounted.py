@@ -15,6 +15,7 @@ from wardian.cgroups import devices, settings
 from wardian.cgroups.cgroup import Cgroup
 from wardian.cgroups.files import Files, numbers, remove_directory, write
 from wardian.cgroups.limits import Limits
+from wardian.cgroups.pressure import RESOURCES, Pressure
 from wardian.errors import KernelRefused, WardianError
 
 FREEZE_PATIENCE_S = 5.0
@@ -152,10 +153,13 @@ class MountedCgroup(Cgroup):
 
     # --- what it tells -------------------------------------------------------------------
 
-    def _pressure(self, resource: str) -> float | None:
+    def _pressure(self) -> dict[str, Pressure]:
         """Of the v2 half: it counts processes, whichever half limits them."""
-        unified = self._paths.get("unified")
-        return self._files.pressure(unified, resource) if unified else None
+        if (unified := self._paths.get("unified")) is None:
+            return {}
+        texts = {each: self._files.text(f"{unified}/{each}.pressure") for each in RESOURCES}
+        found = {each: Pressure.from_text(text or "") for each, text in texts.items()}
+        return {each: pressure for each, pressure in found.items() if pressure is not None}
 
     def event_files(self) -> list[Path]:
         wanted = ("memory.oom_control", "memory.events", "pids.events")

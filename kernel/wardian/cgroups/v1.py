@@ -124,6 +124,7 @@ class V1Cgroup(MountedCgroup):
             memory_anon_bytes=memory.get("total_rss", memory.get("rss")),
             memory_file_bytes=memory.get("total_cache", memory.get("cache")),
             memory_kernel_bytes=number("memory", "memory.kmem.usage_in_bytes"),
+            memory_slab_bytes=self._slab_bytes(),
             cpu_usage_usec=_usec(number("cpuacct", "cpuacct.usage")),
             cpu_user_usec=self._ticks_usec("user"),
             cpu_system_usec=self._ticks_usec("system"),
@@ -134,13 +135,12 @@ class V1Cgroup(MountedCgroup):
             pids_current=number("pids", "pids.current"),
             pids_peak=number("pids", "pids.peak"),
             pids_limit=number("pids", "pids.max"),
+            pids_refused=self._table("pids", "pids.events").get("max"),
             io_read_bytes=read_bytes,
             io_written_bytes=written_bytes,
             oom_kill=self._table("memory", "memory.oom_control").get("oom_kill"),
             hugetlb_bytes=self._huge_pages_bytes(),
-            cpu_pressure_percent=self._pressure("cpu"),
-            memory_pressure_percent=self._pressure("memory"),
-            io_pressure_percent=self._pressure("io"),
+            pressure=self._pressure(),
         )
 
     def load(self) -> Load:
@@ -150,17 +150,21 @@ class V1Cgroup(MountedCgroup):
             _usec(figure(cpu / "cpuacct.usage")) if cpu else None,
         )
 
+    def _slab_bytes(self) -> int | None:
+        path = self._paths.get("memory")
+        return self._files.slab_bytes(path / "memory.kmem.slabinfo") if path else None
+
     def _huge_pages_bytes(self) -> int | None:
         path = self._paths.get("hugetlb") or self._paths.get("unified")
         return self._files.huge_pages_bytes(path) if path else None
 
     def _number(self, controller: str, name: str) -> int | None:
         path = self._paths.get(controller)
-        return self._files.number(path / name) if path else None
+        return self._files.number(f"{path}/{name}") if path else None
 
     def _table(self, controller: str, name: str) -> dict[str, int]:
         path = self._paths.get(controller)
-        return self._files.table(path / name) if path else {}
+        return self._files.table(f"{path}/{name}") if path else {}
 
     def _ticks_usec(self, mode: str) -> int | None:
         ticks = self._table("cpuacct", "cpuacct.stat").get(mode)
@@ -173,7 +177,7 @@ class V1Cgroup(MountedCgroup):
 
     def _io(self) -> tuple[int | None, int | None]:
         path = self._paths.get("blkio")
-        text = self._files.text(path / "blkio.throttle.io_service_bytes") if path else None
+        text = self._files.text(f"{path}/blkio.throttle.io_service_bytes") if path else None
         rows = re.findall(r"^\S+ (Read|Write) (\d+)$", text or "", re.MULTILINE)
         # No row is no figure, not zero: since Linux 6.10 v1 counts only on disks that have a limit
         # (blk_throtl_activated in block/blk-throttle.h).

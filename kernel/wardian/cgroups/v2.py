@@ -86,17 +86,19 @@ class V2Cgroup(MountedCgroup):
 
     def usage(self) -> Usage:
         files, path = self._files, self._path
-        cpu = files.table(path / "cpu.stat")
-        memory = files.table(path / "memory.stat")
-        quota, _, period = (files.text(path / "cpu.max") or "max").strip().partition(" ")
+        cpu = files.table(f"{path}/cpu.stat")
+        memory = files.table(f"{path}/memory.stat")
+        quota, _, period = (files.text(f"{path}/cpu.max") or "max").strip().partition(" ")
         read_bytes, written_bytes = self._io()
         return Usage(
-            memory_current_bytes=files.number(path / "memory.current"),
-            memory_peak_bytes=files.number(path / "memory.peak"),
-            memory_limit_bytes=files.number(path / "memory.max"),
+            memory_current_bytes=files.number(f"{path}/memory.current"),
+            memory_peak_bytes=files.number(f"{path}/memory.peak"),
+            memory_limit_bytes=files.number(f"{path}/memory.max"),
             memory_anon_bytes=memory.get("anon"),
             memory_file_bytes=memory.get("file"),
             memory_kernel_bytes=memory.get("kernel", memory.get("slab")),
+            memory_slab_bytes=memory.get("slab"),
+            memory_high_bytes=files.number(f"{path}/memory.high"),
             cpu_usage_usec=cpu.get("usage_usec"),
             cpu_user_usec=cpu.get("user_usec"),
             cpu_system_usec=cpu.get("system_usec"),
@@ -104,16 +106,15 @@ class V2Cgroup(MountedCgroup):
             nr_periods=cpu.get("nr_periods"),
             nr_throttled=cpu.get("nr_throttled"),
             throttled_usec=cpu.get("throttled_usec"),
-            pids_current=files.number(path / "pids.current"),
-            pids_peak=files.number(path / "pids.peak"),
-            pids_limit=files.number(path / "pids.max"),
+            pids_current=files.number(f"{path}/pids.current"),
+            pids_peak=files.number(f"{path}/pids.peak"),
+            pids_limit=files.number(f"{path}/pids.max"),
+            pids_refused=files.table(f"{path}/pids.events").get("max"),
             io_read_bytes=read_bytes,
             io_written_bytes=written_bytes,
-            oom_kill=files.table(path / "memory.events").get("oom_kill"),
+            oom_kill=files.table(f"{path}/memory.events").get("oom_kill"),
             hugetlb_bytes=files.huge_pages_bytes(path),
-            cpu_pressure_percent=self._pressure("cpu"),
-            memory_pressure_percent=self._pressure("memory"),
-            io_pressure_percent=self._pressure("io"),
+            pressure=self._pressure(),
         )
 
     def load(self) -> Load:
@@ -122,7 +123,7 @@ class V2Cgroup(MountedCgroup):
         )
 
     def _io(self) -> tuple[int | None, int | None]:
-        text = self._files.text(self._path / "io.stat")
+        text = self._files.text(f"{self._path}/io.stat")
         if text is None:
             return None, None
         totals = {"rbytes": 0, "wbytes": 0}
@@ -133,8 +134,8 @@ class V2Cgroup(MountedCgroup):
         return totals["rbytes"], totals["wbytes"]
 
     def events(self) -> Events:
-        memory = self._files.table(self._path / "memory.events")
-        pids = self._files.table(self._path / "pids.events")
+        memory = self._files.table(f"{self._path}/memory.events")
+        pids = self._files.table(f"{self._path}/pids.events")
         return Events(
             oom=memory.get("oom"), oom_kill=memory.get("oom_kill"), pids_max=pids.get("max")
         )

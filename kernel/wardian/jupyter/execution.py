@@ -63,8 +63,11 @@ class Execution:
         return reply, dict(self._cost)
 
     def _mark(self, request: Request, *, begins: bool) -> None:
-        """Let a recording know which cell runs."""
-        if self._kernel.recorder is not None and not request.is_silent:
+        """Let the views and a recording know which cell runs."""
+        if request.is_silent:
+            return
+        self._kernel.cells.note(request.count, begins=begins)
+        if self._kernel.recorder is not None:
             self._kernel.recorder.mark(request.count, begins=begins)
 
     def _fail(self, failure: Failure, request: Request) -> Content:

@@ -31,6 +31,7 @@ from wardian.jupyter.stdin import Stdin
 from wardian.jupyter.usage import CpuMeter, usage_content
 from wardian.jupyter.widget_control import WidgetControl
 from wardian.jupyter.workspaces import Workspaces
+from wardian.observe.cells import Cells
 
 if TYPE_CHECKING:
     from wardian.widgets.recorder import Recorder
@@ -64,6 +65,7 @@ class WardianKernel(Kernel):  # type: ignore[misc]  # ipykernel has no types to 
         self.comm_manager = comms.install(self)
         self.execution = Execution(self)
         self.recorder: Recorder | None = None
+        self.cells = Cells()
         self._meter = CpuMeter()
         self.on_shutdown: Callable[[], None] = lambda: None
         self._controls: dict[str, WidgetControl] = {}

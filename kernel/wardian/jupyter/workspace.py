@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from wardian.cells.runner import (
     Interpreter,
@@ -218,8 +219,11 @@ class Workspace:
         if self.place is not None:
             from wardian.jupyter import plain
 
-            return plain.subject(self.place)
-        return Subject.of(self.container.info)
+            subject = plain.subject(self.place)
+        else:
+            subject = Subject.of(self.container.info)
+        cells = None if self.kernel is None else self.kernel.cells
+        return replace(subject, cells=cells)
 
     def sight(self, view: str) -> Sight:
         """What this view looks at. Blocks; raises WardianError if there is nothing."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import msgspec
 
+from wardian.cgroups.pressure import Pressure
 from wardian.storage.driver import Driver
 
 
@@ -230,12 +231,38 @@ class ProcessesFrame(msgspec.Struct, frozen=True, kw_only=True):
     freezer_host_path: str = ""
 
 
+class Limited(enum.Enum):
+    """What a limit is of that was hit."""
+
+    MEMORY = "memory"
+    PIDS = "pids"
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that was hit while somebody looked, with what is known of it.
+
+    Of memory: a process was killed, ``comm`` with ``container_pid``; "" and None where they could
+    not be told. Of processes: so many forks were refused (``count``) from ``time_s`` on. ``number``
+    is what the kernel had counted with the first of them; ``cell`` was running meanwhile.
+    """
+
+    what: Limited
+    number: int
+    time_s: float
+    count: int = 1
+    cell: int | None = None
+    comm: str = ""
+    container_pid: int | None = None
+
+
 class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):
     """What the container's cgroup says. Percentages are of one core, so 200 means two cores.
 
     ``throttled_percent`` is the share of the last second's CFS periods in which the group was
     stopped for having used up its quota (sched-bwc). ``memory_peak_bytes`` is the kernel's own
-    high-water mark. Pressure is the share of the last ten seconds in which a process waited (PSI).
+    high-water mark, ``memory_slab_bytes`` a part of ``memory_kernel_bytes``. ``pressure`` (PSI) is
+    by resource, empty where the kernel does not tell; ``…_pressure_percent`` are its ``some_10``.
+    The two rates are bytes a second, over the last second. ``hits`` are the last few.
     ``cgroup`` says which version the figures come from. Where it is no container, nothing holds
     the processes together: the figures are sums, and there are no limits to the sums.
     ``cgroup_host_paths`` are the group's directories by controller; ``unified`` is cgroup v2's.
@@ -271,3 +298,10 @@ class ResourcesFrame(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)
     machine_memory_bytes: int | None = None
     machine_cores: int | None = None
+    memory_slab_bytes: int | None = None
+    memory_high_bytes: int | None = None
+    io_read_rate: int | None = None
+    io_written_rate: int | None = None
+    pressure: dict[str, Pressure] = msgspec.field(default_factory=dict)
+    pids_refused: int | None = None
+    hits: tuple[Hit, ...] = ()

@@ -15,6 +15,7 @@ from wardian.cgroups.cgroup import Cgroup, Usage
 from wardian.cgroups.v1 import V1Cgroup
 from wardian.cgroups.v2 import V2Cgroup
 from wardian.errors import FailedPrecondition
+from wardian.observe.cells import Cells
 from wardian.runtime.messages import ContainerInfo
 from wardian.storage.driver import Driver
 
@@ -41,7 +42,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     names in the image (as many, or none). ``upper`` is all of the container's files if its driver
     copies them; ``first_host_id`` is who owns its root's. ``cgroup_version`` is said where figures
     are shown, and ``cgroup_host_paths`` are where they are from, by controller.
-    Where it is no container, ``upper`` is merely the directory of these processes.
+    Where it is no container, ``upper`` is merely the directory of these processes. ``cells`` are
+    those of the notebook that runs its cells there.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     cgroup_version: str = ""
     cgroup_host_paths: dict[str, str] = msgspec.field(default_factory=dict)
     is_container: bool = True
+    cells: Cells | None = None
 
     @classmethod
     def of(cls, info: ContainerInfo) -> Self:

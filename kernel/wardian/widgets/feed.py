@@ -18,6 +18,7 @@ import msgspec
 from wardian.errors import InvalidInput, NotFound, WardianError
 from wardian.observe import wire
 from wardian.observe.copied import layers_sampler
+from wardian.observe.frames import ResourcesFrame
 from wardian.observe.history import History
 from wardian.observe.layers import LayersSampler
 from wardian.observe.listing import Choice, ContainersFrame, ContainersSampler
@@ -47,6 +48,9 @@ _HISTORY_FIELDS = (
     "pids_current",
     "pids_limit",
     "oom_kills",
+    "memory_high_bytes",
+    "io_read_rate",
+    "io_written_rate",
 )
 _MOST_CHARS, _MOST_PORT = 300, 65535
 SAMPLERS: dict[str, Callable[[Any], Sampler[Any]]] = {
@@ -142,6 +146,8 @@ class Feed:
         elif isinstance(self._sampler, LayersSampler):
             if self._watch is not None:
                 self._questions.hear(content, self._watch, self._sampler)
+        elif kind == "ancestry":
+            self._answer_ancestry()
         elif kind == "way":
             self._answer_way(content)
         elif kind == "limit" and (wish := Wish.of(content)) is not None:
@@ -216,9 +222,22 @@ class Feed:
         """The figures that charts begin with."""
         if self._view != ResourcesSampler.view:
             return []
-        frames = list(self.history)[-_HISTORY_FRAMES:]
+        frames = [frame for frame in self.history if isinstance(frame, ResourcesFrame)]
+        frames = frames[-_HISTORY_FRAMES:]
         columns = {name: [getattr(frame, name) for frame in frames] for name in _HISTORY_FIELDS}
-        return [msgspec.json.encode({"kind": "history", "columns": columns})]
+        hits = {(hit.what, hit.number): hit for frame in frames for hit in frame.hits}
+        told = {"kind": "history", "columns": columns, "hits": list(hits.values())}
+        return [msgspec.json.encode(told)]
+
+    def _answer_ancestry(self) -> None:
+        looking, watch = self._sampler, self._watch
+        if watch is None or not isinstance(looking, ResourcesSampler):
+            return
+
+        def answer() -> None:
+            self._send_json({"kind": "ancestry", **msgspec.to_builtins(looking.ancestry())})
+
+        watch.ask(answer)
 
     def _answer_way(self, content: dict[str, Any]) -> None:
         """Compute a packet's way from what was seen last."""
