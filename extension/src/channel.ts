@@ -3,7 +3,7 @@
  * WebSocket.
  */
 
-import type { FrameMessage, Kind, PathVersion, UpperEntry, View } from "./frames.js";
+import type { FrameMessage, Hit, Kind, PathVersion, UpperEntry, View } from "./frames.js";
 import type { LimitKind } from "./limit-steps.js";
 
 export interface VersionsMessage {
@@ -63,10 +63,26 @@ export interface UseMessage {
   };
 }
 
-/** Past figures of the resources view, one array a series. */
+/** Past figures of the resources view, one array a series, and limits that were hit meanwhile. */
 export interface HistoryMessage {
   kind: "history";
   columns: Record<string, (number | null)[]>;
+  hits?: Hit[];
+}
+
+/** A group on the way down to the container's, and its limits: bytes, cores, a number. */
+export interface Level {
+  path: string;
+  limits: Partial<Record<"memory" | "cpu" | "pids", number | null>>;
+  files: Partial<Record<"memory" | "cpu" | "pids", string>>;
+}
+
+/** The groups above the container's, the top first, and whose limit of each kind is in force. */
+export interface AncestryMessage {
+  kind: "ancestry";
+  levels: Level[];
+  in_force: Partial<Record<"memory" | "cpu" | "pids", number>>;
+  hidden_memory_bytes: number | null;
 }
 
 /** A packet's way, as the host has computed it from the last frame. */
@@ -139,6 +155,7 @@ export type HostMessage =
   | FolderMessage
   | UseMessage
   | HistoryMessage
+  | AncestryMessage
   | WayMessage
   | FilesMessage
   | LimitedMessage
@@ -162,6 +179,7 @@ export type Request =
       is_confirmed: boolean;
     }
   | { kind: "freeze"; number: number; freeze: boolean }
+  | { kind: "ancestry" }
   | { kind: "limit"; what: LimitKind; value: number | null; number: number }
   | { kind: "way"; source: string; destination: string; port: number; protocol: string };
 

@@ -106,6 +106,25 @@ export interface ProcessesFrame {
   freezer_host_path?: string;
 }
 
+/** How many percent of the last seconds were waited (PSI). */
+export interface Pressure {
+  some_10: number | null;
+  some_60: number | null;
+  full_10: number | null;
+  full_60: number | null;
+}
+
+/** A limit that was hit: who was killed for memory, how many forks were refused, in which cell. */
+export interface Hit {
+  what: "memory" | "pids";
+  number: number;
+  time_s: number;
+  count: number;
+  cell: number | null;
+  comm: string;
+  container_pid: number | null;
+}
+
 export interface ResourcesFrame {
   time_s: number;
   container: string;
@@ -129,6 +148,16 @@ export interface ResourcesFrame {
   /** What a limit can take a share of. */
   machine_memory_bytes?: number | null;
   machine_cores?: number | null;
+  /** What was recorded before there were these has none of them. */
+  memory_slab_bytes?: number | null;
+  memory_high_bytes?: number | null;
+  io_read_bytes?: number | null;
+  io_written_bytes?: number | null;
+  io_read_rate?: number | null;
+  io_written_rate?: number | null;
+  pressure?: Record<string, Pressure>;
+  pids_refused?: number | null;
+  hits?: Hit[];
 }
 
 export interface LinkRow {
@@ -460,8 +489,8 @@ export function apply(before: Frame | null, message: FrameMessage): Frame | null
       const frame = after as BuildFrame;
       return { ...frame, steps: merge(frame.steps, message, (step) => String(step.number)) };
     }
-    case "resources":
     case "image":
+    case "resources":
     case "network":
       return after;
   }

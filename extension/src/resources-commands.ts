@@ -1,10 +1,12 @@
 /** The figures of a cgroup as files of cgroup v2 or v1, and how a limit is written. */
 
+import { KINDS } from "./ancestry.js";
+import type { Level } from "./channel.js";
 import { asAnybody as ask, asRootChanging as set, type Command, type Section } from "./commands.js";
 import { resourcesSays as says } from "./command-words.js";
 import { bytes, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
-import { sh } from "./quoting.js";
+import { quote, sh } from "./quoting.js";
 
 /** Limits where there are none yet. */
 const EXAMPLE = { memory_bytes: 64 << 20, cpu_percent: 50, pids: 100 };
@@ -12,7 +14,8 @@ const PERIOD_US = 100_000;
 /** Of a limit in the petabytes nobody writes the number. */
 const NEAR_BYTES = 2 ** 50;
 
-export function resourcesCommands(frame: ResourcesFrame): Section[] {
+/** `levels` are the groups above, if they have been asked for. */
+export function resourcesCommands(frame: ResourcesFrame, levels: readonly Level[] = []): Section[] {
   const paths = frame.cgroup_host_paths ?? {};
   if (frame.is_container === false) {
     return [{ title: says.memory, commands: [], note: says.noCgroup }];
@@ -23,6 +26,10 @@ export function resourcesCommands(frame: ResourcesFrame): Section[] {
   const { unified } = paths;
   const isV2 = unified !== undefined && paths.memory === undefined && paths.cpu === undefined;
   const sections = isV2 ? ofV2(unified, frame) : ofV1(paths, frame);
+  if (frame.pressure?.cpu !== undefined) {
+    sections.push({ title: says.psi, commands: given(unified, ofPressure) });
+  }
+  sections.push(ofLevels(levels));
   return sections.filter((section) => section.commands.length > 0);
 }
 
@@ -35,7 +42,8 @@ function ofV2(at: string, frame: ResourcesFrame): Section[] {
         ...ask(sh`cat ${at}/memory.current`, says.current),
         ...ask(sh`cat ${at}/memory.peak`, says.peak),
         ...ask(sh`cat ${at}/memory.max`, says.limit),
-        ...ask(sh`grep -E '^(anon|file|kernel) ' ${at}/memory.stat`, says.parts),
+        ...ask(sh`cat ${at}/memory.high`, says.high),
+        ...ask(sh`grep -E '^(anon|file|kernel|slab) ' ${at}/memory.stat`, says.parts),
         ...ask(sh`cat ${at}/memory.events`, says.oom),
         ...set(sh`echo ${memory} > ${at}/memory.max`, says.setMemory(bytes(memory))),
       ],
@@ -49,11 +57,12 @@ function ofV2(at: string, frame: ResourcesFrame): Section[] {
       ],
     },
     ofPids(at, pids),
+    { title: says.io, commands: ask(ofIo(sh`cat ${at}/io.stat`, frame), says.ioStat) },
   ];
 }
 
 function ofV1(paths: Record<string, string>, frame: ResourcesFrame): Section[] {
-  const { memory: at, cpu, cpuacct, pids: group } = paths;
+  const { memory: at, cpu, cpuacct, pids: group, blkio } = paths;
   const { memory, quota, pids } = limitsOf(frame);
   return [
     {
@@ -81,7 +90,35 @@ function ofV1(paths: Record<string, string>, frame: ResourcesFrame): Section[] {
       ],
     },
     { title: says.pids, commands: given(group, (at) => ofPids(at, pids).commands) },
+    {
+      title: says.io,
+      commands: given(blkio, (at) =>
+        ask(ofIo(sh`cat ${at}/blkio.throttle.io_service_bytes`, frame), says.ioV1)
+      ),
+    },
   ];
+}
+
+/** What is not counted has no line. */
+function ofIo(line: string | null, frame: ResourcesFrame): string | null {
+  return typeof frame.io_read_bytes === "number" ? line : null;
+}
+
+function ofPressure(at: string): Command[] {
+  return ask(
+    sh`grep -H . ${at}/cpu.pressure ${at}/memory.pressure ${at}/io.pressure`,
+    says.pressure
+  );
+}
+
+/** The files of all levels, by the kind of their limit. */
+function ofLevels(levels: readonly Level[]): Section {
+  const commands = KINDS.flatMap((kind) => {
+    const files = levels.flatMap(({ files }) => files[kind] ?? []).map((file) => quote(file));
+    const isSayable = files.length > 0 && !files.includes(null);
+    return ask(isSayable ? `grep -H . ${files.join(" ")}` : null, says.least[kind]);
+  });
+  return { title: says.ancestry, commands };
 }
 
 /** The controller has the same files in both versions. */
@@ -91,6 +128,7 @@ function ofPids(at: string, most: number): Section {
     commands: [
       ...ask(sh`cat ${at}/pids.current`, says.count),
       ...ask(sh`cat ${at}/pids.max`, says.limit),
+      ...ask(sh`cat ${at}/pids.events`, says.refused),
       ...set(sh`echo ${most} > ${at}/pids.max`, says.setPids(most)),
     ],
   };

@@ -1,12 +1,15 @@
 /** The resources view: memory, CPU and processes against their limits, now and over time. */
 
+import { Ancestry } from "./ancestry.js";
 import type { Channel, HostMessage } from "./channel.js";
 import { Chart, type Line } from "./chart.js";
 import type { Section } from "./commands.js";
 import { fill, h, setText } from "./dom.js";
 import { axisBytes, bytes, count, limit, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
+import { Hits, pinOf, told } from "./hits.js";
 import { LimitSlider } from "./limit-slider.js";
+import { PressureTable, unknowns } from "./pressure.js";
 import { resourcesCommands } from "./resources-commands.js";
 import type { Announce, Panel, Past } from "./shell.js";
 import { translated } from "./translation.js";
@@ -23,12 +26,18 @@ type Figures = Pick<
   | "pids_current"
   | "pids_limit"
   | "oom_kills"
+  | "memory_high_bytes"
+  | "io_read_rate"
+  | "io_written_rate"
 >;
 
+/** A kill that was seen, and the count that went up for it. */
+const SAME_S = 1;
 const MEMORY_PARTS = [
   ["anon", "memory_anon_bytes"],
   ["file", "memory_file_bytes"],
   ["kernel", "memory_kernel_bytes"],
+  ["slab", "memory_slab_bytes"],
 ] as const;
 
 export function resourcesPanel(channel: Channel, announce: Announce): Panel<ResourcesFrame> {
@@ -40,6 +49,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   private readonly memory = new Gauge(words.memory, words.memoryHint, [
     { label: words.current, color: "--wd-memory", isFilled: true },
     { label: words.limit, color: "--wd-limit", isDashed: true },
+    { label: words.high, color: "--wd-modified", isDashed: true },
   ]);
   private readonly cpu = new Gauge(words.cpu, words.cpuHint, [
     { label: words.used, color: "--wd-cpu", isFilled: true, isKeyed: true },
@@ -50,6 +60,13 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     { label: words.current, color: "--wd-pids", isFilled: true, isStepped: true, isKeyed: true },
     { label: words.limit, color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
+  private readonly io = new Gauge(words.io, words.ioHint, [
+    { label: words.read, color: "--wd-lower-1", isKeyed: true },
+    { label: words.written, color: "--wd-upper", isKeyed: true },
+  ]);
+  private readonly pressure = new PressureTable();
+  private readonly ancestry: Ancestry;
+  private readonly hits = new Hits();
   private readonly parts = h("div", { class: "wd-keys" });
   private readonly oom = h("p", { class: "wd-alarm", role: "alert" });
   private readonly origin = h("p", { class: "wd-more" });
@@ -66,6 +83,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       cpu: new LimitSlider("cpu", cpuLimit, share, channel, announce),
       pids: new LimitSlider("pids", pidsLimit, String, channel, announce),
     };
+    this.ancestry = new Ancestry(channel);
     this.memory.element.append(this.parts, this.oom);
     this.element = h(
       "div",
@@ -73,6 +91,9 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       this.memory.element,
       this.cpu.element,
       this.pids.element,
+      this.io.element,
+      this.pressure.element,
+      this.ancestry.element,
       this.origin
     );
   }
@@ -86,10 +107,11 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     const first = past[0]?.time_s ?? 0;
     const series: Figures[] = [...this.before.filter((f) => f.time_s < first), ...past];
     const isHeld = frame.is_container !== false; // a cgroup has peaks, limits and parts
+    this.hits.take(frame.hits);
     const memoryLimit = isHeld ? ` / ${limit(frame.memory_limit_bytes, bytes, words.noLimit)}` : "";
     this.memory.say(
       `${bytes(frame.memory_current_bytes)}${memoryLimit}`,
-      isHeld ? words.peakIs(bytes(frame.memory_peak_bytes)) : "",
+      isHeld ? asideOfMemory(frame) : "",
       frame.memory_limit_bytes !== null
     );
     this.cpu.say(
@@ -98,18 +120,40 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       frame.cpu_limit_percent !== null
     );
     const pidsLimit = isHeld ? ` / ${limit(frame.pids_limit, String, words.noLimit)}` : "";
-    this.pids.say(`${count(frame.pids_current)}${pidsLimit}`, "", frame.pids_limit !== null);
+    const refused = frame.pids_refused ?? 0;
+    this.pids.say(
+      `${count(frame.pids_current)}${pidsLimit}`,
+      refused === 0 ? "" : words.refused(refused),
+      frame.pids_limit !== null
+    );
     this.parts.hidden = !isHeld;
     this.showParts(frame);
     this.showOom(frame);
     this.showLimits(frame, isHeld);
-    setText(this.origin, translated(frame.cgroup));
+    setText(
+      this.origin,
+      [translated(frame.cgroup), ...(isHeld ? unknowns(frame) : [])].join(" · ")
+    );
     const times = series.map((f) => f.time_s);
-    const pins = oomTimes(series).map((time_s) => ({ time_s, label: "OOM", says: words.oom(1) }));
+    const kills = this.hits.of("memory", frame.time_s);
+    const unseen = oomTimes(series).filter((at_s) => {
+      return !kills.some(({ time_s }) => Math.abs(time_s - at_s) < SAME_S);
+    });
+    const pins = unseen.map((time_s) => ({ time_s, label: "OOM", says: words.oom(1) }));
     this.memory.chart.draw(
       times,
-      [series.map((f) => f.memory_current_bytes), series.map((f) => near(f.memory_limit_bytes))],
-      { format: axisBytes, ceiling: frame.memory_limit_bytes, floor: 8 << 20, base: 2, pins }
+      [
+        series.map((f) => f.memory_current_bytes),
+        series.map((f) => near(f.memory_limit_bytes)),
+        series.map((f) => near(f.memory_high_bytes ?? null)),
+      ],
+      {
+        format: axisBytes,
+        ceiling: frame.memory_limit_bytes,
+        floor: 8 << 20,
+        base: 2,
+        pins: [...pins, ...kills.map(pinOf)],
+      }
     );
     this.cpu.chart.draw(
       times,
@@ -129,24 +173,52 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     this.pids.chart.draw(
       times,
       [series.map((f) => f.pids_current), series.map((f) => near(f.pids_limit))],
-      { format: String, ceiling: frame.pids_limit, floor: 4, base: 10, pins: [] }
+      {
+        format: String,
+        ceiling: frame.pids_limit,
+        floor: 4,
+        base: 10,
+        pins: this.hits.of("pids", frame.time_s).map(pinOf),
+      }
     );
+    this.showIo(frame, series, isHeld);
+  }
+
+  /** Bytes to and from disks, what is waited for, and the groups above; or why that is not known. */
+  private showIo(frame: ResourcesFrame, series: Figures[], isHeld: boolean): void {
+    const { io_read_rate: read = null, io_written_rate: written = null } = frame;
+    this.io.element.hidden = !isHeld || typeof frame.io_read_bytes !== "number";
+    if (!this.io.element.hidden) {
+      this.io.say(words.readIs(bytes(read)), words.writtenIs(bytes(written)), false);
+      this.io.chart.draw(
+        series.map((f) => f.time_s),
+        [series.map((f) => f.io_read_rate ?? null), series.map((f) => f.io_written_rate ?? null)],
+        { format: axisBytes, ceiling: null, floor: 1 << 20, base: 2, pins: [] }
+      );
+    }
+    this.pressure.show(frame);
+    this.ancestry.element.hidden = Object.keys(frame.cgroup_host_paths ?? {}).length === 0;
+    const { memory_limit_bytes, cpu_limit_percent, pids_limit } = frame;
+    this.ancestry.show(this.isLive, `${memory_limit_bytes} ${cpu_limit_percent} ${pids_limit}`);
   }
 
   commands(): Section[] {
-    return this.frame === null ? [] : resourcesCommands(this.frame);
+    return this.frame === null ? [] : resourcesCommands(this.frame, this.ancestry.levels);
   }
 
   hear(message: HostMessage): void {
     if (message.kind === "history") {
       this.before = fromColumns(message.columns);
+      this.hits.take(message.hits);
+    } else if (message.kind === "ancestry") {
+      this.ancestry.hear(message);
     } else if (message.kind === "limited") {
       for (const slider of Object.values(this.sliders)) slider.hear(message);
     }
   }
 
   dispose(): void {
-    for (const gauge of [this.memory, this.cpu, this.pids]) gauge.chart.dispose();
+    for (const gauge of [this.memory, this.cpu, this.pids, this.io]) gauge.chart.dispose();
     for (const slider of Object.values(this.sliders)) slider.dispose();
   }
 
@@ -172,20 +244,19 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       h(
         "div",
         { class: "wd-bar", aria: { hidden: "true" } },
-        ...MEMORY_PARTS.map(([name, field]) =>
-          h("i", {
-            class: `wd-part wd-part-${name}`,
-            style: { width: `${(100 * (frame[field] ?? 0)) / total}%` },
-          })
-        )
+        ...MEMORY_PARTS.map(([name, field]) => {
+          const rest = name === "kernel" ? (frame.memory_slab_bytes ?? 0) : 0; // its slabs come next
+          const width = `${(100 * Math.max(0, (frame[field] ?? 0) - rest)) / total}%`;
+          return h("i", { class: `wd-part wd-part-${name}`, style: { width } });
+        })
       ),
-      ...MEMORY_PARTS.map(([name, field]) =>
+      ...MEMORY_PARTS.filter(([, field]) => frame[field] !== undefined).map(([name, field]) =>
         h(
           "span",
           { class: "wd-key", title: words.parts[name] },
           h("i", { class: `wd-part wd-part-${name}` }),
           `${name} `,
-          h("span", { class: "wd-figure" }, bytes(frame[field]))
+          h("span", { class: "wd-figure" }, bytes(frame[field] ?? null))
         )
       )
     );
@@ -193,9 +264,18 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
 
   private showOom(frame: ResourcesFrame): void {
     const kills = frame.oom_kills ?? 0;
+    const last = this.hits.of("memory", frame.time_s).at(-1);
     this.oom.hidden = kills === 0;
-    setText(this.oom, kills === 0 ? "" : words.oom(kills));
+    const isKnown = last !== undefined && (last.comm !== "" || last.cell !== null);
+    const says = [kills > 1 || !isKnown ? words.oom(kills) : "", isKnown ? told(last) : ""];
+    setText(this.oom, kills === 0 ? "" : says.filter((text) => text !== "").join(" · "));
   }
+}
+
+function asideOfMemory(frame: ResourcesFrame): string {
+  const high = near(frame.memory_high_bytes ?? null);
+  const peak = words.peakIs(bytes(frame.memory_peak_bytes));
+  return high === null ? peak : `${peak} · ${words.highIs(axisBytes(high))}`;
 }
 
 /** A heading, the figures in words, and the chart. */
@@ -272,6 +352,9 @@ function fromColumns(columns: Record<string, (number | null)[]>): Figures[] {
       pids_current: at("pids_current"),
       pids_limit: at("pids_limit"),
       oom_kills: at("oom_kills"),
+      memory_high_bytes: at("memory_high_bytes"),
+      io_read_rate: at("io_read_rate"),
+      io_written_rate: at("io_written_rate"),
     };
   });
 }

@@ -153,7 +153,9 @@ test("figures are files of cgroup v2, and limits are written to them", () => {
   expect(said).toEqual(
     expect.arrayContaining([
       `cat ${at}/memory.current`,
-      `grep -E '^(anon|file|kernel) ' ${at}/memory.stat`,
+      `grep -E '^(anon|file|kernel|slab) ' ${at}/memory.stat`,
+      `cat ${at}/io.stat`,
+      `grep -H . ${at}/cpu.pressure ${at}/memory.pressure ${at}/io.pressure`,
       `echo ${64 << 20} > ${at}/memory.max`,
       `echo '50000 100000' > ${at}/cpu.max`,
       `echo 100 > ${at}/pids.max`,
@@ -165,7 +167,7 @@ test("figures are other files of cgroup v1, one directory a controller", () => {
   const paths = { memory: "/c/memory/a", cpu: "/c/cpu,cpuacct/a", unified: "/c/unified/a" };
   const frame = resourcesFrame({ cgroup: "cgroup v1, hybrid with v2", cgroup_host_paths: paths });
   const sections = resourcesCommands(frame);
-  expect(titles(sections)).toEqual(["Memory", "CPU"]);
+  expect(titles(sections)).toEqual(["Memory", "CPU", "Pressure"]);
   expect(lines(sections)).toEqual(
     expect.arrayContaining([
       "cat /c/memory/a/memory.usage_in_bytes",

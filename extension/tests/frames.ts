@@ -1,7 +1,9 @@
 /** Frames for tests: whole and plausible, with what a test cares about put in. */
 
 import type {
+  Hit,
   LayersFrame,
+  Pressure,
   ProcessesFrame,
   ProcessRow,
   ResourcesFrame,
@@ -79,6 +81,13 @@ export function processesFrame(rows: ProcessRow[]): ProcessesFrame {
   };
 }
 
+export const PRESSURE: Pressure = { some_10: 12.5, some_60: 3.1, full_10: 0, full_60: null };
+
+export function hit(facts: Partial<Hit> = {}): Hit {
+  const told = { number: 1, time_s: 1001, count: 1, cell: null, comm: "", container_pid: null };
+  return { what: "memory", ...told, ...facts };
+}
+
 export function resourcesFrame(facts: Partial<ResourcesFrame> = {}): ResourcesFrame {
   return {
     time_s: 1001,
@@ -97,6 +106,15 @@ export function resourcesFrame(facts: Partial<ResourcesFrame> = {}): ResourcesFr
     pids_current: 3,
     pids_limit: 100,
     oom_kills: 0,
+    memory_slab_bytes: 1 << 20,
+    memory_high_bytes: null,
+    io_read_bytes: 0,
+    io_written_bytes: 0,
+    io_read_rate: 0,
+    io_written_rate: 0,
+    pressure: { cpu: PRESSURE, memory: PRESSURE, io: PRESSURE },
+    pids_refused: 0,
+    hits: [],
     ...facts,
   };
 }

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { AnyModel } from "@anywidget/types";
-import type { Frame, View } from "../src/frames.js";
+import type { Frame, FrameMessage, View } from "../src/frames.js";
 import { imagePanel } from "../src/image.js";
 import { layersPanel } from "../src/layers.js";
 import { networkPanel } from "../src/network.js";
@@ -18,7 +18,7 @@ import { resourcesPanel } from "../src/resources.js";
 import { speak, transOf, type Catalogue } from "../src/translation.js";
 import { speakAsPage } from "../src/widgets/language.js";
 import { words } from "../src/words.js";
-import { entry, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
+import { entry, hit, layersFrame, processesFrame, resourcesFrame, row } from "./frames.js";
 import { all, host, mountView, one } from "./host.js";
 import { buildFrame, containersFrame, listed, step } from "./lists.js";
 import { compared, image } from "./images.js";
@@ -31,10 +31,10 @@ const NAMES = new RegExp(
   [
     /tcp dport .*|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/,
     /\b(?:upper|lower|merged|work|overlayfs|rst|opaque|dive|docker|host|main|web|asker|lab|a\/\w+)\b/,
-    /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel)\b/,
+    /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel|slab|some|full|PSI|OOM|In|fork)\b/,
     /µs|\b(?:SVG|PNG|[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
     /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
-    /\b(?:skopeo|mount|clone|execve|setns|freezer|init|wardian\/base|RUN true|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|rss|cache|nsenter -t PID -U -n)\b/,
+    /\b(?:skopeo|mount|clone|execve|setns|freezer|init|wardian\/base|RUN true|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|[rw]bytes|avg\d+|rss|cache|nsenter -t PID -U -n)\b/,
     /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,
   ]
     .map((part) => part.source)
@@ -166,13 +166,30 @@ test("the resources view is in Korean", () => {
   const paths = { unified: "/sys/fs/cgroup/a" };
   const cgroup = "cgroup v1, hybrid with v2";
   const facts = { oom_kills: 2, pids_limit: null, cgroup_host_paths: paths, cgroup };
-  const frame = resourcesFrame(facts);
+  const hits = [hit({ cell: 4, comm: "p1", container_pid: 12 }), hit({ what: "pids" })];
+  const more = { hits, pids_refused: 3, memory_high_bytes: 1 << 20 };
+  const frame = resourcesFrame({ ...facts, ...more });
   look("resources", frame, ".wd-show-commands");
   one(".wd-show-commands").click();
   expect(one(".wd-drawer").hidden).toBe(false);
   expect(english(one(".wd-view"))).toEqual([]);
   expect(one(".wd-gauges > .wd-more").textContent).toBe("cgroup v1, v2와 혼합");
+  expect(one(".wd-alarm").textContent).toContain("OOM: p1(PID 12) 죽음 In [4] 실행 중");
+  (one(".wd-ancestry") as HTMLDetailsElement).open = true;
+  const levels = [{ path: "/", limits: { memory: 1, cpu: null }, files: { memory: "/c/a" } }];
+  const told = { levels, in_force: { memory: 0 }, hidden_memory_bytes: 1 } as const;
+  host.say({ kind: "ancestry", ...told });
+  host.say(unknown({ cgroup: "cgroup v1" }));
+  expect(english(one(".wd-view"))).toEqual([]);
+  host.say(unknown({ cgroup: "cgroup v2" }));
+  expect(english(one(".wd-view"))).toEqual([]);
 });
+
+/** What a host tells that does not tell of IO and pressure. */
+function unknown(facts: object): FrameMessage {
+  const set = { io_read_bytes: null, io_read_rate: null, pressure: {}, ...facts };
+  return { kind: "delta", view: "resources", set };
+}
 
 test("the network view is in Korean", () => {
   mountView("network", networkPanel);
