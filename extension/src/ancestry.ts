@@ -48,7 +48,7 @@ export class Ancestry {
 
   hear(message: AncestryMessage): void {
     this.told = message;
-    const heads = [words.group, words.memory, words.cpu, words.pids];
+    const heads = ["", words.memory, words.cpu, words.pids];
     const rows = message.levels.map((level, at) => {
       const cells = KINDS.map((kind) => {
         return h("td", {}, ...limitOf(level, kind, message.in_force[kind] === at));

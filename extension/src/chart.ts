@@ -1,10 +1,10 @@
 /**
- * A chart of figures over the last minute: d3's lines in an SVG, coloured by the page's theme. A
- * picture of the view has it as lines, too.
+ * A chart of figures over the last minute: lines in an SVG, coloured by the page's theme. A picture
+ * of the view has it as lines, too.
  */
 
-import { area, curveStepAfter, line as lineOf } from "d3-shape";
 import { roundSteps } from "./axis.js";
+import { curve } from "./curve.js";
 import { svg } from "./dom.js";
 import { resourcesWords } from "./words.js";
 
@@ -157,17 +157,12 @@ class Series {
   }
 
   draw(points: Point[], x: (time: number) => number, y: (value: number) => number): void {
-    const isStepped = this.line.isStepped === true;
-    const isThere = ([, value]: Point): boolean => value !== null;
-    const across = ([time]: Point): number => x(time);
-    const up = ([, value]: Point): number => y(value ?? 0);
-    const drawn = lineOf<Point>(across, up).defined(isThere).digits(1);
-    if (isStepped) drawn.curve(curveStepAfter);
-    set(this.curve, { d: drawn(points) ?? "" });
-    if (this.below === null) return;
-    const under = area<Point>(across, y(0), up).defined(isThere).digits(1);
-    if (isStepped) under.curve(curveStepAfter);
-    set(this.below, { d: under(points) ?? "" });
+    const spots = points.map(
+      ([time, value]) => [x(time), value === null ? null : y(value)] as const
+    );
+    const { line, area } = curve(spots, y(0), this.line.isStepped === true);
+    set(this.curve, { d: line });
+    if (this.below !== null) set(this.below, { d: area });
   }
 }
 

@@ -3,16 +3,11 @@
 import { fill, h } from "./dom.js";
 import { percent } from "./format.js";
 import type { Pressure, ResourcesFrame } from "./frames.js";
+import { translated } from "./translation.js";
 import { resourcesWords as words } from "./words.js";
 
-/** Each line of the kernel's files, and over how many seconds. */
-const AVERAGES = [
-  ["some", 10],
-  ["some", 60],
-  ["full", 10],
-  ["full", 60],
-] as const;
-const RESOURCES = ["cpu", "memory", "io"] as const;
+/** The kernel's lines and averages: some avg10 … */
+const AVERAGES = ["some_10", "some_60", "full_10", "full_60"] as const;
 
 export class PressureTable {
   readonly element: HTMLElement;
@@ -29,35 +24,37 @@ export class PressureTable {
   }
 
   show({ pressure }: ResourcesFrame): void {
+    const rows = Object.entries(pressure ?? {});
+    this.element.hidden = rows.length === 0;
     if (pressure === this.shown) return; // the kernel makes its averages every two seconds
     this.shown = pressure;
-    const there = RESOURCES.filter((resource) => pressure?.[resource] !== undefined);
-    this.element.hidden = there.length === 0;
-    const heads = AVERAGES.map(([line, seconds]) => {
-      const title = words.waits[line];
-      return h("th", { title, attributes: { scope: "col" } }, words.average(line, seconds));
-    });
-    const rows = there.map((resource) => {
-      const cells = AVERAGES.map(([line, seconds]) => {
-        const value = pressure?.[resource]?.[`${line}_${seconds}`] ?? null;
-        return h("td", { style: { "--wd-share": `${value ?? 0}%` } }, percent(value));
-      });
-      const name = { cpu: words.cpu, memory: words.memory, io: words.io }[resource];
-      return h("tr", {}, h("th", { attributes: { scope: "row" } }, name), ...cells);
-    });
-    fill(this.table, h("tr", {}, h("td", {}), ...heads), ...rows);
+    const head = AVERAGES.map((name) => heading("col", name.replace("_", " avg")));
+    const names: Record<string, string> = { cpu: words.cpu, memory: words.memory, io: words.io };
+    fill(
+      this.table,
+      h("tr", {}, h("td", {}), ...head),
+      ...rows.map(([resource, averages]) => {
+        const cells = AVERAGES.map((name) => averages[name]);
+        return h("tr", {}, heading("row", names[resource] ?? resource), ...cells.map(cell));
+      })
+    );
   }
+}
+
+function heading(scope: string, text: string): HTMLElement {
+  return h("th", { attributes: { scope } }, text);
+}
+
+function cell(value: number | null): HTMLElement {
+  return h("td", { style: { "--wd-share": `${value ?? 0}%` } }, percent(value));
 }
 
 /** What of these the host does not tell, and why. What was recorded before says nothing of them. */
 export function unknowns(frame: ResourcesFrame): string[] {
-  const isV2 = frame.cgroup === "cgroup v2";
-  const { pressure, io_read_bytes } = frame;
-  const noIo = io_read_bytes === null && frame.io_read_rate !== undefined;
-  const noPressure = pressure !== undefined && Object.keys(pressure).length === 0;
-  const isV1 = frame.cgroup === "cgroup v1";
+  const { pressure, io_read_bytes, io_read_rate } = frame;
+  const cgroup = translated(frame.cgroup);
   return [
-    ...(noIo ? [isV2 ? words.noIoV2 : words.noIoV1] : []),
-    ...(noPressure ? [isV1 ? words.noPressureV1 : words.noPressure] : []),
-  ];
+    io_read_bytes === null && io_read_rate !== undefined ? words.noIo(cgroup) : "",
+    pressure !== undefined && Object.keys(pressure).length === 0 ? words.noPressure(cgroup) : "",
+  ].filter((text) => text !== "");
 }

@@ -7,6 +7,7 @@ import { resourcesSays as says } from "./command-words.js";
 import { bytes, percent } from "./format.js";
 import type { ResourcesFrame } from "./frames.js";
 import { quote, sh } from "./quoting.js";
+import { resourcesWords as words } from "./words.js";
 
 /** Limits where there are none yet. */
 const EXAMPLE = { memory_bytes: 64 << 20, cpu_percent: 50, pids: 100 };
@@ -27,7 +28,7 @@ export function resourcesCommands(frame: ResourcesFrame, levels: readonly Level[
   const isV2 = unified !== undefined && paths.memory === undefined && paths.cpu === undefined;
   const sections = isV2 ? ofV2(unified, frame) : ofV1(paths, frame);
   if (frame.pressure?.cpu !== undefined) {
-    sections.push({ title: says.psi, commands: given(unified, ofPressure) });
+    sections.push({ title: words.pressure, commands: given(unified, ofPressure) });
   }
   sections.push(ofLevels(levels));
   return sections.filter((section) => section.commands.length > 0);
@@ -42,7 +43,7 @@ function ofV2(at: string, frame: ResourcesFrame): Section[] {
         ...ask(sh`cat ${at}/memory.current`, says.current),
         ...ask(sh`cat ${at}/memory.peak`, says.peak),
         ...ask(sh`cat ${at}/memory.max`, says.limit),
-        ...ask(sh`cat ${at}/memory.high`, says.high),
+        ...ask(sh`cat ${at}/memory.high`, "high"),
         ...ask(sh`grep -E '^(anon|file|kernel|slab) ' ${at}/memory.stat`, says.parts),
         ...ask(sh`cat ${at}/memory.events`, says.oom),
         ...set(sh`echo ${memory} > ${at}/memory.max`, says.setMemory(bytes(memory))),
@@ -57,7 +58,7 @@ function ofV2(at: string, frame: ResourcesFrame): Section[] {
       ],
     },
     ofPids(at, pids),
-    { title: says.io, commands: ask(ofIo(sh`cat ${at}/io.stat`, frame), says.ioStat) },
+    { title: words.io, commands: ask(ofIo(sh`cat ${at}/io.stat`, frame), says.io) },
   ];
 }
 
@@ -91,9 +92,9 @@ function ofV1(paths: Record<string, string>, frame: ResourcesFrame): Section[] {
     },
     { title: says.pids, commands: given(group, (at) => ofPids(at, pids).commands) },
     {
-      title: says.io,
+      title: words.io,
       commands: given(blkio, (at) =>
-        ask(ofIo(sh`cat ${at}/blkio.throttle.io_service_bytes`, frame), says.ioV1)
+        ask(ofIo(sh`cat ${at}/blkio.throttle.io_service_bytes`, frame), says.io)
       ),
     },
   ];
@@ -107,7 +108,7 @@ function ofIo(line: string | null, frame: ResourcesFrame): string | null {
 function ofPressure(at: string): Command[] {
   return ask(
     sh`grep -H . ${at}/cpu.pressure ${at}/memory.pressure ${at}/io.pressure`,
-    says.pressure
+    says.averages
   );
 }
 
@@ -116,9 +117,9 @@ function ofLevels(levels: readonly Level[]): Section {
   const commands = KINDS.flatMap((kind) => {
     const files = levels.flatMap(({ files }) => files[kind] ?? []).map((file) => quote(file));
     const isSayable = files.length > 0 && !files.includes(null);
-    return ask(isSayable ? `grep -H . ${files.join(" ")}` : null, says.least[kind]);
+    return ask(isSayable ? `grep -H . ${files.join(" ")}` : null, says.least);
   });
-  return { title: says.ancestry, commands };
+  return { title: words.ancestry, commands };
 }
 
 /** The controller has the same files in both versions. */

@@ -2,7 +2,7 @@
 
 import { Ancestry } from "./ancestry.js";
 import type { Channel, HostMessage } from "./channel.js";
-import { Chart, type Line } from "./chart.js";
+import { Chart, type Drawing, type Line } from "./chart.js";
 import type { Section } from "./commands.js";
 import { fill, h, setText } from "./dom.js";
 import { axisBytes, bytes, count, limit, percent } from "./format.js";
@@ -49,7 +49,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
   private readonly memory = new Gauge(words.memory, words.memoryHint, [
     { label: words.current, color: "--wd-memory", isFilled: true },
     { label: words.limit, color: "--wd-limit", isDashed: true },
-    { label: words.high, color: "--wd-modified", isDashed: true },
+    { label: "high", color: "--wd-modified", isDashed: true },
   ]);
   private readonly cpu = new Gauge(words.cpu, words.cpuHint, [
     { label: words.used, color: "--wd-cpu", isFilled: true, isKeyed: true },
@@ -60,7 +60,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     { label: words.current, color: "--wd-pids", isFilled: true, isStepped: true, isKeyed: true },
     { label: words.limit, color: "--wd-limit", isDashed: true, isKeyed: true },
   ]);
-  private readonly io = new Gauge(words.io, words.ioHint, [
+  private readonly io = new Gauge(words.io, "", [
     { label: words.read, color: "--wd-lower-1", isKeyed: true },
     { label: words.written, color: "--wd-upper", isKeyed: true },
   ]);
@@ -126,6 +126,9 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       refused === 0 ? "" : words.refused(refused),
       frame.pids_limit !== null
     );
+    this.io.element.hidden = !isHeld || typeof frame.io_read_bytes !== "number";
+    const [read, written] = [frame.io_read_rate ?? null, frame.io_written_rate ?? null];
+    this.io.say(`${bytes(read)}/s`, `${words.written} ${bytes(written)}/s`, false);
     this.parts.hidden = !isHeld;
     this.showParts(frame);
     this.showOom(frame);
@@ -134,72 +137,45 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
       this.origin,
       [translated(frame.cgroup), ...(isHeld ? unknowns(frame) : [])].join(" · ")
     );
-    const times = series.map((f) => f.time_s);
+    this.pressure.show(frame);
+    this.ancestry.element.hidden = Object.keys(frame.cgroup_host_paths ?? {}).length === 0;
+    const { memory_limit_bytes, cpu_limit_percent, pids_limit } = frame;
+    this.ancestry.show(this.isLive, [memory_limit_bytes, cpu_limit_percent, pids_limit].join());
+    this.draw(frame, series);
+  }
+
+  private draw(frame: ResourcesFrame, series: Figures[]): void {
+    const plot = (gauge: Gauge, names: (keyof Figures)[], drawing: Partial<Drawing>): void => {
+      const [times, ...columns] = (["time_s", ...names] as const).map((name) => {
+        return series.map((f) => near(f[name] ?? null));
+      });
+      const usual = { format: String, ceiling: null, floor: 4, base: 10 as const, pins: [] };
+      gauge.chart.draw(times as number[], columns, { ...usual, ...drawing });
+    };
     const kills = this.hits.of("memory", frame.time_s);
     const unseen = oomTimes(series).filter((at_s) => {
       return !kills.some(({ time_s }) => Math.abs(time_s - at_s) < SAME_S);
     });
     const pins = unseen.map((time_s) => ({ time_s, label: "OOM", says: words.oom(1) }));
-    this.memory.chart.draw(
-      times,
-      [
-        series.map((f) => f.memory_current_bytes),
-        series.map((f) => near(f.memory_limit_bytes)),
-        series.map((f) => near(f.memory_high_bytes ?? null)),
-      ],
-      {
-        format: axisBytes,
-        ceiling: frame.memory_limit_bytes,
-        floor: 8 << 20,
-        base: 2,
-        pins: [...pins, ...kills.map(pinOf)],
-      }
-    );
-    this.cpu.chart.draw(
-      times,
-      [
-        series.map((f) => f.cpu_percent),
-        series.map((f) => f.throttled_percent),
-        series.map((f) => f.cpu_limit_percent),
-      ],
-      {
-        format: (value) => `${value} %`,
-        ceiling: frame.cpu_limit_percent,
-        floor: 100,
-        base: 10,
-        pins: [],
-      }
-    );
-    this.pids.chart.draw(
-      times,
-      [series.map((f) => f.pids_current), series.map((f) => near(f.pids_limit))],
-      {
-        format: String,
-        ceiling: frame.pids_limit,
-        floor: 4,
-        base: 10,
-        pins: this.hits.of("pids", frame.time_s).map(pinOf),
-      }
-    );
-    this.showIo(frame, series, isHeld);
-  }
-
-  /** Bytes to and from disks, what is waited for, and the groups above; or why that is not known. */
-  private showIo(frame: ResourcesFrame, series: Figures[], isHeld: boolean): void {
-    const { io_read_rate: read = null, io_written_rate: written = null } = frame;
-    this.io.element.hidden = !isHeld || typeof frame.io_read_bytes !== "number";
+    const inBytes = { format: axisBytes, base: 2 as const };
+    plot(this.memory, ["memory_current_bytes", "memory_limit_bytes", "memory_high_bytes"], {
+      ...inBytes,
+      ceiling: frame.memory_limit_bytes,
+      floor: 8 << 20,
+      pins: [...pins, ...kills.map(pinOf)],
+    });
+    plot(this.cpu, ["cpu_percent", "throttled_percent", "cpu_limit_percent"], {
+      format: (value) => `${value} %`,
+      ceiling: frame.cpu_limit_percent,
+      floor: 100,
+    });
+    plot(this.pids, ["pids_current", "pids_limit"], {
+      ceiling: frame.pids_limit,
+      pins: this.hits.of("pids", frame.time_s).map(pinOf),
+    });
     if (!this.io.element.hidden) {
-      this.io.say(words.readIs(bytes(read)), words.writtenIs(bytes(written)), false);
-      this.io.chart.draw(
-        series.map((f) => f.time_s),
-        [series.map((f) => f.io_read_rate ?? null), series.map((f) => f.io_written_rate ?? null)],
-        { format: axisBytes, ceiling: null, floor: 1 << 20, base: 2, pins: [] }
-      );
+      plot(this.io, ["io_read_rate", "io_written_rate"], { ...inBytes, floor: 1 << 20 });
     }
-    this.pressure.show(frame);
-    this.ancestry.element.hidden = Object.keys(frame.cgroup_host_paths ?? {}).length === 0;
-    const { memory_limit_bytes, cpu_limit_percent, pids_limit } = frame;
-    this.ancestry.show(this.isLive, `${memory_limit_bytes} ${cpu_limit_percent} ${pids_limit}`);
   }
 
   commands(): Section[] {
@@ -275,7 +251,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
 function asideOfMemory(frame: ResourcesFrame): string {
   const high = near(frame.memory_high_bytes ?? null);
   const peak = words.peakIs(bytes(frame.memory_peak_bytes));
-  return high === null ? peak : `${peak} · ${words.highIs(axisBytes(high))}`;
+  return high === null ? peak : `${peak} · high ${axisBytes(high)}`;
 }
 
 /** A heading, the figures in words, and the chart. */
@@ -339,22 +315,8 @@ function near(value: number | null): number | null {
 }
 
 function fromColumns(columns: Record<string, (number | null)[]>): Figures[] {
-  const times = columns.time_s ?? [];
-  return times.map((time_s, i) => {
-    const at = (name: string): number | null => columns[name]?.[i] ?? null;
-    return {
-      time_s: time_s ?? 0,
-      memory_current_bytes: at("memory_current_bytes"),
-      memory_limit_bytes: at("memory_limit_bytes"),
-      cpu_percent: at("cpu_percent"),
-      cpu_limit_percent: at("cpu_limit_percent"),
-      throttled_percent: at("throttled_percent"),
-      pids_current: at("pids_current"),
-      pids_limit: at("pids_limit"),
-      oom_kills: at("oom_kills"),
-      memory_high_bytes: at("memory_high_bytes"),
-      io_read_rate: at("io_read_rate"),
-      io_written_rate: at("io_written_rate"),
-    };
+  return (columns.time_s ?? []).map((_, at) => {
+    const figures = Object.entries(columns).map(([name, values]) => [name, values[at] ?? null]);
+    return Object.fromEntries(figures) as Figures;
   });
 }

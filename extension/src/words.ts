@@ -303,37 +303,22 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
     anon: trans.__("memory that programs have allocated"),
     file: trans.__("the page cache: files that were read or written"),
     kernel: trans.__("what the kernel keeps for them: stacks, page tables, sockets"),
-    slab: trans.__("a part of the kernel's: its small objects, such as inodes and names of files"),
+    slab: trans.__("of the kernel's part its small objects, such as inodes"),
   },
-  high: trans.__("high"),
-  highIs: (size: string) => trans.__("slowed down above %1", size),
   io: trans.__("Block IO"),
-  ioHint: trans.__("bytes a second from and to disks"),
   read: trans.__("read"),
   written: trans.__("written"),
-  readIs: (size: string) => trans.__("%1/s read", size),
-  writtenIs: (size: string) => trans.__("%1/s written", size),
-  noIoV1: trans.__(
-    "Block IO is not known here: of cgroup v1 the kernel counts it on disks with a limit only."
-  ),
-  noIoV2: trans.__("Block IO is not known here: the group has no io controller."),
+  noIo: (cgroup: string) =>
+    trans.__("Block IO is not known here, because this host's %1 does not count it.", cgroup),
   pressure: trans.__("Pressure"),
-  pressureHint: trans.__("share of the last seconds in which processes waited for it (PSI)"),
-  average: (line: string, seconds: number) => trans.__("%1, %2 s", line, seconds),
-  waits: {
-    some: trans.__("at least one process waited"),
-    full: trans.__("all processes waited at once"),
-  },
-  noPressureV1: trans.__(
-    "Pressure is not known here, because this host's cgroup v1 has no pressure files."
-  ),
-  noPressure: trans.__("Pressure is not known here: the kernel has no pressure files."),
-  ancestry: trans.__("Whose limits are in force?"),
-  group: trans.__("cgroup"),
+  pressureHint: trans.__("share of the last seconds in which some, or all (full), waited"),
+  noPressure: (cgroup: string) =>
+    trans.__("Pressure is not known here, because this host's %1 has no pressure files.", cgroup),
+  ancestry: trans.__("Limits of the groups above"),
   inForce: trans.__("in force"),
-  onlyLive: trans.__("Only a live view can ask the groups above."),
+  onlyLive: trans.__("Only a live view can ask for them."),
   hiddenLimit: (size: string) =>
-    trans.__("A group above the top, not to be seen from here, allows %1 of memory only.", size),
+    trans.__("A group that is not seen from here allows %1 of memory only.", size),
   someProcess: trans.__("a process"),
   withPid: (name: string, pid: number) => trans.__("%1 (pid %2)", name, pid),
   killed: (who: string) => trans.__("%1 killed", who),

@@ -31,10 +31,10 @@ const NAMES = new RegExp(
   [
     /tcp dport .*|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/,
     /\b(?:upper|lower|merged|work|overlayfs|rst|opaque|dive|docker|host|main|web|asker|lab|a\/\w+)\b/,
-    /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel|slab|some|full|PSI|OOM|In|fork)\b/,
+    /\b(?:PID|UID|CPU|NAT|MAC|MTU|TCP|ARP|NDP|OCI|SIG\w+|inode|cgroup v2|cgroup|root|anon|file|kernel|slab|some|full|high|OOM|In|fork)\b/,
     /µs|\b(?:SVG|PNG|[KMG]iB|B|v[12]|index\.json|tar\+gzip|linux\/amd64|sha256|application\/\S+|Cmd|wh|c 0)\b/,
     /\b(?:eth0|lo|up0|veth-\w+|br-\w+|if\d+|tcp|udp|default via \S+(?: dev \w+)?|veth|up|prerouting|p\d+)\b/,
-    /\b(?:skopeo|mount|clone|execve|setns|freezer|init|wardian\/base|RUN true|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|[rw]bytes|avg\d+|rss|cache|nsenter -t PID -U -n)\b/,
+    /\b(?:skopeo|mount|clone|execve|setns|freezer|init|wardian\/base|RUN true|kill|pid_namespaces|ps|oom_kill|usage_usec|nr_\w+|avg\d+|rss|cache|nsenter -t PID -U -n)\b/,
     /\/\w+(?:\/\w+)*|\b[0-9a-f]{12,}\b|@ifN/,
   ]
     .map((part) => part.source)
