@@ -44,6 +44,7 @@ const TICKS_S = [60, 30, 0];
 const HEIGHT = 120;
 const SPACE = { top: 8, right: 16, bottom: 22, left: 62 };
 const NEAR = 0.5;
+const PIN_WIDTH = 36; // with its label
 
 export class Chart {
   private waiting: (() => void) | null = null;
@@ -122,6 +123,7 @@ export class Chart {
 
   private drawPins(pins: readonly Pin[], x: (time: number) => number, height: number): void {
     const shown = pins.filter(({ time_s }) => x(time_s) >= 0);
+    const width = Number(this.inside.getAttribute("width"));
     this.pins.replaceChildren(
       ...shown.map(({ time_s, label: text, says }) =>
         svg(
@@ -129,7 +131,9 @@ export class Chart {
           { transform: `translate(${x(time_s).toFixed(1)} 0)` },
           svg("title", {}, says),
           svg("path", { d: `M0 0v${height}` }),
-          svg("text", { y: 9, x: 4 }, text)
+          x(time_s) < width - PIN_WIDTH
+            ? svg("text", { y: 9, x: 4 }, text)
+            : svg("text", { y: 9, x: -4, "text-anchor": "end" }, text)
         )
       )
     );

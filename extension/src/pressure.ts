@@ -3,7 +3,6 @@
 import { fill, h } from "./dom.js";
 import { percent } from "./format.js";
 import type { Pressure, ResourcesFrame } from "./frames.js";
-import { translated } from "./translation.js";
 import { resourcesWords as words } from "./words.js";
 
 /** The kernel's lines and averages: some avg10 … */
@@ -50,11 +49,9 @@ function cell(value: number | null): HTMLElement {
 }
 
 /** What of these the host does not tell, and why. What was recorded before says nothing of them. */
-export function unknowns(frame: ResourcesFrame): string[] {
-  const { pressure, io_read_bytes, io_read_rate } = frame;
-  const cgroup = translated(frame.cgroup);
+export function unknowns({ pressure, io_read_bytes, io_read_rate }: ResourcesFrame): string[] {
   return [
-    io_read_bytes === null && io_read_rate !== undefined ? words.noIo(cgroup) : "",
-    pressure !== undefined && Object.keys(pressure).length === 0 ? words.noPressure(cgroup) : "",
+    io_read_bytes === null && io_read_rate !== undefined ? words.noIo : "",
+    pressure !== undefined && Object.keys(pressure).length === 0 ? words.noPressure : "",
   ].filter((text) => text !== "");
 }

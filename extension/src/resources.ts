@@ -128,7 +128,7 @@ class ResourcesPanel implements Panel<ResourcesFrame> {
     );
     this.io.element.hidden = !isHeld || typeof frame.io_read_bytes !== "number";
     const [read, written] = [frame.io_read_rate ?? null, frame.io_written_rate ?? null];
-    this.io.say(`${bytes(read)}/s`, `${words.written} ${bytes(written)}/s`, false);
+    this.io.say(`${words.read} ${bytes(read)}/s`, `${words.written} ${bytes(written)}/s`, false);
     this.parts.hidden = !isHeld;
     this.showParts(frame);
     this.showOom(frame);

@@ -308,12 +308,12 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
   io: trans.__("Block IO"),
   read: trans.__("read"),
   written: trans.__("written"),
-  noIo: (cgroup: string) =>
-    trans.__("Block IO is not known here, because this host's %1 does not count it.", cgroup),
+  noIo: trans.__(
+    "Block IO is not known here, because the kernel does not count it for this group."
+  ),
   pressure: trans.__("Pressure"),
   pressureHint: trans.__("share of the last seconds in which some, or all (full), waited"),
-  noPressure: (cgroup: string) =>
-    trans.__("Pressure is not known here, because this host's %1 has no pressure files.", cgroup),
+  noPressure: trans.__("Pressure is not known here, because this group has no pressure files."),
   ancestry: trans.__("Limits of the groups above"),
   inForce: trans.__("in force"),
   onlyLive: trans.__("Only a live view can ask for them."),

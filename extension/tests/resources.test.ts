@@ -83,8 +83,8 @@ test("why nothing is known of IO and pressure is said in one line", () => {
   show({ io_read_bytes: null, io_read_rate: null, pressure: {}, cgroup: "cgroup v1" });
   expect(one(".wd-pressure").hidden).toBe(true);
   const said = textOf(".wd-gauges > .wd-more");
-  expect(said).toContain("because this host's cgroup v1 does not count it");
-  expect(said).toContain("because this host's cgroup v1 has no pressure files");
+  expect(said).toContain("cgroup v1 · Block IO is not known here, because the kernel");
+  expect(said).toContain("because this group has no pressure files");
 });
 
 test("an alarm says who was killed, in which cell; of more than one how many, too", () => {

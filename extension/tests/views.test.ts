@@ -184,7 +184,7 @@ test("figures read current / limit (peak) and % of one core (throttled %)", () =
     "20.0 MiB / 64.0 MiB(peak 30.0 MiB)",
     "12 % of one core(throttled 4.2 %)",
     "3 / 100",
-    "0 B/s(written 0 B/s)",
+    "read 0 B/s(written 0 B/s)",
   ]);
 });
 

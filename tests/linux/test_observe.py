@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.linux.conftest import shell
 from wardian.cgroups.limits import Limits
 from wardian.errors import FailedPrecondition, WardianError
+from wardian.observe.cells import Cells
 from wardian.observe.frames import (
     Kind,
     LayersFrame,
+    Limited,
     Mark,
     ProcessesFrame,
     ProcessRow,
+    ResourcesFrame,
     Source,
     State,
     UpperEntry,
@@ -34,6 +39,7 @@ from wardian.observe.wire import Frame
 from wardian.runtime.client import Client
 from wardian.runtime.container import Container
 from wardian.runtime.spec import ContainerSpec, ProcessSpec
+from wardian.widgets.feed import Feed
 
 PATIENCE_S = 60.0
 MIB = 1 << 20
@@ -294,11 +300,23 @@ def test_busy_loop_is_throttled_at_its_quota(box: Container, look: Look) -> None
         process.signal(9)
 
 
-def test_out_of_memory_kill_is_counted(box: Container, look: Look) -> None:
-    viewer = look(ResourcesSampler)
-    code, _ = shell(box, "dd if=/dev/zero of=/dev/null bs=200M count=1")
-    assert code == 137
-    viewer.see(lambda f: f.oom_kills == 1)
+# A shell that takes memory once it is told to, so that it is known before.
+GREEDY = "until [ -e /tmp/go ]; do /bin/sleep 0.05; done; a=xxxx; while :; do a=$a$a; done"
+
+
+def test_out_of_memory_kill_is_counted_with_its_victim_and_cell(box: Container) -> None:
+    cells = Cells()
+    cells.note(4, begins=True)
+    with box.spawn(ProcessSpec(argv=("/bin/sh", "-c", GREEDY))) as process:
+        viewer = Viewer(ResourcesSampler(replace(Subject.of(box.info), cells=cells)))
+        viewer.see(lambda _: True)
+        shell(box, "touch /tmp/go")
+        frame = viewer.see(lambda f: f.hits and f.hits[0].comm)
+        assert process.wait(PATIENCE_S) == 137
+        (hit,) = frame.hits
+        assert (hit.what, hit.number, frame.oom_kills) == (Limited.MEMORY, 1, 1)
+        assert (hit.comm, hit.container_pid, hit.cell) == ("sh", process.container_pid, 4)
+    viewer.close()
 
 
 def test_process_count_is_that_of_the_group(box: Container, look: Look) -> None:
@@ -307,6 +325,105 @@ def test_process_count_is_that_of_the_group(box: Container, look: Look) -> None:
     with box.spawn(ProcessSpec(argv=("/bin/sleep", "1000"))) as process:
         viewer.see(lambda f: f.pids_current == before + 1)
         process.signal(9)
+
+
+def test_refused_forks_are_those_that_the_group_counts(box: Container, look: Look) -> None:
+    viewer = look(ResourcesSampler)
+    box.update(Limits(pids=4))
+    shell(box, "for n in 1 2 3 4 5 6; do /bin/sleep 1000 >/dev/null 2>&1 & done")
+    frame = viewer.see(lambda f: f.hits)
+    assert frame.hits[0].what is Limited.PIDS
+    viewer.see(lambda f: f"max {f.pids_refused}" in of_group(box, "pids.events"))
+
+
+def of_group(box: Container, *names: str) -> str:
+    """The text of the first of these files that the box's group has; "" without one."""
+    files = [Path(path, name) for name in names for path in box.info.cgroups.values()]
+    return next((file.read_text() for file in files if file.exists()), "")
+
+
+def test_pressure_is_what_the_groups_files_say(box: Container, look: Look) -> None:
+    viewer = look(ResourcesSampler)
+    if not of_group(box, "cpu.pressure"):
+        assert viewer.see(lambda _: True).pressure == {}
+        return
+    with box.spawn(ProcessSpec(argv=("/bin/sh", "-c", "while :; do :; done"))) as process:
+        viewer.see(lambda f: f.pressure["cpu"].some_10)  # at its quota it waits
+        process.signal(9)
+
+    def is_told(frame: ResourcesFrame) -> bool:
+        return all(
+            f"some avg10={pressure.some_10:.2f} avg60={pressure.some_60:.2f} "
+            in of_group(box, f"{resource}.pressure")
+            and f"full avg10={pressure.full_10:.2f} avg60={pressure.full_60:.2f} "
+            in of_group(box, f"{resource}.pressure")
+            for resource, pressure in frame.pressure.items()
+        )
+
+    assert set(viewer.see(is_told).pressure) == {"cpu", "memory", "io"}
+
+
+def test_bytes_to_and_from_disks_are_what_the_group_counts(box: Container, look: Look) -> None:
+    viewer = look(ResourcesSampler)
+    shell(box, "/bin/dd if=/dev/zero of=/srv/file bs=1M count=2 conv=fsync")
+
+    def counted(v1: str, v2: str) -> int | None:
+        text = of_group(box, "blkio.throttle.io_service_bytes", "io.stat")
+        found = re.findall(rf"(?:^\S+ {v1} |\b{v2}=)(\d+)", text, re.MULTILINE)
+        is_v2 = "unified" in box.info.cgroups and len(box.info.cgroups) == 1
+        return sum(map(int, found)) if found or (is_v2 and text) else None
+
+    frame = viewer.see(
+        lambda f: (
+            (f.io_read_bytes, f.io_written_bytes)
+            == (counted("Read", "rbytes"), counted("Write", "wbytes"))
+        )
+    )
+    assert (frame.io_written_bytes is None) is (frame.io_read_bytes is None)
+
+
+def test_slabs_and_the_high_mark_are_those_of_cgroup_v2_or_unknown(
+    box: Container, look: Look
+) -> None:
+    viewer = look(ResourcesSampler)
+    if "memory" in box.info.cgroups:
+        frame = viewer.see(lambda _: True)
+        is_listed = of_group(box, "memory.kmem.slabinfo") != ""
+        assert (frame.memory_slab_bytes is not None) is is_listed
+        return
+    box.update(Limits(memory_bytes=64 * MIB, memory_high_bytes=48 * MIB))
+    viewer.see(lambda f: f.memory_high_bytes == 48 * MIB)
+    viewer.see(lambda f: f"\nslab {f.memory_slab_bytes}\n" in of_group(box, "memory.stat"))
+
+
+def test_limit_in_force_is_the_least_of_the_group_and_those_above(box: Container) -> None:
+    sampler = ResourcesSampler(Subject.of(box.info))
+    found = sampler.ancestry()
+    own = len(found.levels) - 1
+    assert found.in_force == {"memory": own, "cpu": own, "pids": own}
+    assert found.levels[own].limits == {"memory": 64 * MIB, "cpu": 0.5, "pids": 50}
+    above = Path(found.levels[own - 1].files["memory"])
+    before = above.read_text()
+    above.write_text(str(32 * MIB))
+    try:
+        feed_says: list[bytes] = []
+        told = threading.Event()
+
+        def hear(messages: Sequence[bytes]) -> None:
+            feed_says.extend(one for one in messages if b'"ancestry"' in one)
+            if feed_says:
+                told.set()
+
+        feed = Feed("resources", lambda: Subject.of(box.info), hear)
+        feed.hear({"kind": "visible", "id": "page", "visible": True})
+        feed.hear({"kind": "ancestry"})
+        assert told.wait(PATIENCE_S)
+        feed.close()
+    finally:
+        above.write_text("max" if "max" in before else "-1")
+    message = json.loads(feed_says[0])
+    assert message["in_force"] == {"memory": own - 1, "cpu": own, "pids": own}
+    assert message["levels"][own - 1]["limits"]["memory"] == 32 * MIB
 
 
 def test_view_of_a_stopped_container_says_so(box: Container, look: Look) -> None:

@@ -142,6 +142,14 @@ def test_figures_and_limits_are_those_of_the_cgroups_files(box: Container, shown
     assert int(run(["/bin/sh", "-c", limit])) == frame.memory_limit_bytes == 64 << 20
     assert int(say(lines, "cat ", end="pids.max")) == frame.pids_limit == 77
     assert int(say(lines, "cat ", end="pids.current")) == frame.pids_current
+    assert say(lines, "cat ", end="pids.events") == f"max {frame.pids_refused}\n"
+    averages = [line for line in lines if line.startswith("grep -H . ")]
+    assert len(averages) == bool(frame.pressure)
+    for line in averages:
+        said = run(["/bin/sh", "-c", line])
+        assert {"cpu.pressure:some avg10=", "io.pressure:full avg10="} <= {
+            f"{word.rpartition('/')[2].partition('=')[0]}=" for word in said.splitlines()
+        }
     quota = say(lines, "cat ", end="cpu.cfs_quota_us" if v1 else "cpu.max").split()[0]
     assert int(quota) == 50_000
 

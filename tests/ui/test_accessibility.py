@@ -100,7 +100,7 @@ def step_through(notebook: NotebookPage) -> None:
     replay = notebook.view("replay")
     sleep = replay.locator(".wd-processes .wd-line[data-key]", has_text=re.compile(r"^sleep"))
     expect(sleep).to_be_visible()
-    expect(replay.locator(".wd-chart > svg")).to_have_count(3)  # drawn though nothing moves yet
+    expect(replay.locator(".wd-chart > svg")).to_have_count(4)  # drawn though nothing moves yet
     replay.locator(".wd-slider").press("Home")
     expect(sleep).to_be_hidden()
     replay.locator(".wd-cell", has_text="[3]").press("Enter")

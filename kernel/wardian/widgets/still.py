@@ -14,8 +14,10 @@ from html import escape, unescape
 from wardian.linux.namespaces import KINDS
 from wardian.observe.build_frame import BuildFrame, BuildStep
 from wardian.observe.frames import (
+    Hit,
     Kind,
     LayersFrame,
+    Limited,
     Mark,
     ProcessesFrame,
     ProcessRow,
@@ -147,8 +149,10 @@ def _resources(frame: ResourcesFrame) -> list[str]:
     if not frame.is_container:
         return ["plain processes of this host: no limit holds all of them together"]
     cpu = frame.cpu_limit_percent
+    high = frame.memory_high_bytes
     lines = [
         f"memory limit     {size(frame.memory_limit_bytes)}",
+        *([] if high is None else [f"memory high      {size(high)}"]),
         f"CPU limit        {'no limit' if cpu is None else f'{cpu:.0f} % of one core'}",
         f"processes limit  {'no limit' if frame.pids_limit is None else frame.pids_limit}",
     ]
@@ -165,8 +169,32 @@ def _figures(frame: ResourcesFrame) -> list[str]:
         and size(frame.memory_current_bytes) + (f" (peak {size(peak)})" if peak else ""),
         "CPU": frame.cpu_percent is not None and f"{frame.cpu_percent:.0f} % of one core",
         "processes": frame.pids_current,
+        "block IO": _io(frame),
+        "pressure": ", ".join(
+            f"{resource} {pressure.some_10:g} %"
+            for resource, pressure in frame.pressure.items()
+            if pressure.some_10 is not None
+        ),
+        "forks refused": frame.pids_refused,
     }
-    return [f"{name:<16} {value}" for name, value in figures.items() if value]
+    lines = [f"{name:<16} {value}" for name, value in figures.items() if value]
+    return [*lines, *(_killed(hit) for hit in frame.hits if hit.what is Limited.MEMORY)]
+
+
+def _io(frame: ResourcesFrame) -> str:
+    """Bytes a second; "" where they are not known."""
+    read, written = frame.io_read_rate, frame.io_written_rate
+    if read is None or written is None:
+        return ""
+    return f"{size(read)}/s read, {size(written)}/s written"
+
+
+def _killed(hit: Hit) -> str:
+    """Who was killed for want of memory, as far as that is known."""
+    name = escape(hit.comm) or "a process"
+    pid = "" if hit.container_pid is None else f" (pid {hit.container_pid})"
+    cell = "" if hit.cell is None else f" while In [{hit.cell}] ran"
+    return f"OOM: {name}{pid} killed{cell}"
 
 
 def _image(frame: ImageFrame) -> list[str]:

@@ -66,6 +66,12 @@ def figures(usage: Usage) -> str:
             "unlimited" if usage.cpu_quota_cores is None else f"{usage.cpu_quota_cores:g} cores",
         ),
         ("oom kills", _count(usage.oom_kill), "", ""),
+        ("io read", _size(usage.io_read_bytes), "", ""),
+        ("io written", _size(usage.io_written_bytes), "", ""),
+        *(
+            (f"{resource} pressure", f"{pressure.some_10 or 0:g} %", "", "")
+            for resource, pressure in usage.pressure.items()
+        ),
     ]
     return wording.table(rows)
 
