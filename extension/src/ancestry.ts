@@ -82,10 +82,10 @@ function group(path: string): HTMLElement {
   );
 }
 
-function limitOf({ limits }: Level, kind: Kind, isInForce: boolean): (string | HTMLElement)[] {
+function limitOf({ limits }: Level, kind: Kind, isHolding: boolean): (string | HTMLElement)[] {
   const value = limits[kind];
   if (value === undefined) return ["–"];
   if (value === null) return [words.noLimit];
   const said = SAID[kind](value);
-  return isInForce ? [h("b", {}, said), ` ${words.inForce}`] : [said];
+  return isHolding ? [h("b", {}, said), ` ${words.prevails}`] : [said];
 }

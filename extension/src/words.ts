@@ -315,7 +315,7 @@ export const resourcesWords = /* @__PURE__ */ vocabulary((trans) => ({
   pressureHint: trans.__("share of the last seconds in which some, or all (full), waited"),
   noPressure: trans.__("Pressure is not known here, because this group has no pressure files."),
   ancestry: trans.__("Limits of the groups above"),
-  inForce: trans.__("in force"),
+  prevails: trans.__("in force"),
   onlyLive: trans.__("Only a live view can ask for them."),
   hiddenLimit: (size: string) =>
     trans.__("A group that is not seen from here allows %1 of memory only.", size),
