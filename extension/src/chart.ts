@@ -122,20 +122,21 @@ export class Chart {
   }
 
   private drawPins(pins: readonly Pin[], x: (time: number) => number, height: number): void {
-    const shown = pins.filter(({ time_s }) => x(time_s) >= 0);
-    const width = Number(this.inside.getAttribute("width"));
+    let room = Number(this.inside.getAttribute("width")); // what is left for labels
+    const shown = pins.filter(({ time_s }) => x(time_s) >= 0).reverse();
     this.pins.replaceChildren(
-      ...shown.map(({ time_s, label: text, says }) =>
-        svg(
-          "g",
-          { transform: `translate(${x(time_s).toFixed(1)} 0)` },
-          svg("title", {}, says),
-          svg("path", { d: `M0 0v${height}` }),
-          x(time_s) < width - PIN_WIDTH
-            ? svg("text", { y: 9, x: 4 }, text)
-            : svg("text", { y: 9, x: -4, "text-anchor": "end" }, text)
-        )
-      )
+      ...shown.map(({ time_s, label: text, says }) => {
+        const at = x(time_s);
+        const parts = [svg("title", {}, says), svg("path", { d: `M0 0v${height}` })];
+        if (at + PIN_WIDTH <= room) {
+          parts.push(svg("text", { y: 9, x: 4 }, text));
+          room = at;
+        } else if (at <= room && at >= PIN_WIDTH) {
+          parts.push(svg("text", { y: 9, x: -4, "text-anchor": "end" }, text));
+          room = at - PIN_WIDTH;
+        }
+        return svg("g", { transform: `translate(${at.toFixed(1)} 0)` }, ...parts);
+      })
     );
   }
 }
