@@ -14,6 +14,8 @@ import pytest
 from tests.archives import archive
 from tests.linux.program import IMAGE, PROGRAM, Done, Wardian, out, refused
 from wardian.images.store import ImageStore
+from wardian.observe import content
+from wardian.observe.folder import of_layer
 from wardian.runtime.spec import DEFAULT_PATH
 from wardian.storage import foreign
 
@@ -316,6 +318,10 @@ def test_files_keep_their_owners_for_whom_the_host_may_not_look(
     said = out(wardian("run", "--rm", "made", "stat", "-c", "%u:%g %a", "/app", "/app/x"))
     assert said == "5:6 700\n5:6 644\n"
     assert "app/x" in out(wardian("image", "diff", IMAGE, "made"))
+    upper, *lowers = ImageStore(state).get("made").layer_directories
+    assert content.read("lower 2", upper, "app/x").content.text == "x\n"
+    found = of_layer([upper, *lowers], f"lower {len(lowers)}", "app")
+    assert [row.path for row in found.rows] == ["/app/x"]
     out(wardian("system", "check"))
     out(wardian("rmi", "made"))
     wardian("system", "prune", "--all", "--force")

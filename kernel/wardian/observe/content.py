@@ -21,6 +21,7 @@ from wardian.errors import KernelRefused
 from wardian.observe.frames import Kind
 from wardian.observe.label import label, visible
 from wardian.observe.lowers import kind_of
+from wardian.storage import foreign
 from wardian.storage.tree import open_below
 
 MOST_BYTES = 64 << 10
@@ -77,6 +78,14 @@ class Reading(msgspec.Struct, frozen=True):
 
 def read(layer: str, directory: Path, path: str) -> Reading:
     """What ``path`` is in the layer that lies in ``directory``; the answer says what failed."""
+    return foreign.read(
+        lambda: _opened(layer, directory, path),
+        Reading,
+        lambda found: found.content.form is Form.REFUSED,
+    )
+
+
+def _opened(layer: str, directory: Path, path: str) -> Reading:
     try:
         root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

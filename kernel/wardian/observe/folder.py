@@ -17,7 +17,7 @@ from wardian.errors import KernelRefused
 from wardian.observe.frames import Kind, Mark, UpperEntry
 from wardian.observe.label import label
 from wardian.observe.lowers import Lowers, file_bytes, kind_of, mark_of
-from wardian.storage import whiteout
+from wardian.storage import foreign, whiteout
 from wardian.storage.stack import LayerStack
 from wardian.storage.tree import OPEN_DIRECTORY, look_at, open_below
 
@@ -64,6 +64,14 @@ def of_layer(directories: Sequence[Path], layer: str, path: str, most: int = ROW
 
     ``directories`` are those of all lower layers, uppermost first; ``most`` rows are told.
     """
+    return foreign.read(lambda: _of_layer(directories, layer, path, most), Folder, _is_refused)
+
+
+def _is_refused(found: Folder) -> bool:
+    return found.is_refused
+
+
+def _of_layer(directories: Sequence[Path], layer: str, path: str, most: int) -> Folder:
     place = Lowers.names_of(len(directories)).index(layer)
     try:
         root_fd = os.open(directories[place], OPEN_DIRECTORY)
@@ -108,6 +116,10 @@ def merged(directories: Sequence[Path], upper: UpperFolder, path: str, most: int
     """What the container sees in a directory, each name with the layer that it is from."""
     if upper.is_unreadable:
         return Folder(tree=MERGED, path=label(f"/{path}"), is_refused=True)
+    return foreign.read(lambda: _merged(directories, upper, path, most), Folder, _is_refused)
+
+
+def _merged(directories: Sequence[Path], upper: UpperFolder, path: str, most: int) -> Folder:
     lowers = Lowers(directories)
     try:
         with LayerStack(directories) as stack:

@@ -59,13 +59,20 @@ def has_own_ids() -> bool:
     return len(uids) > 1 and len(gids) > 1
 
 
-def read(action: Callable[[], T], kind: type[T]) -> T:
+def _never(_: object) -> bool:
+    return False
+
+
+def read(action: Callable[[], T], kind: type[T], is_refused: Callable[[T], bool] = _never) -> T:
     """Do what only reads; as root of the caller's subordinate ids if the caller may not.
 
-    What it returns is then passed on as JSON, which can say names that are not UTF-8 (PEP 383).
+    ``is_refused`` tells an answer that says so from others. What the other one returns is passed on
+    as JSON, which can say names that are not UTF-8 (PEP 383).
     """
     try:
-        return action()
+        found = action()
+        if not (is_refused(found) and has_own_ids()):
+            return found
     except (OSError, WardianError) as error:
         cause = error if isinstance(error, OSError | KernelRefused) else error.__cause__
         is_denied = getattr(cause, "errno", 0) == errno.EACCES
