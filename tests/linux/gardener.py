@@ -21,7 +21,7 @@ import pytest
 import wardian
 from tests.linux.conftest import UID, keeper_pid, wait_until
 from wardian.cgroups.devices import DeviceRule
-from wardian.cgroups.files import remove_directory
+from wardian.cgroups.files import remove_directory, words, write
 from wardian.cgroups.hierarchy import Hierarchy
 from wardian.cgroups.limits import Limits
 from wardian.errors import KernelRefused
@@ -176,6 +176,9 @@ def delegated(hierarchy: Hierarchy) -> Iterator[tuple[Path, ...]]:
     hierarchy.cgroup(name).create(Limits(device_rules=(everything,)))
     for group in groups:
         is_v2 = (group / "cgroup.subtree_control").exists()
+        if is_v2:  # a container of root's may have done so already, or not
+            for controller in words(group.parent / "cgroup.controllers"):
+                write(group.parent / "cgroup.subtree_control", f"+{controller}")
         given = V2_GIVEN if is_v2 else tuple(os.listdir(group))
         for path in (group, *(group / each for each in given)):
             os.chown(path, UID, UID)

@@ -75,7 +75,8 @@ def lift_of(value: dict[str, Any], name: str) -> str:
 def traces() -> tuple[list[str], set[str]]:
     """What a probe could leave on the host."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    groups = {str(path) for path in Path("/sys/fs/cgroup").glob("**/wardian-doctor*")}
+    # Others' groups go while we look, which os.walk passes over.
+    groups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if "/wardian-doctor" in path}
     return mounts, groups
 
 

@@ -257,6 +257,7 @@ def test_containers_are_a_list_that_follows_what_happens(notebook: NotebookPage)
     notebook.run(CELLS.index(LISTING))
     view = notebook.view("containers")
     main = view.locator('.wdc-item[data-name="main"]')
+    view.scroll_into_view_if_needed()  # what is not seen is not live
     expect(main.locator(".wdc-figures")).to_have_text(re.compile(r"^[\d.]+ MiB · [\d.]+ %$"))
     main.press("Enter")
     view.get_by_role("button", name="Show commands").click()
