@@ -42,12 +42,12 @@ TOUR = [PETS, "%layers", "%ps", LIMITS, "%stats", LOAD, "bytearray(10**9)"]
 
 def test_tour(open_notebook: OpenNotebook, page: Page) -> None:
     """A notebook whose last cell runs out of memory, and the views that saw it."""
-    page.set_viewport_size({"width": 1160, "height": 1700})
+    page.set_viewport_size({"width": 1160, "height": 2100})
     notebook = open_notebook(TOUR)
     page.keyboard.press("Control+b")  # the side panel gives way
     for number in range(len(TOUR)):
         notebook.run(number)
-    expect(notebook.view("resources")).to_contain_text("Out of memory")
+    expect(notebook.view("resources")).to_contain_text("OOM: python3")
     expect(notebook.view("processes")).to_contain_text("killed by SIGKILL")
     page.locator(".jp-Notebook").screenshot(path=PICTURES / "tour.png")
 
