@@ -50,14 +50,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
 
 @pytest.fixture
 def wardian(server: JupyterServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wardian]:
-    """The command line on the server's state, which is empty again afterwards."""
+    """The command line on the server's state, which is empty before and afterwards."""
     monkeypatch.setenv("WARDIAN_KEEPER_IDLE_S", "0.1")
     state = server.home / "state"
+    _empty(state)  # a notebook's container stays
     yield program(state)
+    _empty(state)
+    program(state)("volume", "prune", "--all", "--force")
+
+
+def _empty(state: Path) -> None:
     with Client.connect(state) as client:
         for info in client.list():
             client.container(info.id).remove(force=True, volumes=True)
-    program(state)("volume", "prune", "--all", "--force")
 
 
 @pytest.fixture(scope="package")
