@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from wardian.build.workshop import ground, on_ground
 from wardian.errors import InvalidInput
-from wardian.images.ingest import Ingest
 from wardian.images.store import Image, ImageStore
-from wardian.runtime.visit import visit_own
-from wardian.storage import copying, foreign, native, tree
+from wardian.storage import copying, native
 from wardian.storage.driver import Driver
 from wardian.storage.packing import IdShift
-from wardian.storage.snapshotter import Snapshot
 
 STDOUT = "-"
 _HINT = "such as DIRECTORY, -, type=local,dest=DIRECTORY, type=oci,dest=FILE, type=image,push=true"
@@ -67,11 +63,12 @@ class Output(msgspec.Struct, frozen=True):
 def pack(store: ImageStore, image: Image, output: BinaryIO) -> None:
     """Write the image's files as one archive: what its layers show together, and nothing else."""
     what = copying.Source("/", "", is_directory=True, contents_only=True)
-    with store.ingest() as ingest, _empty(ingest) as snapshot:
-        lowers = image.layer_directories
+    lowers = image.layer_directories
+    with store.ingest() as ingest, ground(ingest.work, lowers, Driver.NATIVE) as place:
         if os.geteuid() == 0:
-            native.fill(snapshot, lowers, IdShift())
-            copying.pack(msgspec.structs.replace(what, folder=str(snapshot.upper)), ".", output)
+            upper = place.snapshot.upper
+            native.fill(place.snapshot, lowers, IdShift())
+            copying.pack(msgspec.structs.replace(what, folder=str(upper)), ".", output)
             return
 
         own = os.dup(output.fileno())  # whoever visits has no standard output
@@ -81,15 +78,8 @@ def pack(store: ImageStore, image: Image, output: BinaryIO) -> None:
                 return str(copying.pack(what, ".", stream)).encode()
 
         # An ordinary user's layers have files of its subordinate ids.
-        place = str(snapshot.upper.parent)
         try:
-            visit_own(
-                give,
-                fds=(own,),
-                lowers=tuple(map(str, lowers)),
-                place=place,
-                snapshot=snapshot,
-            ).result()
+            on_ground(place, give, own)
         finally:
             os.close(own)
 
@@ -107,18 +97,3 @@ def unpack(store: ImageStore, image: Image, directory: Path) -> None:
         pack(store, image, archive)
         archive.seek(0)
         copying.unpack(archive, str(directory), keep_owners=False, privileges=False)
-
-
-@contextmanager
-def _empty(ingest: Ingest) -> Iterator[Snapshot]:
-    """A place for a copy of an image's files, for as long as it is needed."""
-    name = os.urandom(8).hex()
-    home = ingest.work / name
-    for part in ("upper", "work"):
-        (home / part).mkdir(parents=True, mode=0o755)
-    fd = os.open(ingest.work, tree.OPEN_DIRECTORY)
-    try:
-        yield Snapshot(name, home / "upper", home / "work", Driver.NATIVE)
-    finally:
-        foreign.remove(fd, name)
-        os.close(fd)

@@ -53,6 +53,33 @@ class Ground(msgspec.Struct, frozen=True):
 Place = Container | Ground
 
 
+@contextmanager
+def ground(work: Path, lowers: Sequence[Path], driver: Driver) -> Iterator[Ground]:
+    """Layers, uppermost first, with an empty one on them, in a directory of ``work`` of its own."""
+    name = os.urandom(8).hex()
+    home = work / name
+    for part in ("snapshot/upper", "snapshot/work", "scratch"):
+        (home / part).mkdir(parents=True, mode=0o755)
+    snapshot = Snapshot(name, home / "snapshot/upper", home / "snapshot/work", driver)
+    fd = os.open(work, tree.OPEN_DIRECTORY)
+    try:
+        yield Ground(snapshot, tuple(map(str, lowers)), home / "scratch")
+    finally:
+        foreign.remove(fd, name)
+        os.close(fd)
+
+
+def on_ground(place: Ground, action: Callable[[], bytes], *fds: int) -> bytes:
+    """Do something as root of the caller's ids, with the layers as the root."""
+    return visit_own(
+        action,
+        fds=fds,
+        lowers=place.lowers,
+        place=str(place.scratch),
+        snapshot=place.snapshot,
+    ).result()
+
+
 class Workshop:
     """Containers and the layers made from them. Used by one thread, which closes it.
 
@@ -90,29 +117,15 @@ class Workshop:
     def lent(self, lowers: Sequence[Path]) -> Iterator[Place]:
         """These layers for a look at their files: root's in a container with init alone in it."""
         if os.geteuid() != 0:
-            with self._ground(lowers) as ground:
-                yield ground
+            driver = drivers.settle(self._root)
+            with ground(self._ingest.work, shown(lowers), driver) as place:
+                yield place
             return
         container = self._client.run(self._spec(lowers))
         try:
             yield container
         finally:
             container.remove(force=True)
-
-    @contextmanager
-    def _ground(self, lowers: Sequence[Path]) -> Iterator[Ground]:
-        name = os.urandom(8).hex()
-        home = self._ingest.work / name
-        for part in ("snapshot/upper", "snapshot/work", "scratch"):
-            (home / part).mkdir(parents=True, mode=0o755)
-        driver = drivers.settle(self._root)
-        snapshot = Snapshot(name, home / "snapshot/upper", home / "snapshot/work", driver)
-        fd = os.open(self._ingest.work, tree.OPEN_DIRECTORY)
-        try:
-            yield Ground(snapshot, tuple(map(str, shown(lowers))), home / "scratch")
-        finally:
-            foreign.remove(fd, name)
-            os.close(fd)
 
     def _spec(self, lowers: Sequence[Path]) -> ContainerSpec:
         return ContainerSpec(
@@ -317,13 +330,7 @@ class Workshop:
     @staticmethod
     def _visit(place: Place, action: Callable[[], bytes], *fds: int) -> bytes:
         if isinstance(place, Ground):
-            return visit_own(
-                action,
-                fds=fds,
-                lowers=place.lowers,
-                place=str(place.scratch),
-                snapshot=place.snapshot,
-            ).result()
+            return on_ground(place, action, *fds)
         return visit(place, action, fds=fds, without_mounts=True).result()
 
 
